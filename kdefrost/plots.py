@@ -1,0 +1,83 @@
+"""Figures, drawn from results."""
+
+import matplotlib
+import numpy as np
+from matplotlib.lines import Line2D
+
+from kdefrost.profile import DefrostProfile
+
+# One hue from light to dark: readable in grey and with any colour vision.
+_COLOURS = "YlGnBu"
+
+
+def plot_profile(profile: DefrostProfile, ax=None):
+    """Draws accuracy against the cut, one line per training set size, darker for larger.
+
+    Error bars are standard errors over seeds. A star marks the best cut of each size, as
+    the profile chose it.
+
+    Args:
+        profile: A `DefrostProfile` with at least one trial.
+        ax: Matplotlib axes; by default those of a new figure.
+
+    Returns:
+        The axes.
+    """
+    if ax is None:
+        from matplotlib import pyplot
+
+        width = max(5.0, 0.42 * len(profile.cuts) + 3.2)
+        ax = pyplot.subplots(figsize=(width, 3.8), layout="constrained")[1]
+    sizes = profile.per_class
+    positions = np.array([cut.index for cut in profile.cuts])
+    on = "test" if any(trial.test is not None for trial in profile.trials) else "validation"
+    for shade, size in zip(np.linspace(0.4, 1.0, len(sizes)), sizes, strict=True):
+        colour = matplotlib.colormaps[_COLOURS](shade)
+        mean, error = 100 * profile.mean(size, on), 100 * profile.standard_error(size, on)
+        tried = np.isfinite(mean)
+        ax.errorbar(
+            positions[tried],
+            mean[tried],
+            yerr=np.nan_to_num(error[tried]),
+            color=colour,
+            marker="o",
+            markersize=3.5,
+            capsize=2,
+            linewidth=1.5,
+            label=str(size),
+        )
+        best = profile.cuts.index(profile.best_cut(size))
+        ax.plot(positions[best], mean[best], "*", color=colour, markersize=13, markeredgecolor="black", zorder=5)
+    _label(ax, profile, on)
+    return ax
+
+
+def _label(ax, profile: DefrostProfile, on: str):
+    ax.set_xticks([cut.index for cut in profile.cuts], [_tick(profile, cut) for cut in profile.cuts])
+    ax.tick_params(axis="x", labelrotation=45, labelsize=8)
+    for tick in ax.get_xticklabels():
+        tick.set(horizontalalignment="right", rotation_mode="anchor")
+    ax.set_xlabel("frozen up to layer (cut)")
+    ax.set_ylabel(f"{on} accuracy (%)")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", linewidth=0.4, alpha=0.5)
+    handles, labels = ax.get_legend_handles_labels()
+    star = Line2D([], [], marker="*", color="white", markeredgecolor="black", markersize=11, linestyle="none")
+    ax.legend(
+        [*handles[::-1], star],
+        [*labels[::-1], f"best cut\n(by {profile.chosen_on})"],
+        title="images per class",
+        fontsize=8,
+        title_fontsize=8,
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+    )
+
+
+def _tick(profile: DefrostProfile, cut) -> str:
+    if cut.frozen_layers == 0:
+        return f"{cut.index} (scratch)"
+    if cut.frozen_layers == cut.layers - 1:
+        return f"{cut.name} {cut.index} (vanilla)"
+    return f"{cut.name} {cut.index}"

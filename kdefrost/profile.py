@@ -1,0 +1,284 @@
+"""The defrosting profile: raw scores over cuts × sizes × seeds, and what follows from them."""
+
+import csv
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from kdefrost.cuts import Cut
+from kdefrost.trials import Trial, read_json, write_atomically
+
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class DefrostProfile:
+    """Scores of all trials of a profile.
+
+    Scores are accuracies from 0 to 1. The best cut is chosen by the scores on the
+    validation set, or, where there is none, by those on the test set: its test score is
+    then optimistic, and `chosen_on` says so.
+
+    Attributes:
+        cuts: The cuts, from the input to the output.
+        trials: The finished trials.
+        configuration: What the scores depend on.
+    """
+
+    cuts: tuple[Cut, ...]
+    trials: tuple[Trial, ...]
+    configuration: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def per_class(self) -> list[int]:
+        """The sizes of the training sets, in examples per class, in order."""
+        return sorted({trial.per_class for trial in self.trials})
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in order."""
+        return sorted({trial.seed for trial in self.trials})
+
+    @property
+    def chosen_on(self) -> str:
+        """The set whose scores choose the cut: `"validation"`, or `"test"` where there is none."""
+        return "validation" if all(trial.validation is not None for trial in self.trials) else "test"
+
+    def scores(self, per_class: int, on: str = "test") -> np.ndarray:
+        """The scores at one size.
+
+        Args:
+            per_class: Number of training examples per class.
+            on: `"test"` or `"validation"`.
+
+        Returns:
+            Array `(seeds, cuts)`, NaN where there is no score.
+
+        Raises:
+            ValueError: If there is no trial of that size, or `on` is neither.
+        """
+        if on not in ("test", "validation"):
+            raise ValueError(f'`on` must be "test" or "validation". Received: on={on!r}')
+        if per_class not in self.per_class:
+            sizes = ", ".join(map(str, self.per_class)) or "none"
+            raise ValueError(f"There are no trials with per_class={per_class}; sizes tried: {sizes}.")
+        rows = {seed: row for row, seed in enumerate(self.seeds)}
+        columns = {cut.index: column for column, cut in enumerate(self.cuts)}
+        scores = np.full((len(rows), len(columns)), np.nan)
+        for trial in self.trials:
+            score = getattr(trial, on)
+            if trial.per_class == per_class and score is not None:
+                scores[rows[trial.seed], columns[trial.cut]] = score
+        return scores
+
+    def mean(self, per_class: int, on: str = "test") -> np.ndarray:
+        """The mean over seeds of `scores`, an array `(cuts,)`, NaN where untried."""
+        return _over_seeds(self.scores(per_class, on), stat=lambda column: column.mean())
+
+    def standard_error(self, per_class: int, on: str = "test") -> np.ndarray:
+        """The standard error of `mean`, an array `(cuts,)`, NaN with fewer than two seeds.
+
+        It covers subset, initialisation and order; the sampling of the test set, the same
+        for all cuts, is not in it.
+        """
+        return _over_seeds(
+            self.scores(per_class, on),
+            stat=lambda column: column.std(ddof=1) / np.sqrt(len(column)) if len(column) > 1 else np.nan,
+        )
+
+    def best_cut(self, per_class: int) -> Cut:
+        """The cut with the highest mean of the scores that choose.
+
+        Args:
+            per_class: Number of training examples per class.
+
+        Returns:
+            The `Cut`; of equal ones the first.
+        """
+        return self.cuts[int(np.nanargmax(self.mean(per_class, self.chosen_on)))]
+
+    def near_best_cuts(self, per_class: int, confidence: float = 0.95) -> list[Cut]:
+        """The cuts that are not told apart from the best one, itself among them.
+
+        For one seed all cuts are trained on the same examples in the same order, so each
+        cut is compared with the best by the differences within seeds: a one-sided paired
+        t-test. With one common seed no cut is told apart.
+
+        Args:
+            per_class: Number of training examples per class.
+            confidence: Confidence of each single comparison.
+
+        Returns:
+            A list of `Cut` in their order.
+        """
+        scores = self.scores(per_class, self.chosen_on)
+        best = self.cuts.index(self.best_cut(per_class))
+        return [
+            cut
+            for column, cut in enumerate(self.cuts)
+            if column == best or _not_told_apart(scores[:, best] - scores[:, column], confidence)
+        ]
+
+    def sentence(self, per_class: int) -> str:
+        """Says in plain words what to freeze, and what it is worth.
+
+        Args:
+            per_class: Number of training examples per class.
+
+        Returns:
+            One or two sentences, with test scores in percent, ± their standard error.
+        """
+        best = self.best_cut(per_class)
+        on = "test" if np.isfinite(self.mean(per_class)).any() else "validation"
+        mean, error = self.mean(per_class, on), self.standard_error(per_class, on)
+        at = self.cuts.index(best)
+        spread = f" ± {100 * error[at]:.1f}" if np.isfinite(error[at]) else ""
+        gains = _gains(self.cuts, mean, at)
+        near = [str(cut.index) for cut in self.near_best_cuts(per_class) if cut is not best]
+        return f"{_advice(best)}: {100 * mean[at]:.1f}{spread} %{gains}{_near_sentence(near)}."
+
+    def table(self) -> str:
+        """The scores as text: a row per cut, a column per size, mean ± standard error in percent.
+
+        `*` marks the best cut of a column, `~` those not told apart from it.
+        """
+        sizes = self.per_class
+        on = "test" if any(trial.test is not None for trial in self.trials) else "validation"
+        head = ["cut", "after layer", "frozen", "features", *(f"{size} per class" for size in sizes)]
+        marks = {size: self._marks(size) for size in sizes}
+        cells = {size: _cells(self.mean(size, on), self.standard_error(size, on), marks[size]) for size in sizes}
+        rows = [
+            [
+                str(cut.index),
+                cut.name,
+                f"{cut.frozen_layers}/{cut.layers}",
+                "+".join("×".join(map(str, shape)) for shape in cut.shapes),
+                *(cells[size][column] for size in sizes),
+            ]
+            for column, cut in enumerate(self.cuts)
+        ]
+        return align([head, *rows], left=(1,))
+
+    def summary(self) -> str:
+        """The table, a line on how to read it, and a sentence per size."""
+        if not self.trials:
+            return "No trials have finished."
+        on = "test" if any(trial.test is not None for trial in self.trials) else "validation"
+        chosen = {
+            "validation": "* best cut, chosen on the validation set; ~ not told apart from it.",
+            "test": "* best cut, chosen on the test set itself, which flatters it; ~ not told apart from it.",
+        }[self.chosen_on]
+        head = f"{on.capitalize()} accuracy in %, mean ± standard error over {len(self.seeds)} seeds. {chosen}"
+        sentences = [f"{size} per class: {self.sentence(size)}" for size in self.per_class]
+        return "\n".join([head, "", self.table(), "", *sentences])
+
+    def plot(self, ax=None):
+        """Draws the profile; see `kdefrost.plots.plot_profile`."""
+        # Matplotlib is imported only by those who draw.
+        from kdefrost import plots
+
+        return plots.plot_profile(self, ax=ax)
+
+    def save(self, path: str | os.PathLike):
+        """Writes the profile to a JSON file."""
+        values = {"kdefrost_profile": _FORMAT, **dataclasses.asdict(self)}
+        write_atomically(Path(path), json.dumps(values, indent=1) + "\n")
+
+    def save_csv(self, path: str | os.PathLike):
+        """Writes the trials to a CSV file, one a row."""
+        names = {cut.index: cut.name for cut in self.cuts}
+        with Path(path).open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["cut", "layer", "per_class", "seed", "test", "validation", "seconds"])
+            for t in sorted(self.trials, key=lambda trial: trial.key):
+                writer.writerow([t.cut, names[t.cut], t.per_class, t.seed, t.test, t.validation, t.seconds])
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "DefrostProfile":
+        """Reads a profile from the file that `save` wrote.
+
+        Args:
+            path: The JSON file.
+
+        Returns:
+            A `DefrostProfile`.
+
+        Raises:
+            ValueError: If the file is damaged or not a profile.
+        """
+        values = read_json(Path(path))
+        if values.get("kdefrost_profile") != _FORMAT:
+            raise ValueError(f"{path} is not a profile of this version of kdefrost (format {_FORMAT}).")
+        return cls(
+            cuts=tuple(Cut.from_dict(cut) for cut in values["cuts"]),
+            trials=tuple(Trial(**trial) for trial in values["trials"]),
+            configuration=values["configuration"],
+        )
+
+    def _marks(self, per_class: int) -> list[str]:
+        best, near = self.best_cut(per_class), self.near_best_cuts(per_class)
+        return ["*" if cut is best else "~" if cut in near else " " for cut in self.cuts]
+
+
+def align(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
+    """Lays out rows of cells in columns, to the right except those in `left`."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = (
+        "  ".join(cell.ljust(width) if c in left else cell.rjust(width) for c, (cell, width) in columns).rstrip()
+        for columns in (enumerate(zip(row, widths, strict=True)) for row in rows)
+    )
+    return "\n".join(lines)
+
+
+def _over_seeds(scores: np.ndarray, stat) -> np.ndarray:
+    columns = (column[np.isfinite(column)] for column in scores.T)
+    return np.array([stat(column) if len(column) else np.nan for column in columns])
+
+
+def _not_told_apart(differences: np.ndarray, confidence: float) -> bool:
+    """Whether the mean of paired differences may be zero or less."""
+    differences = differences[np.isfinite(differences)]
+    n = len(differences)
+    if n == 0:
+        return False
+    if n == 1:
+        return True
+    error = differences.std(ddof=1) / np.sqrt(n)
+    return bool(differences.mean() <= stats.t.ppf(confidence, n - 1) * error)
+
+
+def _advice(cut: Cut) -> str:
+    if cut.frozen_layers == 0:
+        return f"Freeze nothing and train all {cut.layers} layers from scratch"
+    return f"Freeze the first {cut.frozen_layers} of {cut.layers} layers, up to `{cut.name}` (cut {cut.index})"
+
+
+def _gains(cuts: Sequence[Cut], mean: np.ndarray, at: int) -> str:
+    """The best cut's distance from the two ends of the profile, in percentage points."""
+    ends = [(0, "training from scratch")] if cuts[0].index == 0 else []
+    if cuts[-1].frozen_layers == cuts[-1].layers - 1:
+        ends.append((len(cuts) - 1, "retraining only the output layer"))
+    gains = [(100 * (mean[at] - mean[end]), name) for end, name in ends if end != at and np.isfinite(mean[end])]
+    words = " and ".join(f"{abs(gain):.1f} points {'above' if gain >= 0 else 'below'} {name}" for gain, name in gains)
+    return f", {words}" if words else ""
+
+
+def _near_sentence(near: list[str]) -> str:
+    if not near:
+        return "; all other cuts are told apart from it"
+    if len(near) == 1:
+        return f"; cut {near[0]} is not told apart from it"
+    return f"; cuts {', '.join(near[:-1])} and {near[-1]} are not told apart from it"
+
+
+def _cells(mean: np.ndarray, error: np.ndarray, marks: list[str]) -> list[str]:
+    cells = []
+    for value, spread, mark in zip(mean, error, marks, strict=True):
+        around = f" ± {100 * spread:.1f}" if np.isfinite(spread) else ""
+        cells.append(f"{100 * value:.1f}{around} {mark}" if np.isfinite(value) else "–  ")
+    return cells

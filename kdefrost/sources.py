@@ -1,0 +1,130 @@
+"""Source models: trained on a clone or a data set once, kept, and reused."""
+
+import dataclasses
+import json
+import os
+import time
+from pathlib import Path
+
+import keras
+from tqdm import tqdm
+
+from kdefrost import fingerprint, training
+from kdefrost.clones import CLONES, make_clone
+from kdefrost.cuts import reinitialize
+from kdefrost.data import ImageData, load_data
+from kdefrost.models import build_model, load_source
+from kdefrost.recipe import Recipe
+from kdefrost.trials import versions, write_atomically
+
+# Changed whenever the same settings come to mean another network.
+_FORMAT = 1
+
+
+def train_source(
+    name: str,
+    target: ImageData,
+    model: str,
+    recipe: Recipe,
+    directory: str | os.PathLike,
+    seed: int = 0,
+    data_dir: str | os.PathLike | None = None,
+    verbose: bool = True,
+) -> keras.Model:
+    """Trains a network on a source data set, or takes the one that was trained before.
+
+    The images are standardised per channel by their own training set's statistics.
+
+    Args:
+        name: A clone's name, for that clone of `target`, or a data set's, for `load_data`.
+        target: The target data set.
+        model: Name of the network, for `build_model`.
+        recipe: How to train it.
+        directory: Folder in which trained sources are kept.
+        seed: Seed of clone, initialisation and order.
+        data_dir: Folder of TensorFlow Datasets.
+        verbose: Whether to print what is done and show a progress bar.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        ValueError: If there is no such clone, data set or network, or the source's images
+            differ in shape from the target's.
+    """
+    settings = {
+        "source": name,
+        "clone_of": {"name": target.name, "data": fingerprint.of_arrays(*target.train)} if name in CLONES else None,
+        "image_shape": list(target.image_shape),
+        "model": model,
+        "recipe": dataclasses.asdict(recipe),
+        "seed": seed,
+        "format": _FORMAT,
+    }
+    origin = f"{name}-{target.name}" if name in CLONES else name
+    path = Path(directory) / f"{origin.replace('/', '-')}-{model}-{fingerprint.of_settings(settings)[:8]}.keras"
+    kept = _load_kept(path, verbose)
+    if kept is not None:
+        return kept
+    source_data = _source_data(name, target, seed, data_dir, verbose).standardized()
+    network = build_model(model, len(source_data.classes), source_data.image_shape)
+    start = time.perf_counter()
+    accuracy = _train(network, source_data, recipe, seed, verbose)
+    report = {**settings, "test_accuracy": accuracy, "seconds": round(time.perf_counter() - start, 1)}
+    _keep(network, path, {**report, "versions": versions()})
+    if verbose:
+        print(f"Source {origin}: test accuracy {100 * accuracy:.1f} % on its own data; kept in {path}")
+    return network
+
+
+def _load_kept(path: Path, verbose: bool) -> keras.Model | None:
+    if not path.exists():
+        return None
+    try:
+        model = load_source(path)
+    except ValueError as error:
+        print(f"{error}. It is trained anew.")
+        return None
+    if verbose:
+        print(f"Source: reusing {path}")
+    return model
+
+
+def _source_data(name: str, target: ImageData, seed: int, data_dir, verbose: bool) -> ImageData:
+    if name in CLONES:
+        if verbose:
+            print(f"Making the clone {name} of {target.name} …", flush=True)
+        return make_clone(name, target, seed=seed)
+    data = load_data(name, data_dir)
+    if data.image_shape != target.image_shape:
+        raise ValueError(
+            f"Source {name!r} has images of shape {data.image_shape}, target {target.name!r} of {target.image_shape}; "
+            "take a source with images of the same shape."
+        )
+    return data
+
+
+def _train(network: keras.Model, data: ImageData, recipe: Recipe, seed: int, verbose: bool) -> float:
+    """Trains a new network in place and returns its accuracy on the test set."""
+    # Training on a compiled twin leaves the network that is kept free of an optimiser.
+    twin = keras.models.clone_model(network)
+    reinitialize(twin, seed)
+    training.compile_model(twin, recipe)
+    bar = tqdm(
+        total=1.0,
+        desc=f"Training source on {data.name}",
+        disable=not verbose,
+        bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed} gone, {remaining} left",
+    )
+    with bar:
+        training.fit(twin, *data.train, recipe, seed, on_progress=lambda share: bar.update(share - bar.n))
+    network.set_weights(twin.get_weights())
+    return training.evaluate(twin, *data.test)
+
+
+def _keep(network: keras.Model, path: Path, report: dict):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.stem}.{os.getpid()}.part.keras")
+    network.save(beside)
+    write_atomically(path.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
+    beside.replace(path)

@@ -1,0 +1,187 @@
+"""Compiling, fitting and evaluating: the one place that does, for sources and tails.
+
+A whole training runs as one epoch of `fit` over a data set of all its steps, because what
+`fit` does between epochs costs more than the steps of a small tail. A compiled model is
+trained again and again: `fit` here starts from the weights that the model has, with a
+fresh optimiser.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kdefrost.recipe import Recipe
+
+# One call into TensorFlow runs so many steps.
+STEPS_PER_EXECUTION = 50
+# Large enough that the cost per batch does not count, small enough to stay in the cache.
+EVALUATION_BATCH = 250
+
+
+class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate over the steps of a training whose length is set at run time.
+
+    The number of steps is a variable, so that one compiled model serves trainings of any
+    length.
+    """
+
+    def __init__(self, recipe: Recipe):
+        super().__init__()
+        self.recipe = recipe
+        self.total_steps = keras.Variable(1.0, dtype="float32", trainable=False, name="total_steps")
+
+    def __call__(self, step):
+        """The learning rate of a step, counted from 0."""
+        if self.recipe.schedule == "constant":
+            return keras.ops.convert_to_tensor(self.recipe.learning_rate, "float32")
+        progress = keras.ops.cast(step, "float32") / self.total_steps
+        return 0.5 * self.recipe.learning_rate * (1.0 + keras.ops.cos(np.pi * progress))
+
+
+class CoupledSGD(keras.optimizers.SGD):
+    """SGD whose weight decay is part of the gradient, and so of the momentum.
+
+    Keras's own `weight_decay` shrinks the weights beside the gradient step, which under a
+    momentum of 0.9 is a ten times weaker pull than the one that the recipes of the
+    literature mean.
+    """
+
+    def __init__(self, learning_rate: StepSchedule, momentum: float, coupled_decay: float):
+        super().__init__(learning_rate, momentum=momentum)
+        self.schedule = learning_rate
+        self.coupled_decay = coupled_decay
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Updates one variable."""
+        super().update_step(gradient + self.coupled_decay * variable, variable, learning_rate)
+
+
+def compile_model(model: keras.Model, recipe: Recipe):
+    """Compiles a classifier with softmax outputs for `fit` and `evaluate`.
+
+    Args:
+        model: The model, compiled in place.
+        recipe: How it will be trained.
+    """
+    optimizer = CoupledSGD(StepSchedule(recipe), recipe.momentum, recipe.weight_decay)
+    model.compile(
+        optimizer,
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=STEPS_PER_EXECUTION,
+    )
+
+
+def fit(
+    model: keras.Model,
+    x,
+    y,
+    recipe: Recipe,
+    seed: int | Sequence[int],
+    subset: np.ndarray | None = None,
+    on_progress: Callable[[float], None] | None = None,
+):
+    """Trains a compiled model from its present weights.
+
+    Args:
+        model: A model that `compile_model` compiled with the same recipe.
+        x: Inputs `(examples, …)`, array or tensor.
+        y: Labels `(examples,)`.
+        recipe: How to train.
+        seed: Fixes the order of the examples.
+        subset: Indices of the examples to train on; all by default.
+        on_progress: Called as the training goes on with the share of it that is done.
+    """
+    subset = np.arange(len(x)) if subset is None else np.asarray(subset)
+    steps = recipe.steps(len(subset))
+    for variable in model.optimizer.variables:
+        # The learning rate is the schedule's, not a variable; all else starts from zero.
+        variable.assign(np.zeros(variable.shape, variable.dtype))
+    model.optimizer.schedule.total_steps.assign(steps)
+    callbacks = [_Progress(steps, on_progress)] if on_progress else []
+    batches = _training_batches(x, y, subset, recipe, seed, model.input.dtype)
+    model.fit(batches, epochs=1, verbose=0, callbacks=callbacks, shuffle=False)
+
+
+def evaluate(model: keras.Model, x, y) -> float:
+    """Accuracy of a compiled model.
+
+    Args:
+        model: A model that `compile_model` compiled.
+        x: Inputs `(examples, …)`, array or tensor.
+        y: Labels `(examples,)`.
+
+    Returns:
+        The share of examples whose label has the largest output, from 0 to 1.
+    """
+    order = np.arange(len(x))
+    batches = _batches(x, y, order, *_bounds(len(x), EVALUATION_BATCH), model.input.dtype)
+    return model.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
+
+
+def training_rate(model: keras.Model, x, y, recipe: Recipe, steps: int = 8) -> tuple[float, float]:
+    """Measures how fast this machine trains a model; the model's weights change.
+
+    Args:
+        model: A model; it is compiled.
+        x: Inputs of at least one batch.
+        y: Labels.
+        recipe: How to train.
+        steps: Number of steps that are timed.
+
+    Returns:
+        `(examples per second, seconds to compile)`.
+    """
+    compile_model(model, recipe)
+    batch = np.arange(recipe.batch_size) % len(x)
+    start = time.perf_counter()
+    fit(model, x, y, dataclasses.replace(recipe, epochs=1), seed=0, subset=batch)
+    compiled = time.perf_counter()
+    fit(model, x, y, dataclasses.replace(recipe, epochs=steps), seed=0, subset=batch)
+    stop = time.perf_counter()
+    rate = steps * recipe.batch_size / (stop - compiled)
+    return rate, max(0.0, compiled - start - recipe.batch_size / rate)
+
+
+class _Progress(keras.callbacks.Callback):
+    """Reports the share of the steps that is done, each time that `fit` comes back to Python."""
+
+    def __init__(self, steps: int, report: Callable[[float], None]):
+        super().__init__()
+        self.steps, self.report = steps, report
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Keras counts whole executions, of which the last may be cut short.
+        self.report(min(1.0, (batch + 1) / self.steps))
+
+
+def _training_batches(x, y, subset, recipe: Recipe, seed, dtype) -> tf.data.Dataset:
+    """All batches of a training: each epoch holds every example once, in an order of its own."""
+    rng = np.random.default_rng(seed)
+    order = np.concatenate([rng.permutation(subset) for _ in range(recipe.epochs)])
+    starts, stops = _bounds(len(subset), recipe.batch_size)
+    epochs = np.arange(recipe.epochs)[:, None] * len(subset)
+    return _batches(x, y, order, (starts + epochs).ravel(), (stops + epochs).ravel(), dtype)
+
+
+def _bounds(examples: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    starts = np.arange(0, examples, batch_size)
+    return starts, np.minimum(starts + batch_size, examples)
+
+
+def _batches(x, y, order, starts, stops, dtype) -> tf.data.Dataset:
+    x, y, order = tf.convert_to_tensor(x), tf.convert_to_tensor(y), tf.convert_to_tensor(order)
+
+    def batch(start, stop):
+        rows = order[start:stop]
+        return tf.cast(tf.gather(x, rows), dtype), tf.gather(y, rows)
+
+    options = tf.data.Options()
+    # Ending an iteration waits for the autotuner's next round, which comes after ever
+    # longer pauses: of up to 2.5 s after 5 s of training.
+    options.autotune.enabled = False
+    return tf.data.Dataset.from_tensor_slices((starts, stops)).map(batch).prefetch(2).with_options(options)

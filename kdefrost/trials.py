@@ -1,0 +1,134 @@
+"""Trials, and the log that keeps each one on disk as it ends."""
+
+import dataclasses
+import json
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One training of one tail.
+
+    Attributes:
+        cut: Index of the cut.
+        per_class: Number of training examples per class.
+        seed: Seed of the subset, the initialisation and the order.
+        test: Score on the test set, `None` without one.
+        validation: Score on the validation set, `None` without one.
+        seconds: Time that training and evaluation took.
+    """
+
+    cut: int
+    per_class: int
+    seed: int
+    test: float | None
+    validation: float | None
+    seconds: float
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """What tells trials of one profile apart."""
+        return self.cut, self.per_class, self.seed
+
+
+class TrialLog:
+    """A folder that holds the trials of one configuration, written as they end.
+
+    Args:
+        directory: The folder; it is made when it does not exist. `None` keeps nothing.
+        configuration: All that the scores depend on and that one folder must not mix.
+
+    Raises:
+        ValueError: If the folder holds trials of another configuration, or a damaged log.
+    """
+
+    def __init__(self, directory: str | os.PathLike | None, configuration: dict):
+        self.directory = None if directory is None else Path(directory)
+        self.configuration = json.loads(json.dumps(configuration))
+        self.finished: dict[tuple[int, int, int], Trial] = {}
+        if self.directory is None:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._check_configuration()
+        self._read()
+
+    def append(self, trial: Trial):
+        """Keeps a finished trial, on disk before this returns."""
+        self.finished[trial.key] = trial
+        if self.directory is None:
+            return
+        with self._path.open("a") as log:
+            log.write(json.dumps(dataclasses.asdict(trial)) + "\n")
+            log.flush()
+            os.fsync(log.fileno())
+
+    @property
+    def _path(self) -> Path:
+        return self.directory / "trials.jsonl"
+
+    def _check_configuration(self):
+        path = self.directory / "configuration.json"
+        if not path.exists():
+            if self._path.exists():
+                raise ValueError(f"{self._path} has no configuration.json beside it; choose another folder.")
+            write_atomically(path, json.dumps({**self.configuration, "versions": versions()}, indent=2) + "\n")
+            return
+        kept = read_json(path)
+        different = [name for name, value in self.configuration.items() if kept.get(name) != value]
+        if different:
+            changes = "; ".join(
+                f"{name} was {kept.get(name)!r}, now {self.configuration[name]!r}" for name in different
+            )
+            raise ValueError(
+                f"The folder {self.directory} holds results of another configuration ({changes}). Choose another "
+                "folder, or delete this one."
+            )
+
+    def _read(self):
+        if not self._path.exists():
+            return
+        text = self._path.read_text()
+        lines = text.split("\n")
+        # A line without its end was being written when the process died; its trial runs again.
+        if lines[-1]:
+            write_atomically(self._path, text[: len(text) - len(lines[-1])])
+        for number, line in enumerate(lines[:-1], start=1):
+            try:
+                trial = Trial(**json.loads(line))
+            except (ValueError, TypeError) as error:
+                raise ValueError(f"Line {number} of {self._path} is damaged ({error}); remove it.") from error
+            self.finished[trial.key] = trial
+
+
+def read_json(path: Path) -> dict:
+    """Reads a JSON file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}. Delete it, or choose another folder.") from error
+
+
+def write_atomically(path: Path, text: str):
+    """Writes a file so that it is there whole or not at all."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    beside.write_text(text)
+    beside.replace(path)
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that scores depend on."""
+    packages = ("tensorflow", "keras", "numpy")
+    return {"python": sys.version.split()[0], **{name: metadata.version(name) for name in packages}}

@@ -1,0 +1,56 @@
+"""What all tests share: the seed, the plot backend, tiny networks and tiny data."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import matplotlib
+import numpy as np
+import pytest
+
+import kdefrost
+
+matplotlib.use("agg")
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def residual():
+    """A residual network on 8×8×1 images of three classes."""
+    return kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))
+
+
+@pytest.fixture
+def plain():
+    """A plain sequential network on 8×8×1 images of three classes."""
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, padding="same", name="first"),
+            layers.ReLU(),
+            layers.Conv2D(6, 3, strides=2, name="second"),
+            layers.BatchNormalization(name="second_bn"),
+            layers.ReLU(name="second_relu"),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax", name="third"),
+        ]
+    )
+
+
+@pytest.fixture
+def easy():
+    """Sets of 8×8×1 images of three classes that differ in brightness."""
+    return {name: make_easy(size, seed) for seed, (name, size) in enumerate({"train": 60, "test": 45}.items())}
+
+
+def make_easy(size: int, seed: int):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(size) % 3
+    images = rng.normal(size=(size, 8, 8, 1)) + labels[:, None, None, None]
+    return images.astype("float32"), labels

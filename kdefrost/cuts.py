@@ -205,6 +205,8 @@ def reinitialize(model: keras.Model, seed: int | Sequence[int]):
                 variable.assign(value)
 
 
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 _CONSTANTS = {"bias": 0.0, "beta": 0.0, "moving_mean": 0.0, "gamma": 1.0, "moving_variance": 1.0}
 
 
@@ -214,9 +216,7 @@ def _initial_value(layer, variable, rng):
     if name in _CONSTANTS:
         return np.full(shape, _CONSTANTS[name], "float32")
     if name.endswith("kernel") and len(shape) >= 2:
-        # A depthwise kernel is (height, width, channels, multiplier): each of its outputs
-        # sees one channel.
-        fan_in = math.prod(shape[:-2] if name == "depthwise_kernel" else shape[:-1])
+        fan_in = _fan_in(layer, name, shape)
         return rng.standard_normal(shape, "float32") * np.float32(math.sqrt(2 / fan_in))
     if name == "seed_generator_state":
         return rng.integers(2**31, size=shape, dtype=np.uint32)
@@ -226,6 +226,17 @@ def _initial_value(layer, variable, rng):
             "re-initialise; cut after it, or replace the layer."
         )
     return None
+
+
+def _fan_in(layer, name: str, shape: tuple[int, ...]) -> int:
+    """Number of inputs that one output of a kernel sees."""
+    if name == "depthwise_kernel" or isinstance(layer, _DEPTHWISE):
+        # (*window, channels, multiplier): each output sees one channel.
+        return math.prod(shape[:-2])
+    if isinstance(layer, _TRANSPOSED):
+        # (*window, outputs, inputs).
+        return math.prod(shape[:-2]) * shape[-1]
+    return math.prod(shape[:-1])
 
 
 class _Graph:

@@ -149,7 +149,8 @@ def _load_tfds(name: str, data_dir, image_size) -> ImageData:
         near = difflib.get_close_matches(name, ["digits", *tfds.list_builders()], n=3)
         hint = f" The nearest names: {', '.join(near)}." if near else ""
         raise ValueError(
-            f"There is no data set {name!r}: it must be `digits`, or one of TensorFlow Datasets, such as `cifar10`.{hint}"
+            f"There is no data set {name!r}: it must be `digits`, or one of TensorFlow Datasets, such as `cifar10`."
+            f"{hint}"
         ) from None
     _prepare(builder, name)
     features, splits = builder.info.features, builder.info.splits

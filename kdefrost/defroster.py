@@ -171,6 +171,8 @@ class Defroster:
                 trials = [key for key in plan.trials if key[0] == cut.index]
                 if not trials:
                     continue
+                # The features of the cut before are let go first.
+                tail = None
                 flow.advance(cut)
                 tail = _Tail(self.source, cut, plan.classes, self.recipe, flow.features, targets)
                 for key in trials:
@@ -184,7 +186,7 @@ class _Tail:
         _, self.model = split(source, cut, output=classes)
         training.compile_model(self.model, recipe)
         self.recipe = recipe
-        self.sets = {name: tuple(map(tf.convert_to_tensor, (features[name], targets[name]))) for name in features}
+        self.sets = {name: (x, targets[name]) for name, x in features.items()}
 
     def run(self, key: tuple[int, int, int], rows: np.ndarray, bar: "_ProgressBar") -> Trial:
         cut, per_class, seed = key

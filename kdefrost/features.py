@@ -9,7 +9,7 @@ from kdefrost.cuts import Cut, segment
 EXTRACTION_BATCH = 250
 
 
-def extract(extractor: keras.Model, images: np.ndarray) -> np.ndarray:
+def extract(extractor: keras.Model, images: np.ndarray | tf.Tensor) -> tf.Tensor:
     """Runs a model in inference mode over a data set.
 
     Args:
@@ -19,13 +19,13 @@ def extract(extractor: keras.Model, images: np.ndarray) -> np.ndarray:
     Returns:
         Its outputs `(examples, …)`, in memory.
     """
-    inputs = tf.TensorSpec((None, *images.shape[1:]), extractor.input.dtype)
+    inputs = tf.TensorSpec((None, *images.shape[1:]), extractor.inputs[0].dtype)
     run = tf.function(lambda batch: extractor(batch, training=False)).get_concrete_function(inputs)
-    features = np.empty((len(images), *extractor.output.shape[1:]), extractor.output.dtype)
+    features = np.empty((len(images), *extractor.outputs[0].shape[1:]), extractor.outputs[0].dtype)
     for start in range(0, len(images), EXTRACTION_BATCH):
-        batch = tf.cast(images[start : start + EXTRACTION_BATCH], extractor.input.dtype)
+        batch = tf.cast(images[start : start + EXTRACTION_BATCH], extractor.inputs[0].dtype)
         features[start : start + EXTRACTION_BATCH] = run(batch)
-    return features
+    return tf.convert_to_tensor(features)
 
 
 class FeatureFlow:
@@ -41,11 +41,12 @@ class FeatureFlow:
 
     Attributes:
         cut: The cut at which the features are.
-        features: Arrays `(examples, …)` by name.
+        features: Tensors `(examples, …)` by name.
     """
 
     def __init__(self, model: keras.Model, start: Cut, images: dict[str, np.ndarray]):
-        self.model, self.cut, self.features = model, start, dict(images)
+        self.model, self.cut = model, start
+        self.features = {name: tf.convert_to_tensor(examples) for name, examples in images.items()}
 
     def advance(self, cut: Cut):
         """Carries all features on to a later cut, or leaves them at the present one."""

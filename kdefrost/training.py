@@ -103,7 +103,7 @@ def fit(
         variable.assign(np.zeros(variable.shape, variable.dtype))
     model.optimizer.schedule.total_steps.assign(steps)
     callbacks = [_Progress(steps, on_progress)] if on_progress else []
-    batches = _training_batches(x, y, subset, recipe, seed, model.input.dtype)
+    batches = _training_batches(x, y, subset, recipe, seed, model.inputs[0].dtype)
     model.fit(batches, epochs=1, verbose=0, callbacks=callbacks, shuffle=False)
 
 
@@ -119,7 +119,7 @@ def evaluate(model: keras.Model, x, y) -> float:
         The share of examples whose label has the largest output, from 0 to 1.
     """
     order = np.arange(len(x))
-    batches = _batches(x, y, order, *_bounds(len(x), EVALUATION_BATCH), model.input.dtype)
+    batches = _batches(x, y, order, *_bounds(len(x), EVALUATION_BATCH), model.inputs[0].dtype)
     return model.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
 
 

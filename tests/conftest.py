@@ -19,6 +19,16 @@ def _seed():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(scope="session")
+def cifar10():
+    """The real CIFAR-10, where it is prepared: `TFDS_DATA_DIR` names the folder."""
+    import tensorflow_datasets as tfds
+
+    if not tfds.builder("cifar10", try_gcs=False).is_prepared():
+        pytest.skip("CIFAR-10 is not prepared; TFDS_DATA_DIR names the folder where it is.")
+    return kdefrost.load_data("cifar10")
+
+
 @pytest.fixture
 def residual():
     """A residual network on 8×8×1 images of three classes."""
@@ -33,11 +43,11 @@ def plain():
         [
             keras.Input((8, 8, 1)),
             layers.Conv2D(4, 3, padding="same", name="first"),
-            layers.ReLU(),
+            layers.ReLU(name="first_relu"),
             layers.Conv2D(6, 3, strides=2, name="second"),
             layers.BatchNormalization(name="second_bn"),
             layers.ReLU(name="second_relu"),
-            layers.Flatten(),
+            layers.Flatten(name="flat"),
             layers.Dense(3, activation="softmax", name="third"),
         ]
     )

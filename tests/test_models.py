@@ -1,5 +1,7 @@
 """Wide-ResNet and its batch normalisation."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -13,11 +15,10 @@ def _parameters(depth: int, width: int, classes: int, channels: int) -> int:
     """Trainable weights of a Wide-ResNet, added up from the paper's Table 1."""
     blocks, widths = (depth - 4) // 6, [16, 16 * width, 32 * width, 64 * width]
     total = 9 * channels * 16
-    for before, after in zip(widths[:-1], widths[1:], strict=True):
+    for before, after in itertools.pairwise(widths):
         total += 2 * before + 9 * before * after + 2 * after + 9 * after * after
         total += before * after if before != after else 0
         total += (blocks - 1) * (2 * (2 * after + 9 * after * after))
-        # Within a group of unchanged width only the resolution may change the shortcut.
     return total + 2 * widths[-1] + widths[-1] * classes + classes
 
 

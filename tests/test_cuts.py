@@ -1,0 +1,270 @@
+"""Cuts: where they lie, and that both sides of each are the model."""
+
+import dataclasses
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import kdefrost
+from kdefrost.cuts import segment
+
+
+def _branched():
+    """Two branches that are concatenated, then a squeeze-and-excitation gate."""
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 1), name="image")
+    x = layers.Conv2D(4, 3, padding="same", name="stem")(inputs)
+    x = layers.ReLU(name="stem_relu")(x)
+    left = layers.Conv2D(4, 1, name="left")(x)
+    right = layers.DepthwiseConv2D(3, padding="same", name="right")(x)
+    x = layers.Concatenate(name="merge")([left, right])
+    x = layers.BatchNormalization(name="merge_bn")(x)
+    gate = layers.GlobalAveragePooling2D(keepdims=True, name="squeeze")(x)
+    gate = layers.Conv2D(8, 1, activation="sigmoid", name="excite")(gate)
+    x = layers.Multiply(name="gated")([x, gate])
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(inputs, layers.Dense(3, activation="softmax", name="output")(x))
+
+
+@pytest.fixture(params=["residual", "plain", "branched"])
+def model(request):
+    model = _branched() if request.param == "branched" else request.getfixturevalue(request.param)
+    rng = np.random.default_rng(0)
+    # Moving statistics of a trained network are not the trivial ones.
+    model.set_weights([rng.uniform(0.1, 0.6, weight.shape) for weight in model.get_weights()])
+    return model
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(1).normal(size=(5, 8, 8, 1)).astype("float32")
+
+
+def test_cuts_of_the_wide_resnet_by_hand():
+    cuts = kdefrost.cut_points(kdefrost.wide_resnet(16, 1))
+    assert [cut.name for cut in cuts] == [
+        "image",
+        "conv1",
+        "group1_block1",
+        "group1_block2",
+        "group2_block1",
+        "group2_block2",
+        "group3_block1",
+        "pool",
+    ]
+    assert [cut.index for cut in cuts] == list(range(8))
+    assert [cut.frozen_layers for cut in cuts] == [0, 1, 3, 5, 8, 10, 13, 15]
+    assert {cut.layers for cut in cuts} == {16}
+    assert cuts[4].shapes == ((16, 16, 32),) and cuts[4].feature_bytes == 4 * 16 * 16 * 32
+    assert cuts[1].frozen_params == 3 * 3 * 3 * 16
+
+
+def test_cuts_of_a_plain_network_keep_normalisation_with_its_convolution(plain):
+    assert [cut.name for cut in kdefrost.cut_points(plain)[1:]] == ["first_relu", "flat"]
+    assert [cut.frozen_layers for cut in kdefrost.cut_points(plain)] == [0, 1, 2]
+
+
+def test_a_cut_before_a_kernel_lies_after_the_activation():
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, name="first"),
+            layers.BatchNormalization(name="first_bn"),
+            layers.ReLU(name="first_relu"),
+            layers.Conv2D(4, 3, name="second"),
+            layers.ReLU(name="second_relu"),
+            layers.GlobalAveragePooling2D(name="pool"),
+            layers.Dense(2, name="output"),
+        ]
+    )
+    assert [cut.name for cut in kdefrost.cut_points(model)[1:]] == ["first_relu", "pool"]
+
+
+def test_cuts_of_a_branched_network_lie_where_one_tensor_crosses():
+    names = [cut.name for cut in kdefrost.cut_points(_branched())]
+    assert names == ["image", "stem_relu", "merge", "pool"]
+
+
+def test_multiply_adds_by_hand(plain):
+    cuts = kdefrost.cut_points(plain)
+    first, second, third = 8 * 8 * 9 * 4, 3 * 3 * 9 * 4 * 6, 54 * 3
+    assert cuts[0].multiply_adds == first + second + third
+    assert [cut.tail_multiply_adds for cut in cuts] == [first + second + third, second + third, third]
+
+
+def test_both_sides_of_every_cut_are_the_model(model, images):
+    expected = model(images, training=False)
+    for cut in kdefrost.cut_points(model):
+        extractor, tail = kdefrost.split(model, cut)
+        features = extractor(images, training=False)
+        assert tuple(features.shape[1:]) == cut.shapes[0]
+        np.testing.assert_allclose(tail(features, training=False), expected, atol=1e-5)
+        joined = kdefrost.join(extractor, tail)
+        np.testing.assert_allclose(joined(images, training=False), expected, atol=1e-5)
+        assert joined.input_shape == model.input_shape
+
+
+def test_segments_in_a_row_are_the_extractor(model, images):
+    cuts = kdefrost.cut_points(model)
+    features = images
+    for start, stop in itertools.pairwise(cuts):
+        features = segment(model, start, stop)(features, training=False)
+    extractor, _ = kdefrost.split(model, cuts[-1])
+    np.testing.assert_allclose(features, extractor(images, training=False), atol=1e-6)
+
+
+def test_splitting_and_training_leaves_the_source_untouched(model, images):
+    weights = [weight.copy() for weight in model.get_weights()]
+    nodes = [(len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in model.layers]
+    config, trainable = model.to_json(), [layer.trainable for layer in model.layers]
+    for cut in kdefrost.cut_points(model):
+        extractor, tail = kdefrost.split(model, cut, seed=1)
+        joined = kdefrost.join(extractor, tail)
+        joined.trainable = True
+        joined.compile("sgd", loss="sparse_categorical_crossentropy")
+        joined.fit(images, np.zeros(len(images), int), verbose=0)
+    assert [(len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in model.layers] == nodes
+    assert model.to_json() == config and [layer.trainable for layer in model.layers] == trainable
+    for before, after in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_extractor_is_frozen_and_tail_trains_whatever_the_source_says(residual):
+    residual.trainable = False
+    extractor, tail = kdefrost.split(residual, kdefrost.cut_points(residual)[2], seed=0)
+    assert extractor.trainable_weights == []
+    assert len(tail.trainable_weights) == sum(w.trainable for w in tail.weights) > 0
+    assert not residual.trainable
+
+
+def test_new_output_has_the_number_of_classes(model, images):
+    for cut in kdefrost.cut_points(model):
+        _, tail = kdefrost.split(model, cut, output=5, seed=0)
+        assert tail.output.shape == (None, 5)
+        outputs = tail(np.ones((2, *cut.shapes[0]), "float32"), training=False)
+        np.testing.assert_allclose(np.sum(outputs, axis=1), 1, rtol=1e-5)
+
+
+def test_last_cut_leaves_only_the_output_layer(model):
+    _, tail = kdefrost.split(model, kdefrost.cut_points(model)[-1], output=4, seed=0)
+    assert [tuple(weight.shape)[-1] for weight in tail.trainable_weights] == [4, 4]
+
+
+def test_reinitialisation_is_hes_and_fixed_by_the_seed():
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 8)),
+            layers.Conv2D(64, 3, name="conv"),
+            layers.DepthwiseConv2D(5, depth_multiplier=8, name="depthwise"),
+            layers.BatchNormalization(name="bn"),
+            layers.Conv2DTranspose(32, 2, name="transposed"),
+            layers.Dense(1000, name="dense"),
+        ]
+    )
+    model.set_weights([np.full(weight.shape, 7.0) for weight in model.get_weights()])
+    kdefrost.reinitialize(model, 3)
+    first = model.get_weights()
+    kernels = {layer: model.get_layer(layer).get_weights()[0] for layer in ("conv", "depthwise", "transposed", "dense")}
+    for name, fan_in in {"conv": 9 * 8, "depthwise": 25, "transposed": 4 * 512, "dense": 32}.items():
+        np.testing.assert_allclose(kernels[name].std(), np.sqrt(2 / fan_in), rtol=0.05)
+        np.testing.assert_array_equal(model.get_layer(name).get_weights()[1], 0)
+    for weights, value in zip(model.get_layer("bn").get_weights(), (1, 0, 0, 1), strict=True):
+        np.testing.assert_array_equal(weights, value)
+    kdefrost.reinitialize(model, 4)
+    assert not np.array_equal(model.get_weights()[0], first[0])
+    kdefrost.reinitialize(model, 3)
+    for before, after in zip(first, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_reinitialisation_fixes_dropout_too():
+    model = keras.Sequential([keras.Input((50,)), keras.layers.Dropout(0.5)])
+    masks = []
+    for _ in range(2):
+        kdefrost.reinitialize(model, 5)
+        masks.append(np.asarray(model(np.ones((1, 50)), training=True)))
+    np.testing.assert_array_equal(*masks)
+
+
+def test_reinitialisation_refuses_a_weight_that_it_does_not_know():
+    model = keras.Sequential([keras.Input((8,)), keras.layers.PReLU(name="slope"), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"`slope` \(PReLU\) has a weight `alpha`"):
+        kdefrost.reinitialize(model, 0)
+
+
+def test_cuts_by_number_are_spread_by_cost_with_both_ends():
+    model = kdefrost.wide_resnet(28, 1)
+    every = kdefrost.cut_points(model)
+    chosen = kdefrost.cut_points(model, 5)
+    assert len(chosen) == 5 and chosen[0] == every[0] and chosen[-1] == every[-1]
+    shares = np.array([cut.tail_share for cut in chosen])
+    np.testing.assert_allclose(shares, np.linspace(1, shares[-1], 5), atol=0.06)
+    assert kdefrost.cut_points(model, 99) == every
+
+
+def test_cuts_by_index_and_name_come_in_order(residual):
+    every = kdefrost.cut_points(residual)
+    assert kdefrost.cut_points(residual, ["group2_block1", 1, 3]) == [every[1], every[3]]
+
+
+@pytest.mark.parametrize(
+    ("cuts", "message"),
+    [
+        ([7], r"no cut 7: they run from 0 to 4\. The nearest: 3 \(`group2_block1`\), 4 \(`pool`\)"),
+        ([-1], r"no cut -1.*The nearest: 0 \(`image`\), 1"),
+        (["group2_blok1"], r"The nearest: `group2_block1` \(3\)"),
+        ([], r"at least one cut"),
+        (1, r"at least 2"),
+        ("layer", r"`cuts` must be"),
+        (2.5, r"`cuts` must be"),
+    ],
+)
+def test_cuts_that_do_not_exist(residual, cuts, message):
+    with pytest.raises(ValueError, match=message):
+        kdefrost.cut_points(residual, cuts)
+
+
+class _Subclassed(keras.Model):
+    def call(self, inputs):
+        return inputs
+
+
+def test_models_that_cannot_be_cut():
+    inputs = keras.Input((4,))
+    with pytest.raises(ValueError, match="functional or sequential"):
+        kdefrost.cut_points(_Subclassed())
+    with pytest.raises(ValueError, match="functional or sequential"):
+        kdefrost.cut_points("model.keras")
+    with pytest.raises(ValueError, match="no layer with weights"):
+        kdefrost.cut_points(keras.Model(inputs, keras.layers.ReLU()(inputs)))
+    with pytest.raises(ValueError, match="one input and one output"):
+        kdefrost.cut_points(keras.Model(inputs, [keras.layers.Dense(1)(inputs), keras.layers.Dense(1)(inputs)]))
+
+
+def test_a_cut_of_another_model_is_refused(residual, plain):
+    with pytest.raises(ValueError, match="is not a cut of this model"):
+        kdefrost.split(plain, kdefrost.cut_points(residual)[2])
+
+
+@pytest.mark.parametrize("output", [0, 2.5, True, "ten"])
+def test_output_must_be_a_number_of_classes(residual, output):
+    with pytest.raises(ValueError, match="`output` must be a number of classes"):
+        kdefrost.split(residual, kdefrost.cut_points(residual)[1], output=output)
+
+
+def test_join_refuses_shapes_that_do_not_fit(residual):
+    cuts = kdefrost.cut_points(residual)
+    extractor, _ = kdefrost.split(residual, cuts[1])
+    _, tail = kdefrost.split(residual, cuts[3])
+    with pytest.raises(ValueError, match="`tail` takes features of shape"):
+        kdefrost.join(extractor, tail)
+
+
+def test_a_cut_survives_json(residual):
+    for cut in kdefrost.cut_points(residual):
+        assert kdefrost.Cut.from_dict(json.loads(json.dumps(dataclasses.asdict(cut)))) == cut

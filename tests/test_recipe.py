@@ -1,0 +1,49 @@
+"""Recipes and presets."""
+
+import dataclasses
+
+import pytest
+
+import kdefrost
+
+
+def test_paper_preset_is_the_papers():
+    paper = kdefrost.PRESETS["paper"]
+    assert paper.model == "wide_resnet_28_4" and paper.seeds == 20 and paper.per_class == (16, 64, 256, 1024, 5000)
+    for recipe in (paper.source, paper.target):
+        assert dataclasses.asdict(recipe) == {
+            "epochs": 200,
+            "batch_size": 128,
+            "learning_rate": 0.1,
+            "momentum": 0.9,
+            "weight_decay": 5e-4,
+            "schedule": "cosine",
+        }
+
+
+def test_laptop_preset():
+    laptop = kdefrost.PRESETS["laptop"]
+    assert (laptop.model, laptop.source.epochs, laptop.target.epochs) == ("wide_resnet_16_1", 8, 60)
+
+
+@pytest.mark.parametrize(("examples", "steps"), [(1, 3), (128, 3), (129, 6), (640, 15)])
+def test_steps_count_an_epochs_last_part(examples, steps):
+    assert kdefrost.Recipe(epochs=3).steps(examples) == steps
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", 1.5),
+        ("batch_size", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("momentum", 1.0),
+        ("weight_decay", -1e-4),
+        ("schedule", "linear"),
+    ],
+)
+def test_bad_values_are_named(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        kdefrost.Recipe(**{"epochs": 1, name: value})

@@ -3,11 +3,11 @@
 from kdefrost.clones import CLONES, make_clone
 from kdefrost.cuts import Cut, cut_points, join, reinitialize, split
 from kdefrost.data import Examples, ImageData, hold_out, load_data
-from kdefrost.defroster import Defroster, Plan
+from kdefrost.defroster import Defroster, Plan, subset
 from kdefrost.models import MODELS, build_model, load_source, wide_resnet
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import PRESETS, Preset, Recipe
-from kdefrost.sources import train_source
+from kdefrost.sources import source_size, train_source
 from kdefrost.trials import Trial
 
 __all__ = [
@@ -31,7 +31,9 @@ __all__ = [
     "load_source",
     "make_clone",
     "reinitialize",
+    "source_size",
     "split",
+    "subset",
     "train_source",
     "wide_resnet",
 ]

@@ -27,8 +27,8 @@ class Cut:
             that makes it, which of that layer's calls in the model, and which of the
             call's outputs.
         shapes: Their shapes, without the batch axis.
-        frozen_layers: Number of layers with kernels before the cut.
-        layers: Number of layers with kernels in the model.
+        frozen_layers: Number of layers with kernels before the cut, each as often as it is called.
+        layers: Number of layers with kernels in the model, counted likewise.
         frozen_params: Number of weights before the cut.
         params: Number of weights in the model.
         tail_multiply_adds: Multiply-adds of one example's forward pass after the cut.
@@ -64,7 +64,7 @@ class Cut:
         return cls(**{**values, "tensors": tensors, "shapes": shapes})
 
 
-def cut_points(model: keras.Model, cuts: str | int | Sequence[int | str] = "blocks") -> list[Cut]:
+def cut_points(model: keras.Model, cuts: "str | int | Sequence[int | str | Cut]" = "blocks") -> list[Cut]:
     """Lists the places at which a model can be cut.
 
     Between two layers with kernels lie often several places that one tensor alone crosses
@@ -76,7 +76,7 @@ def cut_points(model: keras.Model, cuts: str | int | Sequence[int | str] = "bloc
         model: A functional or sequential Keras model with one input and one output.
         cuts: `"blocks"` for every place that a single tensor crosses; a number to take so
             many of these, spread evenly by the training cost that they leave, both ends
-            among them; or a list of their indices or layer names.
+            among them; or a list of cuts, of their indices, or of their layer names.
 
     Returns:
         A list of `Cut`, from the input to the output.
@@ -93,7 +93,7 @@ def cut_points(model: keras.Model, cuts: str | int | Sequence[int | str] = "bloc
     if not any(_kernels(node.operation) for node in graph.nodes):
         raise ValueError(f"`model` has no layer with weights: there is nothing to freeze. Received: {model.name}")
     every = _blocks(graph)
-    if cuts == "blocks":
+    if isinstance(cuts, str) and cuts == "blocks":
         return every
     if isinstance(cuts, (int, np.integer)) and not isinstance(cuts, bool):
         return _spread(every, int(cuts))
@@ -136,10 +136,25 @@ def split(
     ((None, 32, 32, 16), (None, 32, 32, 16), (None, 3))
     """
     graph = _Graph(model)
-    crossing = graph.find(cut)
-    extractor = _copy(graph, graph.inputs, crossing, name="extractor")
+    extractor = _copy(graph, graph.inputs, graph.find(cut), name="extractor")
     extractor.trainable = False
-    return extractor, _tail(graph, crossing, output, seed)
+    return extractor, tail_of(model, cut, output, seed)
+
+
+def tail_of(
+    model: keras.Model, cut: Cut, output: int | None = None, seed: int | Sequence[int] | None = None
+) -> keras.Model:
+    """Makes the model after a cut alone; see `split`, whose arguments and second result it has."""
+    graph = _Graph(model)
+    if output is None:
+        tail = _copy(graph, graph.find(cut), graph.outputs, name="tail")
+    else:
+        tail = _tail_with_new_output(graph, cut, output)
+    for layer in tail.layers:
+        layer.trainable = True
+    if seed is not None:
+        reinitialize(tail, seed)
+    return tail
 
 
 def segment(model: keras.Model, start: Cut, stop: Cut) -> keras.Model:
@@ -207,6 +222,16 @@ def reinitialize(model: keras.Model, seed: int | Sequence[int]):
 
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+_WITH_KERNEL = (
+    keras.layers.Dense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+    *_DEPTHWISE,
+    *_TRANSPOSED,
+)
 _CONSTANTS = {"bias": 0.0, "beta": 0.0, "moving_mean": 0.0, "gamma": 1.0, "moving_variance": 1.0}
 
 
@@ -215,7 +240,7 @@ def _initial_value(layer, variable, rng):
     shape, name = tuple(variable.shape), variable.name
     if name in _CONSTANTS:
         return np.full(shape, _CONSTANTS[name], "float32")
-    if name.endswith("kernel") and len(shape) >= 2:
+    if name.endswith("kernel") and isinstance(layer, _WITH_KERNEL):
         fan_in = _fan_in(layer, name, shape)
         return rng.standard_normal(shape, "float32") * np.float32(math.sqrt(2 / fan_in))
     if name == "seed_generator_state":
@@ -296,6 +321,12 @@ def _check_cuttable(model):
             f"`model` must have one input and one output. Received {len(model.inputs)} inputs and "
             f"{len(model.outputs)} outputs."
         )
+    nested = next((layer.name for layer in model.layers if isinstance(layer, keras.Model)), None)
+    if nested is not None:
+        raise ValueError(
+            f"`model` has the model `{nested}` as one of its layers, which hides the layers inside it from cutting; "
+            "build it as one graph, by calling the inner model's layers on the tensors."
+        )
 
 
 def _kernels(operation) -> list:
@@ -304,8 +335,10 @@ def _kernels(operation) -> list:
 
 
 def _multiply_adds(node) -> int:
-    """Multiply-adds per example of one layer call: each kernel once per output position."""
-    positions = math.prod(size or 1 for size in node.output_tensors[0].shape[1:-1])
+    """Multiply-adds per example of one layer call: each kernel once per position."""
+    # A transposed convolution spreads every input, the others gather every output.
+    ends = node.input_tensors if isinstance(node.operation, _TRANSPOSED) else node.output_tensors
+    positions = math.prod(size or 1 for size in ends[0].shape[1:-1])
     return positions * sum(math.prod(kernel.shape) for kernel in _kernels(node.operation))
 
 
@@ -383,10 +416,14 @@ def _spread(every: list[Cut], count: int) -> list[Cut]:
     return sorted(chosen, key=lambda cut: cut.index)
 
 
-def _find(every: list[Cut], wanted: int | str) -> Cut:
+def _find(every: list[Cut], wanted: int | str | Cut) -> Cut:
     """The cut with an index or a layer name."""
+    if isinstance(wanted, Cut):
+        wanted = wanted.name
+    if isinstance(wanted, bool) or not isinstance(wanted, (int, np.integer, str)):
+        raise ValueError(f"Each of `cuts` must be a cut, its index or its layer name. Received: {wanted!r}")
     by_key = {key: cut for cut in every for key in (cut.index, cut.name)}
-    if wanted in by_key and not isinstance(wanted, bool):
+    if wanted in by_key:
         return by_key[wanted]
     if isinstance(wanted, str):
         near = difflib.get_close_matches(wanted, [cut.name for cut in every], n=3, cutoff=0.0)
@@ -397,22 +434,10 @@ def _find(every: list[Cut], wanted: int | str) -> Cut:
     raise ValueError(f"There is no cut {wanted!r}: they run from 0 to {every[-1].index}. The nearest: {nearest}.")
 
 
-def _tail(graph: _Graph, crossing: list, output: int | None, seed) -> keras.Model:
-    if output is None:
-        tail = _copy(graph, crossing, graph.outputs, name="tail")
-    else:
-        tail = _tail_with_new_output(graph, crossing, output)
-    for layer in tail.layers:
-        layer.trainable = True
-    if seed is not None:
-        reinitialize(tail, seed)
-    return tail
-
-
-def _tail_with_new_output(graph: _Graph, crossing: list, classes: int) -> keras.Model:
+def _tail_with_new_output(graph: _Graph, cut: Cut, classes: int) -> keras.Model:
     if isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 1:
         raise ValueError(f"`output` must be a number of classes, at least 1, or None. Received: output={classes!r}")
-    old = graph.output_layer()
+    old, crossing = graph.output_layer(), graph.find(cut)
     inputs = [_like(tensor) for tensor in crossing]
     (features,) = _replay(graph, crossing, inputs, old.input_tensors[:1])
     if len(features.shape) == 4:

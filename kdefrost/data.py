@@ -78,7 +78,7 @@ def load_data(
 
     Returns:
         An `ImageData` with uint8 images. The test images are the set's own; of the digits,
-        every fifth, balanced over the classes.
+        a fixed fifth, balanced over the classes.
 
     Raises:
         ValueError: If there is no such data set, or it is not one of labelled images with
@@ -145,7 +145,8 @@ def _load_tfds(name: str, data_dir, image_size) -> ImageData:
 
     try:
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
-    except tfds.core.DatasetNotFoundError:
+    # A name that it cannot parse or a version that there is not ends in one of the others.
+    except (tfds.core.DatasetNotFoundError, ValueError, AssertionError):
         near = difflib.get_close_matches(name, ["digits", *tfds.list_builders()], n=3)
         hint = f" The nearest names: {', '.join(near)}." if near else ""
         raise ValueError(
@@ -155,11 +156,14 @@ def _load_tfds(name: str, data_dir, image_size) -> ImageData:
     _prepare(builder, name)
     features, splits = builder.info.features, builder.info.splits
     held_out = next((split for split in ("test", "validation") if split in splits), None)
-    labelled = isinstance(features, tfds.features.FeaturesDict) and {"image", "label"} <= set(features)
+    kinds = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    labelled = isinstance(kinds.get("image"), tfds.features.Image) and isinstance(
+        kinds.get("label"), tfds.features.ClassLabel
+    )
     if not labelled or held_out is None or "train" not in splits:
         raise ValueError(
             f"The data set {name!r} must have images with one label each, and a split `train` and one of `test` and "
-            f"`validation`. It has the features {sorted(features)} and the splits {sorted(splits)}."
+            f"`validation`. It has the features {sorted(kinds)} and the splits {sorted(splits)}."
         )
     parts = [_read(builder, split, image_size) for split in ("train", held_out)]
     return ImageData(name, *parts, classes=tuple(features["label"].names))

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,12 +12,14 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from kdefrost import fingerprint, training
-from kdefrost.cuts import Cut, cut_points, reinitialize, split
+from kdefrost.cuts import Cut, cut_points, reinitialize, tail_of
 from kdefrost.features import FeatureFlow
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import Recipe
-from kdefrost.trials import Trial, TrialLog
+from kdefrost.trials import Trial, TrialLog, read_trials
 
+# Changed whenever the same configuration comes to give other scores.
+_FORMAT = 1
 # Told apart in the seeds, so that no two draws share a stream.
 _SUBSET, _INITIALISATION, _ORDER = range(3)
 
@@ -30,6 +33,7 @@ class Plan:
         trials: `(cut index, per_class, seed)` of each trial that is missing.
         recipe: The recipe of the trials.
         classes: Number of classes.
+        trained: Number of different examples that some trial is trained on.
         evaluated: Number of examples that each trial is evaluated on.
     """
 
@@ -37,6 +41,7 @@ class Plan:
     trials: tuple[tuple[int, int, int], ...]
     recipe: Recipe
     classes: int
+    trained: int
     evaluated: int
 
     def training_flops(self, trial: tuple[int, int, int]) -> float:
@@ -47,6 +52,10 @@ class Plan:
     def flops(self, trial: tuple[int, int, int]) -> float:
         """Floating-point operations of one trial, evaluation included."""
         return self.training_flops(trial) + 2 * self._tail(trial) * self.evaluated
+
+    def feature_bytes(self, cut: Cut) -> int:
+        """Bytes of all features at a cut in float32."""
+        return cut.feature_bytes * (self.trained + self.evaluated)
 
     def _tail(self, trial) -> int:
         by_index = {cut.index: cut for cut in self.cuts}
@@ -99,6 +108,7 @@ class Defroster:
         validation=None,
         per_class: int | Sequence[int] = (16, 64, 256),
         seeds: int | Sequence[int] = 5,
+        classes: int | None = None,
         verbose: bool = True,
     ) -> DefrostProfile:
         """Runs all trials that are missing: every cut at every size with every seed.
@@ -114,43 +124,46 @@ class Defroster:
                 scores do, which flatters the chosen cut; the profile says so.
             per_class: Number, or numbers, of training examples per class.
             seeds: Number of repeats, or their seeds.
+            classes: Number of classes; by default the largest training label plus one.
             verbose: Whether to show a progress bar.
 
         Returns:
-            A `DefrostProfile` of all trials in the folder and all new ones.
+            A `DefrostProfile` of the trials that were asked for, those from the folder
+            among them.
 
         Raises:
             ValueError: If the data do not fit the source or each other, a class has fewer
                 examples than asked for, or the folder holds another configuration's
                 results.
         """
-        sets = _as_sets(train=train, test=test, validation=validation)
-        classes = _check_sets(sets, self.source)
-        sizes, seeds = _as_list(per_class, "per_class"), _as_seeds(seeds)
-        _check_sizes(sets["train"][1], sizes, classes)
+        plan, sets = self._plan(train, test, validation, per_class, seeds, classes)
         log = TrialLog(self.directory, self._configuration(sets))
-        plan = self._plan(sets, classes, sizes, seeds, log)
         if plan.trials:
             self._run(plan, sets, log, verbose)
-        return DefrostProfile(self.cuts, tuple(sorted(log.finished.values(), key=lambda t: t.key)), log.configuration)
-
-    def plan(self, train, test=None, validation=None, per_class=(16, 64, 256), seeds=5) -> Plan:
-        """Says what `profile` would run with the same arguments, and runs nothing."""
-        sets = _as_sets(train=train, test=test, validation=validation)
-        classes = _check_sets(sets, self.source)
         sizes, seeds = _as_list(per_class, "per_class"), _as_seeds(seeds)
-        _check_sizes(sets["train"][1], sizes, classes)
-        return self._plan(sets, classes, sizes, seeds, log=None)
+        asked = [trial for trial in log.finished.values() if trial.per_class in sizes and trial.seed in seeds]
+        return DefrostProfile(self.cuts, tuple(sorted(asked, key=lambda trial: trial.key)), log.configuration)
 
-    def _plan(self, sets, classes: int, sizes, seeds, log: TrialLog | None) -> Plan:
-        finished = log.finished if log else {}
+    def plan(self, train, test=None, validation=None, per_class=(16, 64, 256), seeds=5, classes=None) -> Plan:
+        """Says what `profile` would run with the same arguments, and runs nothing."""
+        return self._plan(train, test, validation, per_class, seeds, classes)[0]
+
+    def _plan(self, train, test, validation, per_class, seeds, classes):
+        sets = _as_sets(train=train, test=test, validation=validation)
+        labels = sets["train"][1]
+        classes = _check_sets(sets, self.source, classes)
+        sizes, seeds = _as_list(per_class, "per_class"), _as_seeds(seeds)
+        _check_sizes(labels, sizes, classes)
+        finished = {} if self.directory is None else read_trials(Path(self.directory))
         wanted = [(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds]
         missing = tuple(key for key in wanted if key not in finished)
+        used = {index for key in {key[1:] for key in missing} for index in subset(labels, *key)}
         evaluated = sum(len(y) for name, (_, y) in sets.items() if name != "train")
-        return Plan(self.cuts, missing, self.recipe, classes, evaluated)
+        return Plan(self.cuts, missing, self.recipe, classes, len(used), evaluated), sets
 
     def _configuration(self, sets) -> dict:
         return {
+            "format": _FORMAT,
             "source": fingerprint.of_model(self.source),
             "data": {name: fingerprint.of_arrays(*arrays) for name, arrays in sets.items()},
             "recipe": dataclasses.asdict(self.recipe),
@@ -171,7 +184,7 @@ class Defroster:
                 trials = [key for key in plan.trials if key[0] == cut.index]
                 if not trials:
                     continue
-                # The features of the cut before are let go first.
+                # The tail before holds the features that the flow is about to let go.
                 tail = None
                 flow.advance(cut)
                 tail = _Tail(self.source, cut, plan.classes, self.recipe, flow.features, targets)
@@ -183,7 +196,7 @@ class _Tail:
     """The tail of one cut, compiled once, and the features that it is trained on."""
 
     def __init__(self, source, cut: Cut, classes: int, recipe: Recipe, features: dict, targets: dict):
-        _, self.model = split(source, cut, output=classes)
+        self.model = tail_of(source, cut, output=classes)
         training.compile_model(self.model, recipe)
         self.recipe = recipe
         self.sets = {name: (x, targets[name]) for name, x in features.items()}
@@ -196,6 +209,11 @@ class _Tail:
         order = (_ORDER, seed, per_class)
         training.fit(self.model, *self.sets["train"], self.recipe, order, subset=rows, on_progress=bar.advance)
         scores = {name: self._score(name) for name in ("test", "validation")}
+        if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
+            tqdm.write(
+                f"Training diverged at cut {cut}, {per_class} per class, seed {seed}: its score is that of a guess. A "
+                f"lower learning rate than {self.recipe.learning_rate} may help."
+            )
         trial = Trial(*key, **scores, seconds=round(time.perf_counter() - start, 3))
         bar.end(trial)
         return trial
@@ -279,14 +297,14 @@ def _as_arrays(name: str, examples) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _check_sets(sets, source) -> int:
+def _check_sets(sets, source, classes: int | None) -> int:
     """Checks that the sets fit each other and the source; returns the number of classes."""
-    classes = int(sets["train"][1].max()) + 1
+    classes = int(sets["train"][1].max()) + 1 if classes is None else classes
     for name, (x, y) in sets.items():
         if y.min() < 0 or y.max() >= classes:
             raise ValueError(
-                f"Labels of `{name}` must be from 0 to {classes - 1}, the largest label of `train`. Received labels "
-                f"from {y.min()} to {y.max()}."
+                f"Labels of `{name}` must be from 0 to {classes - 1}, for {classes} classes. Received labels from "
+                f"{y.min()} to {y.max()}."
             )
         expected = source.inputs[0].shape[1:]
         if len(expected) != x.ndim - 1 or any(e not in (None, s) for e, s in zip(expected, x.shape[1:], strict=True)):

@@ -1,5 +1,7 @@
 """Features: what the frozen layers make of a data set, computed once and passed from cut to cut."""
 
+import gc
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -19,11 +21,21 @@ def extract(extractor: keras.Model, images: np.ndarray | tf.Tensor) -> tf.Tensor
     Returns:
         Its outputs `(examples, …)`, in memory.
     """
-    inputs = tf.TensorSpec((None, *images.shape[1:]), extractor.inputs[0].dtype)
-    run = tf.function(lambda batch: extractor(batch, training=False)).get_concrete_function(inputs)
-    features = np.empty((len(images), *extractor.outputs[0].shape[1:]), extractor.outputs[0].dtype)
+    return _extract(_inference(extractor), images)
+
+
+def _inference(extractor: keras.Model):
+    """The model in inference mode, traced once for batches of any size."""
+    taken = extractor.inputs[0]
+    inputs = tf.TensorSpec((None, *taken.shape[1:]), taken.dtype)
+    return tf.function(lambda batch: extractor(batch, training=False)).get_concrete_function(inputs)
+
+
+def _extract(run, images) -> tf.Tensor:
+    (taken,), given = run.structured_input_signature[0], run.structured_outputs
+    features = np.empty((len(images), *given.shape[1:]), given.dtype.as_numpy_dtype)
     for start in range(0, len(images), EXTRACTION_BATCH):
-        batch = tf.cast(images[start : start + EXTRACTION_BATCH], extractor.inputs[0].dtype)
+        batch = tf.cast(images[start : start + EXTRACTION_BATCH], taken.dtype)
         features[start : start + EXTRACTION_BATCH] = run(batch)
     return tf.convert_to_tensor(features)
 
@@ -52,8 +64,11 @@ class FeatureFlow:
         """Carries all features on to a later cut, or leaves them at the present one."""
         if cut.index == self.cut.index:
             return
-        between = segment(self.model, self.cut, cut)
+        run = _inference(segment(self.model, self.cut, cut))
+        # Data sets hold their tensors in reference cycles; until these are collected, the
+        # features of the cut before stay in memory beside the new ones.
+        gc.collect()
         for name in self.features:
-            # Replaced one by one, so that the memory of the old features is free again.
-            self.features[name] = extract(between, self.features[name])
+            # Replaced one by one, so that the memory of each old set is free again.
+            self.features[name] = _extract(run, self.features[name])
         self.cut = cut

@@ -20,8 +20,12 @@ def of_arrays(*arrays: np.ndarray) -> str:
 
 
 def of_model(model: keras.Model) -> str:
-    """Hash of a model's weights."""
-    return of_arrays(*model.get_weights())
+    """Hash of a model's weights and of its layers' settings, whatever the layers' names."""
+    layers = [
+        (type(layer).__name__, str({key: value for key, value in layer.get_config().items() if key != "name"}))
+        for layer in model.layers
+    ]
+    return of_settings({"weights": of_arrays(*model.get_weights()), "layers": layers})
 
 
 def of_settings(settings: dict) -> str:

@@ -30,8 +30,8 @@ def plot_profile(profile: DefrostProfile, ax=None):
         ax = pyplot.subplots(figsize=(width, 3.8), layout="constrained")[1]
     sizes = profile.per_class
     positions = np.array([cut.index for cut in profile.cuts])
-    on = "test" if any(trial.test is not None for trial in profile.trials) else "validation"
-    for shade, size in zip(np.linspace(0.4, 1.0, len(sizes)), sizes, strict=True):
+    on = profile.reported_on
+    for shade, size in zip(np.linspace(1.0, 0.4, len(sizes))[::-1], sizes, strict=True):
         colour = matplotlib.colormaps[_COLOURS](shade)
         mean, error = 100 * profile.mean(size, on), 100 * profile.standard_error(size, on)
         tried = np.isfinite(mean)

@@ -49,6 +49,11 @@ class DefrostProfile:
         """The set whose scores choose the cut: `"validation"`, or `"test"` where there is none."""
         return "validation" if all(trial.validation is not None for trial in self.trials) else "test"
 
+    @property
+    def reported_on(self) -> str:
+        """The set whose scores are shown: `"test"`, or `"validation"` where there is none."""
+        return "test" if all(trial.test is not None for trial in self.trials) else "validation"
+
     def scores(self, per_class: int, on: str = "test") -> np.ndarray:
         """The scores at one size.
 
@@ -94,35 +99,40 @@ class DefrostProfile:
     def best_cut(self, per_class: int) -> Cut:
         """The cut with the highest mean of the scores that choose.
 
+        Where some seeds lack some of the tried cuts, the seeds that have all of them decide,
+        if there are any.
+
         Args:
             per_class: Number of training examples per class.
 
         Returns:
             The `Cut`; of equal ones the first.
         """
-        return self.cuts[int(np.nanargmax(self.mean(per_class, self.chosen_on)))]
+        return self.cuts[int(np.nanargmax(_over_seeds(self._paired(per_class), stat=np.mean)))]
 
     def near_best_cuts(self, per_class: int, confidence: float = 0.95) -> list[Cut]:
-        """The cuts that are not told apart from the best one, itself among them.
+        """The tried cuts that are not told apart from the best one, itself among them.
 
-        For one seed all cuts are trained on the same examples in the same order, so each
-        cut is compared with the best by the differences within seeds: a one-sided paired
-        t-test. With one common seed no cut is told apart.
+        Multiple comparisons with the best (Hsu, 1984) in a randomised block design: for one
+        seed all cuts are trained on the same examples, so seeds are the blocks. With n
+        seeds and k cuts, scores less the means of their seed and cut leave a variance σ² on
+        (n − 1)(k − 1) degrees of freedom; a cut is told apart when its mean is more than
+        t √(2σ²/n) below the best, t being the one-sided quantile for k − 1 comparisons
+        (Bonferroni). With one seed no cut is told apart. The sampling of the validation or
+        test set, the same for all cuts, is not in σ.
 
         Args:
             per_class: Number of training examples per class.
-            confidence: Confidence of each single comparison.
+            confidence: Confidence of all comparisons together.
 
         Returns:
             A list of `Cut` in their order.
         """
-        scores = self.scores(per_class, self.chosen_on)
-        best = self.cuts.index(self.best_cut(per_class))
-        return [
-            cut
-            for column, cut in enumerate(self.cuts)
-            if column == best or _not_told_apart(scores[:, best] - scores[:, column], confidence)
-        ]
+        scores = self._paired(per_class)
+        tried = np.isfinite(scores).any(axis=0)
+        mean = _over_seeds(scores, stat=np.mean)
+        margin = _margin(scores[:, tried], confidence)
+        return [cut for cut, value in zip(self.cuts, mean, strict=True) if value >= np.nanmax(mean) - margin]
 
     def sentence(self, per_class: int) -> str:
         """Says in plain words what to freeze, and what it is worth.
@@ -134,21 +144,20 @@ class DefrostProfile:
             One or two sentences, with test scores in percent, ± their standard error.
         """
         best = self.best_cut(per_class)
-        on = "test" if np.isfinite(self.mean(per_class)).any() else "validation"
-        mean, error = self.mean(per_class, on), self.standard_error(per_class, on)
+        mean, error = self.mean(per_class, self.reported_on), self.standard_error(per_class, self.reported_on)
         at = self.cuts.index(best)
         spread = f" ± {100 * error[at]:.1f}" if np.isfinite(error[at]) else ""
         gains = _gains(self.cuts, mean, at)
         near = [str(cut.index) for cut in self.near_best_cuts(per_class) if cut is not best]
-        return f"{_advice(best)}: {100 * mean[at]:.1f}{spread} %{gains}{_near_sentence(near)}."
+        tried = "tried " if np.isnan(mean).any() else ""
+        return f"{_advice(best)}: {100 * mean[at]:.1f}{spread} %{gains}{_near_sentence(near, tried)}."
 
     def table(self) -> str:
         """The scores as text: a row per cut, a column per size, mean ± standard error in percent.
 
         `*` marks the best cut of a column, `~` those not told apart from it.
         """
-        sizes = self.per_class
-        on = "test" if any(trial.test is not None for trial in self.trials) else "validation"
+        sizes, on = self.per_class, self.reported_on
         head = ["cut", "after layer", "frozen", "features", *(f"{size} per class" for size in sizes)]
         marks = {size: self._marks(size) for size in sizes}
         cells = {size: _cells(self.mean(size, on), self.standard_error(size, on), marks[size]) for size in sizes}
@@ -168,12 +177,12 @@ class DefrostProfile:
         """The table, a line on how to read it, and a sentence per size."""
         if not self.trials:
             return "No trials have finished."
-        on = "test" if any(trial.test is not None for trial in self.trials) else "validation"
         chosen = {
             "validation": "* best cut, chosen on the validation set; ~ not told apart from it.",
             "test": "* best cut, chosen on the test set itself, which flatters it; ~ not told apart from it.",
         }[self.chosen_on]
-        head = f"{on.capitalize()} accuracy in %, mean ± standard error over {len(self.seeds)} seeds. {chosen}"
+        seeds = f"over {len(self.seeds)} seeds" if len(self.seeds) > 1 else "of one seed"
+        head = f"{self.reported_on.capitalize()} accuracy in %, mean ± standard error {seeds}. {chosen}"
         sentences = [f"{size} per class: {self.sentence(size)}" for size in self.per_class]
         return "\n".join([head, "", self.table(), "", *sentences])
 
@@ -214,11 +223,21 @@ class DefrostProfile:
         values = read_json(Path(path))
         if values.get("kdefrost_profile") != _FORMAT:
             raise ValueError(f"{path} is not a profile of this version of kdefrost (format {_FORMAT}).")
-        return cls(
-            cuts=tuple(Cut.from_dict(cut) for cut in values["cuts"]),
-            trials=tuple(Trial(**trial) for trial in values["trials"]),
-            configuration=values["configuration"],
-        )
+        try:
+            return cls(
+                cuts=tuple(Cut.from_dict(cut) for cut in values["cuts"]),
+                trials=tuple(Trial(**trial) for trial in values["trials"]),
+                configuration=values["configuration"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} is damaged: {error!r}.") from error
+
+    def _paired(self, per_class: int) -> np.ndarray:
+        """The scores that choose, of the seeds that have all tried cuts if there are any."""
+        scores = self.scores(per_class, self.chosen_on)
+        tried = np.isfinite(scores).any(axis=0)
+        complete = np.isfinite(scores[:, tried]).all(axis=1)
+        return scores[complete] if complete.any() else scores
 
     def _marks(self, per_class: int) -> list[str]:
         best, near = self.best_cut(per_class), self.near_best_cuts(per_class)
@@ -240,16 +259,18 @@ def _over_seeds(scores: np.ndarray, stat) -> np.ndarray:
     return np.array([stat(column) if len(column) else np.nan for column in columns])
 
 
-def _not_told_apart(differences: np.ndarray, confidence: float) -> bool:
-    """Whether the mean of paired differences may be zero or less."""
-    differences = differences[np.isfinite(differences)]
-    n = len(differences)
-    if n == 0:
-        return False
-    if n == 1:
-        return True
-    error = differences.std(ddof=1) / np.sqrt(n)
-    return bool(differences.mean() <= stats.t.ppf(confidence, n - 1) * error)
+def _margin(scores: np.ndarray, confidence: float) -> float:
+    """How far below the best of `(seeds, cuts)` a mean may be and not be told apart."""
+    seeds, cuts = scores.shape
+    if cuts == 1:
+        return 0.0
+    if seeds == 1 or np.isnan(scores).any():
+        return np.inf
+    residuals = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0) + scores.mean()
+    freedom = (seeds - 1) * (cuts - 1)
+    variance = np.square(residuals).sum() / freedom
+    quantile = stats.t.ppf(1 - (1 - confidence) / (cuts - 1), freedom)
+    return float(quantile * np.sqrt(2 * variance / seeds))
 
 
 def _advice(cut: Cut) -> str:
@@ -268,9 +289,9 @@ def _gains(cuts: Sequence[Cut], mean: np.ndarray, at: int) -> str:
     return f", {words}" if words else ""
 
 
-def _near_sentence(near: list[str]) -> str:
+def _near_sentence(near: list[str], tried: str) -> str:
     if not near:
-        return "; all other cuts are told apart from it"
+        return f"; all other {tried}cuts are told apart from it"
     if len(near) == 1:
         return f"; cut {near[0]} is not told apart from it"
     return f"; cuts {', '.join(near[:-1])} and {near[-1]} are not told apart from it"

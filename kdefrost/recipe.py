@@ -80,7 +80,7 @@ class Preset:
 
 PRESETS = {
     "smoke": Preset("wide_resnet_10_1", Recipe(epochs=2), Recipe(epochs=4), per_class=(4, 16), seeds=2),
-    "laptop": Preset("wide_resnet_16_1", Recipe(epochs=8), Recipe(epochs=60), per_class=(4, 16, 64, 256), seeds=3),
+    "laptop": Preset("wide_resnet_16_1", Recipe(epochs=8), Recipe(epochs=60), per_class=(4, 32, 256), seeds=3),
     "paper": Preset(
         "wide_resnet_28_4", Recipe(epochs=200), Recipe(epochs=200), per_class=(16, 64, 256, 1024, 5000), seeds=20
     ),

@@ -1,6 +1,7 @@
 """Source models: trained on a clone or a data set once, kept, and reused."""
 
 import dataclasses
+import gc
 import json
 import os
 import time
@@ -66,7 +67,9 @@ def train_source(
     kept = _load_kept(path, verbose)
     if kept is not None:
         return kept
-    source_data = _source_data(name, target, seed, data_dir, verbose).standardized()
+    is_clone = name in CLONES
+    source_data = _clone(name, target, seed, verbose) if is_clone else _other_data(name, target, data_dir)
+    source_data = source_data.standardized()
     network = build_model(model, len(source_data.classes), source_data.image_shape)
     start = time.perf_counter()
     accuracy = _train(network, source_data, recipe, seed, verbose)
@@ -74,7 +77,29 @@ def train_source(
     _keep(network, path, {**report, "versions": versions()})
     if verbose:
         print(f"Source {origin}: test accuracy {100 * accuracy:.1f} % on its own data; kept in {path}")
+    # What held the images is a reference cycle; they are large.
+    del source_data
+    gc.collect()
     return network
+
+
+def source_size(name: str, target: ImageData, data_dir: str | os.PathLike | None = None) -> tuple[int, int]:
+    """Says how large a source is, without making it where it is a clone.
+
+    Args:
+        name: A clone's name or a data set's, as for `train_source`.
+        target: The target data set.
+        data_dir: Folder of TensorFlow Datasets.
+
+    Returns:
+        `(classes, training images)`.
+
+    Raises:
+        ValueError: If there is no such source, or its images differ in shape from the
+            target's.
+    """
+    data = target if name in CLONES else _other_data(name, target, data_dir)
+    return len(data.classes), len(data.train.labels)
 
 
 def _load_kept(path: Path, verbose: bool) -> keras.Model | None:
@@ -90,12 +115,19 @@ def _load_kept(path: Path, verbose: bool) -> keras.Model | None:
     return model
 
 
-def _source_data(name: str, target: ImageData, seed: int, data_dir, verbose: bool) -> ImageData:
-    if name in CLONES:
-        if verbose:
-            print(f"Making the clone {name} of {target.name} …", flush=True)
-        return make_clone(name, target, seed=seed)
-    data = load_data(name, data_dir)
+def _clone(name: str, target: ImageData, seed: int, verbose: bool) -> ImageData:
+    if verbose:
+        print(f"Making the clone {name} of {target.name} …", flush=True)
+    return make_clone(name, target, seed=seed)
+
+
+def _other_data(name: str, target: ImageData, data_dir) -> ImageData:
+    """A source that is a data set of its own."""
+    try:
+        data = load_data(name, data_dir)
+    except ValueError as error:
+        clones = ", ".join(CLONES)
+        raise ValueError(f"Source {name!r} is no clone ({clones}), no .keras file and no data set. {error}") from error
     if data.image_shape != target.image_shape:
         raise ValueError(
             f"Source {name!r} has images of shape {data.image_shape}, target {target.name!r} of {target.image_shape}; "

@@ -18,7 +18,8 @@ class Trial:
         seed: Seed of the subset, the initialisation and the order.
         test: Score on the test set, `None` without one.
         validation: Score on the validation set, `None` without one.
-        seconds: Time that training and evaluation took.
+        seconds: Time that training and evaluation took; the first trial of a cut in a run
+            also compiles its tail.
     """
 
     cut: int
@@ -53,7 +54,9 @@ class TrialLog:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
         self._check_configuration()
-        self._read()
+        self.finished = read_trials(self.directory)
+        if self._path.exists():
+            _drop_half_line(self._path)
 
     def append(self, trial: Trial):
         """Keeps a finished trial, on disk before this returns."""
@@ -71,11 +74,12 @@ class TrialLog:
 
     def _check_configuration(self):
         path = self.directory / "configuration.json"
-        if not path.exists():
-            if self._path.exists():
-                raise ValueError(f"{self._path} has no configuration.json beside it; choose another folder.")
+        has_trials = self._path.exists() and self._path.stat().st_size > 0
+        if not has_trials:
             write_atomically(path, json.dumps({**self.configuration, "versions": versions()}, indent=2) + "\n")
             return
+        if not path.exists():
+            raise ValueError(f"{self._path} has no configuration.json beside it; choose another folder.")
         kept = read_json(path)
         different = [name for name, value in self.configuration.items() if kept.get(name) != value]
         if different:
@@ -87,24 +91,41 @@ class TrialLog:
                 "folder, or delete this one."
             )
 
-    def _read(self):
-        if not self._path.exists():
-            return
-        text = self._path.read_text()
-        lines = text.split("\n")
-        # A line without its end was being written when the process died; its trial runs again.
-        if lines[-1]:
-            write_atomically(self._path, text[: len(text) - len(lines[-1])])
-        for number, line in enumerate(lines[:-1], start=1):
-            try:
-                trial = Trial(**json.loads(line))
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"Line {number} of {self._path} is damaged ({error}); remove it.") from error
-            self.finished[trial.key] = trial
+
+def read_trials(directory: Path) -> dict[tuple[int, int, int], Trial]:
+    """Reads the finished trials of a folder.
+
+    Args:
+        directory: The folder of a `TrialLog`, which need not exist.
+
+    Returns:
+        The trials by their key. A line without its end was being written when the process
+        died; it is left out.
+
+    Raises:
+        ValueError: If the log is damaged.
+    """
+    path = directory / "trials.jsonl"
+    if not path.exists():
+        return {}
+    finished = {}
+    for number, line in enumerate(path.read_text().split("\n")[:-1], start=1):
+        try:
+            trial = Trial(**json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"Line {number} of {path} is damaged ({error}); remove it.") from error
+        finished[trial.key] = trial
+    return finished
+
+
+def _drop_half_line(path: Path):
+    """Cuts off what follows the last line end, in place: no finished trial is written again."""
+    whole = path.read_bytes()
+    os.truncate(path, whole.rfind(b"\n") + 1)
 
 
 def read_json(path: Path) -> dict:
-    """Reads a JSON file.
+    """Reads a JSON file that holds an object.
 
     Args:
         path: The file.
@@ -116,15 +137,21 @@ def read_json(path: Path) -> dict:
         ValueError: If the file is damaged.
     """
     try:
-        return json.loads(path.read_text())
+        values = json.loads(path.read_text())
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}. Delete it, or choose another folder.") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object. Delete it, or choose another folder.")
+    return values
 
 
 def write_atomically(path: Path, text: str):
     """Writes a file so that it is there whole or not at all."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    beside.write_text(text)
+    with beside.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     beside.replace(path)
 
 

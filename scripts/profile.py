@@ -38,7 +38,8 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--src", required=True, metavar="NAME", help="a clone of the target (isogm, gm), a data set, or a .keras file")
+    source = "a clone of the target (isogm, gm), a data set, or a .keras file, whose inputs must be images with mean 0 "
+    add("--src", required=True, metavar="NAME", help=source + "and deviation 1 per channel")
     add("--tgt", default="digits", metavar="NAME", help="digits (embedded), cifar10, or another image set of TFDS")
     add("--preset", default="laptop", choices=["smoke", "laptop", "paper"], help="size of the experiment (laptop)")
     add("--model", metavar="NAME", help="network, such as wide_resnet_16_1 (of the preset)")
@@ -56,64 +57,75 @@ def main():
     arguments = parse_arguments()
     try:
         run(arguments)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("\nStopped. Finished trials are kept; the same command goes on from there.")
+        sys.exit("\nStopped. Finished trials and sources are kept; the same command goes on from there.")
 
 
 def run(arguments: argparse.Namespace):
     # After parsing, so that --help and a mistyped option answer at once.
     import kdefrost
 
-    preset = kdefrost.PRESETS[arguments.preset]
-    model = arguments.model or preset.model
-    recipe = dataclasses.replace(preset.target, epochs=arguments.epochs or preset.target.epochs)
+    preset = fill_in(kdefrost.PRESETS[arguments.preset], arguments)
     data = kdefrost.load_data(arguments.tgt, arguments.data_dir)
-    trials = choose_trials(data, arguments, preset)
-    given = arguments.src.endswith(".keras")
-    network = (
-        kdefrost.load_source(arguments.src)
-        if given
-        else kdefrost.build_model(model, len(data.classes), data.image_shape)
-    )
-    defroster = kdefrost.Defroster(network, recipe, parse_cuts(arguments.cuts))
-    # Every mistake in the arguments shows here, before anything is trained.
-    plan = defroster.plan(**trials)
+    trials = choose_trials(data, preset, explicit=arguments.per_class is not None)
+    trained = arguments.src.endswith(".keras")
+    if trained:
+        network = kdefrost.load_source(arguments.src)
+    else:
+        classes, images = kdefrost.source_size(arguments.src, data, arguments.data_dir)
+        network = kdefrost.build_model(preset.model, classes, data.image_shape)
+    cuts = parse_cuts(arguments.cuts)
+    out = Path(arguments.out or PROJECT / "runs" / default_name(arguments, trials))
+    # Mistakes in the arguments show here, before anything is trained.
+    plan = kdefrost.Defroster(network, preset.target, cuts, directory=out).plan(**trials)
     if arguments.dry_run:
-        print_plan(plan, defroster, trials, None if given else (preset.source, len(data.train.labels)))
+        print_plan(plan, network, trials, None if trained else preset.source.epochs * images)
         return
-    if not given:
+    out.mkdir(parents=True, exist_ok=True)
+    if not trained:
+        kept = PROJECT / "saved_models" / "sources"
         network = kdefrost.train_source(
-            arguments.src, data, model, preset.source, PROJECT / "saved_models" / "sources", data_dir=arguments.data_dir
+            arguments.src, data, preset.model, preset.source, kept, data_dir=arguments.data_dir
         )
-    out = Path(arguments.out or PROJECT / "runs" / default_name(arguments, model))
-    defroster = kdefrost.Defroster(network, recipe, parse_cuts(arguments.cuts), directory=out)
     start = time.perf_counter()
-    profile = defroster.profile(**trials)
-    report(profile, out, time.perf_counter() - start)
+    profile = kdefrost.Defroster(network, preset.target, cuts, directory=out).profile(**trials)
+    report(describe(profile, arguments, preset), out, time.perf_counter() - start)
 
 
-def choose_trials(data, arguments, preset) -> dict:
+def fill_in(preset, arguments):
+    """The preset, with what the command line says otherwise."""
+    if arguments.model and arguments.src.endswith(".keras"):
+        raise ValueError("--model names a network to train as a source; with a trained --src there is none to train.")
+    given = {"model": arguments.model, "per_class": arguments.per_class, "seeds": arguments.seeds}
+    if arguments.epochs is not None:
+        given["target"] = dataclasses.replace(preset.target, epochs=arguments.epochs)
+    return dataclasses.replace(preset, **{name: value for name, value in given.items() if value is not None})
+
+
+def choose_trials(data, preset, explicit: bool) -> dict:
     """Arguments of `Defroster.profile`: the target's examples, sizes and seeds.
 
     A tenth of the training images is held out to choose the cut on, unless a size asks for
-    more than the rest has.
+    more than the rest has. Of a preset's own sizes, those that the data cannot give are
+    left out.
     """
     import kdefrost
 
     standardized = data.standardized()
-    rest, held_out = kdefrost.hold_out(standardized.train, share=0.1)
-    available = rest.smallest_class
-    sizes = arguments.per_class or [size for size in preset.per_class if size <= available]
-    if max(sizes, default=0) > available:
-        rest, held_out = standardized.train, None
+    train, validation = kdefrost.hold_out(standardized.train, share=0.1)
+    available = standardized.train.smallest_class
+    sizes = [size for size in preset.per_class if explicit or size <= available] or [max(1, available)]
+    if max(sizes) > train.smallest_class:
+        train, validation = standardized.train, None
     return {
-        "train": rest,
+        "train": train,
         "test": standardized.test,
-        "validation": held_out,
+        "validation": validation,
         "per_class": sizes,
-        "seeds": arguments.seeds or preset.seeds,
+        "seeds": preset.seeds,
+        "classes": len(data.classes),
     }
 
 
@@ -123,39 +135,60 @@ def parse_cuts(words: list[str]) -> str | list[int | str]:
     return [int(word) if word.lstrip("-").isdigit() else word for word in words]
 
 
-def default_name(arguments, model: str) -> str:
+def default_name(arguments, trials: dict) -> str:
     """A folder name that tells apart all that one folder must not mix."""
     parts = [Path(arguments.src).stem, arguments.tgt, arguments.preset]
     if arguments.model:
-        parts.append(model)
+        parts.append(arguments.model)
     if arguments.epochs:
         parts.append(f"{arguments.epochs}epochs")
     if arguments.cuts != ["blocks"]:
         parts.append("cuts" + "-".join(arguments.cuts))
+    if trials["validation"] is None:
+        parts.append("chosen-on-test")
     return "-".join(parts).replace("/", "-")
 
 
-def print_plan(plan, defroster, trials: dict, source: tuple | None):
+def describe(profile, arguments, preset):
+    """The profile, with the words of the command line in its configuration."""
+    from kdefrost.trials import versions
+
+    named = {
+        "source": arguments.src,
+        "target": arguments.tgt,
+        "preset": arguments.preset,
+        "model": None if arguments.src.endswith(".keras") else preset.model,
+        "per_class": profile.per_class,
+        "seeds": len(profile.seeds),
+        "source_weights": profile.configuration["source"],
+        "versions": versions(),
+    }
+    return dataclasses.replace(profile, configuration={**profile.configuration, **named})
+
+
+def print_plan(plan, network, trials: dict, source_images: int | None):
     """Prints what would run, with an estimate of the time from a short measurement."""
     from kdefrost import training
     from kdefrost.profile import align
 
-    x, y = trials["train"]
-    rate, compilation = training.training_rate(defroster.source, x[:1000], y[:1000], plan.recipe)
-    whole = 3 * 2 * plan.cuts[0].multiply_adds
-    operations = sum(map(plan.flops, plan.trials))
-    seconds = operations / (rate * whole) + compilation * len(plan.cuts)
-    rows = [["cut", "after layer", "trials", "training TFLOP", "features/image"]]
+    rows = [["cut", "after layer", "trials", "training TFLOP", "features"]]
     for cut in plan.cuts:
         mine = [trial for trial in plan.trials if trial[0] == cut.index]
         work = sum(map(plan.training_flops, mine)) / 1e12
-        rows.append([str(cut.index), cut.name, str(len(mine)), f"{work:.2f}", f"{cut.feature_bytes / 1024:.1f} KiB"])
+        rows.append(
+            [str(cut.index), cut.name, str(len(mine)), f"{work:.2f}", f"{plan.feature_bytes(cut) / 2**20:.1f} MiB"]
+        )
+    operations = sum(map(plan.flops, plan.trials))
     print(align(rows, left=(1,)))
-    print(f"\n{len(plan.trials)} trials, {operations / 1e12:.1f} TFLOP with evaluation.")
+    print(f"\n{len(plan.trials)} trials, {operations / 1e12:.1f} TFLOP with evaluation. Measuring …", flush=True)
+    x, y = trials["train"]
+    rate, compilation = training.training_rate(network, x[:1000], y[:1000] * 0, plan.recipe)
+    whole = 3 * 2 * plan.cuts[0].multiply_adds
+    # Beside its arithmetic each trial re-initialises, shuffles and evaluates.
+    seconds = operations / (rate * whole) + compilation * len(plan.cuts) + 0.2 * len(plan.trials)
     print(f"This machine trains the whole network at {rate:.0f} images/s ({rate * whole / 1e9:.0f} GFLOP/s).")
-    if source:
-        recipe, images = source
-        print(f"Source: {recipe.epochs} epochs of {images} images, {duration(recipe.epochs * images / rate)}, if new.")
+    if source_images is not None:
+        print(f"Source: {duration(source_images / rate)} for {source_images} images, unless it is kept already.")
     print(f"Profile: {duration(seconds)}.")
 
 
@@ -171,8 +204,8 @@ def report(profile, out: Path, seconds: float):
     profile.save(out / "profile.json")
     profile.save_csv(out / "profile.csv")
     figure = profile.plot().figure
-    figure.savefig(out / "profile.png", dpi=200)
-    figure.savefig(out / "profile.svg")
+    for ending in ("png", "svg"):
+        figure.savefig(out / f"profile.{ending}", dpi=200)
     print(f"\n{profile.summary()}\n\nProfile took {duration(seconds)}. Written:")
     for name in ("profile.png", "profile.svg", "profile.csv", "profile.json", "trials.jsonl", "configuration.json"):
         print(f"  {out / name}")

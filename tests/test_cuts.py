@@ -96,6 +96,13 @@ def test_multiply_adds_by_hand(plain):
     assert [cut.tail_multiply_adds for cut in cuts] == [first + second + third, second + third, third]
 
 
+def test_multiply_adds_of_a_transposed_convolution_go_by_its_input():
+    layers = keras.layers
+    upsampling = layers.Conv2DTranspose(5, 3, strides=2, name="up")
+    model = keras.Sequential([keras.Input((4, 4, 2)), upsampling, layers.GlobalAveragePooling2D(), layers.Dense(1)])
+    assert kdefrost.cut_points(model)[0].multiply_adds == 4 * 4 * 9 * 2 * 5 + 5
+
+
 def test_both_sides_of_every_cut_are_the_model(model, images):
     expected = model(images, training=False)
     for cut in kdefrost.cut_points(model):
@@ -210,6 +217,7 @@ def test_cuts_by_number_are_spread_by_cost_with_both_ends():
 def test_cuts_by_index_and_name_come_in_order(residual):
     every = kdefrost.cut_points(residual)
     assert kdefrost.cut_points(residual, ["group2_block1", 1, 3]) == [every[1], every[3]]
+    assert kdefrost.cut_points(residual, every[::2]) == every[::2]
 
 
 @pytest.mark.parametrize(
@@ -218,6 +226,8 @@ def test_cuts_by_index_and_name_come_in_order(residual):
         ([7], r"no cut 7: they run from 0 to 4\. The nearest: 3 \(`group2_block1`\), 4 \(`pool`\)"),
         ([-1], r"no cut -1.*The nearest: 0 \(`image`\), 1"),
         (["group2_blok1"], r"The nearest: `group2_block1` \(3\)"),
+        ([2.5], r"Each of `cuts` must be"),
+        ([True], r"Each of `cuts` must be"),
         ([], r"at least one cut"),
         (1, r"at least 2"),
         ("layer", r"`cuts` must be"),
@@ -242,6 +252,9 @@ def test_models_that_cannot_be_cut():
         kdefrost.cut_points("model.keras")
     with pytest.raises(ValueError, match="no layer with weights"):
         kdefrost.cut_points(keras.Model(inputs, keras.layers.ReLU()(inputs)))
+    nested = keras.Sequential([inputs, keras.Sequential([keras.layers.Dense(3)], name="inner"), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match="has the model `inner` as one of its layers"):
+        kdefrost.cut_points(nested)
     with pytest.raises(ValueError, match="one input and one output"):
         kdefrost.cut_points(keras.Model(inputs, [keras.layers.Dense(1)(inputs), keras.layers.Dense(1)(inputs)]))
 

@@ -1,0 +1,68 @@
+"""The figure: its lines are the profile's numbers."""
+
+import numpy as np
+import pytest
+from matplotlib import pyplot
+
+import kdefrost
+from kdefrost import plots
+
+
+@pytest.fixture
+def profile(residual):
+    cuts = tuple(kdefrost.cut_points(residual))
+    rng = np.random.default_rng(0)
+    trials = [
+        kdefrost.Trial(cut.index, size, seed, float(rng.uniform()), None, 1.0)
+        for cut in cuts
+        for size in (4, 16)
+        for seed in range(3)
+        if (cut.index, size) != (1, 16)
+    ]
+    return kdefrost.DefrostProfile(cuts, tuple(trials))
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    pyplot.close("all")
+
+
+def test_lines_errors_and_stars_are_the_profiles(profile):
+    ax = profile.plot()
+    assert len(ax.containers) == 2
+    for container, size in zip(ax.containers, (4, 16), strict=True):
+        mean, error = 100 * profile.mean(size), 100 * profile.standard_error(size)
+        tried = np.isfinite(mean)
+        line, _, (bars,) = container
+        np.testing.assert_allclose(line.get_xdata(), np.flatnonzero(tried))
+        np.testing.assert_allclose(line.get_ydata(), mean[tried])
+        heights = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
+        np.testing.assert_allclose(heights, 2 * error[tried])
+    stars = [line for line in ax.lines if line.get_marker() == "*"]
+    assert [star.get_xdata()[0] for star in stars] == [profile.best_cut(size).index for size in (4, 16)]
+
+
+def test_larger_sets_are_darker(profile):
+    ax = profile.plot()
+    light, dark = (np.mean(container[0].get_color()[:3]) for container in ax.containers)
+    assert dark < light
+
+
+def test_axes_name_units_ends_and_sizes(profile):
+    ax = profile.plot()
+    assert ax.get_ylabel() == "test accuracy (%)" and "cut" in ax.get_xlabel()
+    ticks = [label.get_text() for label in ax.get_xticklabels()]
+    assert ticks[0] == "0 (scratch)" and ticks[-1] == "pool 4 (vanilla)" and ticks[2] == "group1_block1 2"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["16", "4", "best cut\n(by test)"]
+
+
+def test_given_axes_are_used_and_returned(profile):
+    _, ax = pyplot.subplots()
+    assert plots.plot_profile(profile, ax=ax) is ax
+
+
+def test_one_seed_and_one_size_can_be_drawn(profile):
+    trials = tuple(trial for trial in profile.trials if trial.seed == 0 and trial.per_class == 4)
+    ax = kdefrost.DefrostProfile(profile.cuts, trials).plot()
+    assert len(ax.containers) == 1

@@ -1,0 +1,120 @@
+"""The command line, as a user types it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kdefrost
+
+PROJECT = Path(__file__).resolve().parent.parent
+SCRIPT = PROJECT / "scripts" / "profile.py"
+
+
+def run(*arguments, script=SCRIPT, cwd=None):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.run(
+        [sys.executable, script, *map(str, arguments)], capture_output=True, text=True, env=environment, cwd=cwd
+    )
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A file with an untrained network for the digits."""
+    path = tmp_path_factory.mktemp("source") / "source.keras"
+    kdefrost.wide_resnet(10, 1, classes=10, input_shape=(8, 8, 1)).save(path)
+    return path
+
+
+def test_a_profile_from_one_command_and_more_seeds_later(source, tmp_path):
+    command = ["--src", source, "--tgt", "digits", "--preset", "smoke", "--cuts", "3", "pool", "--out", tmp_path]
+    first = run(*command, "--seeds", "1")
+    assert first.returncode == 0, first.stderr
+    assert "Freeze the first" in first.stdout and str(tmp_path / "profile.png") in first.stdout
+    assert "per class, seed 0" in first.stderr and "left" in first.stderr
+    files = {"profile.png", "profile.svg", "profile.csv", "profile.json", "trials.jsonl", "configuration.json"}
+    assert {path.name for path in tmp_path.iterdir()} == files
+    lines = (tmp_path / "trials.jsonl").read_text().splitlines()
+    assert len(lines) == 2 * 2 * 1
+    second = run(*command, "--seeds", "2")
+    assert second.returncode == 0, second.stderr
+    assert (tmp_path / "trials.jsonl").read_text().splitlines()[: len(lines)] == lines
+    profile = kdefrost.DefrostProfile.load(tmp_path / "profile.json")
+    assert len(profile.trials) == 8 and profile.chosen_on == "validation" and profile.per_class == [4, 16]
+    assert profile.configuration["seeds"] == 2 and profile.configuration["source"] == str(source)
+    assert "keras" in profile.configuration["versions"]
+
+
+def test_dry_run_says_what_would_run_and_writes_nothing(source, tmp_path):
+    result = run("--src", source, "--preset", "smoke", "--out", tmp_path / "out", "--dry-run")
+    assert result.returncode == 0, result.stderr
+    for word in ("20 trials", "TFLOP", "group2_block1", "features", "MiB", "GFLOP/s", "Profile: about"):
+        assert word in result.stdout
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--src", "gn"], "error: Source 'gn' is no clone (isogm, gm)"),
+        (["--src", "gm", "--tgt", "digit"], "error: There is no data set 'digit'"),
+        (["--src", "gm", "--model", "wrn"], "error: There is no model 'wrn'"),
+        (["--src", "gm", "--per-class", "500"], "error: `per_class` must be at most 139"),
+        (["--src", "gm", "--seeds", "0"], "error: `seeds` must be"),
+        (["--src", "gm", "--cuts", "42"], "error: There is no cut 42: they run from 0 to 7"),
+        (["--src", "missing.keras"], "error: There is no source file missing.keras"),
+        (["--src", "x.keras", "--model", "wide_resnet_16_1"], "error: --model names a network to train"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(arguments, message, monkeypatch, capsys):
+    main = _main()
+    monkeypatch.setattr(sys, "argv", ["profile.py", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert str(stop.value).startswith(message) and "\n" not in str(stop.value)
+
+
+def test_an_interrupt_ends_in_a_sentence(monkeypatch):
+    main = _main()
+    monkeypatch.setattr(sys, "argv", ["profile.py", "--src", "gm"])
+    monkeypatch.setitem(main.__globals__, "run", lambda arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(SystemExit, match="Finished trials are kept"):
+        main()
+
+
+def test_help_teaches():
+    result = run("--help")
+    assert result.returncode == 0
+    for word in ("examples:", "--src gm --tgt cifar10", "--dry-run", "only the trials that are missing run"):
+        assert word in result.stdout
+
+
+def test_the_script_leaves_pythons_own_profile_module_alone(tmp_path):
+    head = SCRIPT.read_text().split("import argparse")[0]
+    copy = PROJECT / "scripts" / f"_head_{tmp_path.name}.py"
+    copy.write_text(head + "import cProfile, profile\nprint(profile.__file__)\n")
+    try:
+        result = run(script=copy, cwd=tmp_path)
+    finally:
+        copy.unlink()
+    assert result.returncode == 0, result.stderr
+    assert str(PROJECT) not in result.stdout
+
+
+def _main():
+    """The script's `main`, without starting an interpreter."""
+    namespace = {"__name__": "script", "__file__": str(SCRIPT)}
+    path = list(sys.path)
+    exec(compile(SCRIPT.read_text(), SCRIPT, "exec"), namespace)
+    sys.path[:] = path
+    return namespace["main"]
+
+
+def test_readme_names_the_commands_that_are_run():
+    readme = (PROJECT / "README.md").read_text()
+    for command in ("python scripts/profile.py --src gm --tgt digits", "python -m pytest"):
+        assert command in readme
+    assert json.loads((PROJECT / "docs" / "gm-cifar10" / "profile.json").read_text())["trials"]

@@ -1,0 +1,86 @@
+"""Sources: trained once, kept, and reused."""
+
+import json
+
+import numpy as np
+import pytest
+
+import kdefrost
+from kdefrost import sources
+
+RECIPE = kdefrost.Recipe(epochs=1)
+
+
+@pytest.fixture
+def train(tmp_path):
+    data = kdefrost.load_data("digits")
+
+    def source(name="gm", **arguments):
+        defaults = {"model": "wide_resnet_10_1", "recipe": RECIPE, "directory": tmp_path, "verbose": False}
+        return kdefrost.train_source(name, data, **{**defaults, **arguments})
+
+    return source
+
+
+def _equal(first, second):
+    return all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
+
+
+def test_the_same_source_is_reused_and_another_is_not(train, tmp_path, monkeypatch):
+    first = train()
+    assert len(list(tmp_path.glob("gm-digits-wide_resnet_10_1-*.keras"))) == 1
+    trained = []
+    monkeypatch.setattr(sources, "_train", lambda *args: trained.append(1) or 0.5)
+    assert _equal(train(), first) and not trained
+    train(seed=1)
+    train(recipe=kdefrost.Recipe(epochs=2))
+    train("isogm")
+    assert len(trained) == 3 and len(list(tmp_path.glob("*.keras"))) == 4
+
+
+def test_what_is_kept_says_what_it_is(train, tmp_path):
+    train()
+    (path,) = tmp_path.glob("*.json")
+    report = json.loads(path.read_text())
+    assert report["source"] == "gm" and report["clone_of"]["name"] == "digits" and report["recipe"]["epochs"] == 1
+    assert 0 <= report["test_accuracy"] <= 1 and "keras" in report["versions"]
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_a_damaged_kept_source_is_trained_anew(train, tmp_path, capsys):
+    first = train()
+    (path,) = tmp_path.glob("*.keras")
+    path.write_bytes(b"half a file")
+    assert _equal(train(), first)
+    assert "trained anew" in capsys.readouterr().out
+
+
+def test_a_killed_training_leaves_nothing(train, tmp_path, monkeypatch):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sources, "_train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_set_can_be_the_source(train, tmp_path):
+    train("digits")
+    assert len(list(tmp_path.glob("digits-wide_resnet_10_1-*.keras"))) == 1
+
+
+def test_unknown_sources_and_other_shapes(train, monkeypatch):
+    with pytest.raises(ValueError, match=r"Source 'gn' is no clone \(isogm, gm\), no \.keras file and no data set"):
+        train("gn")
+    part = kdefrost.Examples(np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 1]))
+    other = kdefrost.ImageData("other", part, part, ("a", "b"))
+    monkeypatch.setattr(sources, "load_data", lambda *args: other)
+    with pytest.raises(
+        ValueError, match=r"Source 'other' has images of shape \(4, 4, 1\), target 'digits' of \(8, 8, 1\)"
+    ):
+        train("other")
+
+
+def test_size_of_a_source():
+    assert kdefrost.source_size("gm", kdefrost.load_data("digits")) == (10, 1437)

@@ -137,7 +137,7 @@ class Defroster:
                 results.
         """
         plan, sets = self._plan(train, test, validation, per_class, seeds, classes)
-        log = TrialLog(self.directory, self._configuration(sets))
+        log = TrialLog(self.directory, self._configuration(sets, plan.classes))
         if plan.trials:
             self._run(plan, sets, log, verbose)
         sizes, seeds = _as_list(per_class, "per_class"), _as_seeds(seeds)
@@ -161,9 +161,10 @@ class Defroster:
         evaluated = sum(len(y) for name, (_, y) in sets.items() if name != "train")
         return Plan(self.cuts, missing, self.recipe, classes, len(used), evaluated), sets
 
-    def _configuration(self, sets) -> dict:
+    def _configuration(self, sets, classes: int) -> dict:
         return {
             "format": _FORMAT,
+            "classes": classes,
             "source": fingerprint.of_model(self.source),
             "data": {name: fingerprint.of_arrays(*arrays) for name, arrays in sets.items()},
             "recipe": dataclasses.asdict(self.recipe),

@@ -32,10 +32,10 @@ BATCH, STEPS, EPOCHS = 128, 20, 2
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=[*BENCHES], help="what to measure (all)")
+    parser.add_argument("what", nargs="?", choices=BENCHES, help="what to measure (all)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="number of measurements of each (5)")
     arguments = parser.parse_args()
-    for name in arguments.what or BENCHES:
+    for name in [arguments.what] if arguments.what else BENCHES:
         BENCHES[name](arguments.rounds)
 
 

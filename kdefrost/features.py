@@ -1,7 +1,5 @@
 """Features: what the frozen layers make of a data set, computed once and passed from cut to cut."""
 
-import gc
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -11,7 +9,7 @@ from kdefrost.cuts import Cut, segment
 EXTRACTION_BATCH = 250
 
 
-def extract(extractor: keras.Model, images: np.ndarray | tf.Tensor) -> tf.Tensor:
+def extract(extractor: keras.Model, images: np.ndarray) -> np.ndarray:
     """Runs a model in inference mode over a data set.
 
     Args:
@@ -31,13 +29,13 @@ def _inference(extractor: keras.Model):
     return tf.function(lambda batch: extractor(batch, training=False)).get_concrete_function(inputs)
 
 
-def _extract(run, images) -> tf.Tensor:
+def _extract(run, images: np.ndarray) -> np.ndarray:
     (taken,), given = run.structured_input_signature[0], run.structured_outputs
     features = np.empty((len(images), *given.shape[1:]), given.dtype.as_numpy_dtype)
     for start in range(0, len(images), EXTRACTION_BATCH):
         batch = tf.cast(images[start : start + EXTRACTION_BATCH], taken.dtype)
         features[start : start + EXTRACTION_BATCH] = run(batch)
-    return tf.convert_to_tensor(features)
+    return features
 
 
 class FeatureFlow:
@@ -53,21 +51,17 @@ class FeatureFlow:
 
     Attributes:
         cut: The cut at which the features are.
-        features: Tensors `(examples, …)` by name.
+        features: Arrays `(examples, …)` by name.
     """
 
     def __init__(self, model: keras.Model, start: Cut, images: dict[str, np.ndarray]):
-        self.model, self.cut = model, start
-        self.features = {name: tf.convert_to_tensor(examples) for name, examples in images.items()}
+        self.model, self.cut, self.features = model, start, dict(images)
 
     def advance(self, cut: Cut):
         """Carries all features on to a later cut, or leaves them at the present one."""
         if cut.index == self.cut.index:
             return
         run = _inference(segment(self.model, self.cut, cut))
-        # Data sets hold their tensors in reference cycles; until these are collected, the
-        # features of the cut before stay in memory beside the new ones.
-        gc.collect()
         for name in self.features:
             # Replaced one by one, so that the memory of each old set is free again.
             self.features[name] = _extract(run, self.features[name])

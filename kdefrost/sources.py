@@ -1,7 +1,6 @@
 """Source models: trained on a clone or a data set once, kept, and reused."""
 
 import dataclasses
-import gc
 import json
 import os
 import time
@@ -77,9 +76,6 @@ def train_source(
     _keep(network, path, {**report, "versions": versions()})
     if verbose:
         print(f"Source {origin}: test accuracy {100 * accuracy:.1f} % on its own data; kept in {path}")
-    # What held the images is a reference cycle; they are large.
-    del source_data
-    gc.collect()
     return network
 
 

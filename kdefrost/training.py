@@ -89,7 +89,7 @@ def fit(
 
     Args:
         model: A model that `compile_model` compiled with the same recipe.
-        x: Inputs `(examples, …)`, array or tensor.
+        x: Inputs `(examples, …)`.
         y: Labels `(examples,)`.
         recipe: How to train.
         seed: Fixes the order of the examples.
@@ -103,8 +103,8 @@ def fit(
         variable.assign(np.zeros(variable.shape, variable.dtype))
     model.optimizer.schedule.total_steps.assign(steps)
     callbacks = [_Progress(steps, on_progress)] if on_progress else []
-    batches = _training_batches(x, y, subset, recipe, seed, model.inputs[0].dtype)
-    model.fit(batches, epochs=1, verbose=0, callbacks=callbacks, shuffle=False)
+    with _training_batches(x, y, subset, recipe, seed) as batches:
+        model.fit(batches, epochs=1, verbose=0, callbacks=callbacks, shuffle=False)
 
 
 def evaluate(model: keras.Model, x, y) -> float:
@@ -112,15 +112,14 @@ def evaluate(model: keras.Model, x, y) -> float:
 
     Args:
         model: A model that `compile_model` compiled.
-        x: Inputs `(examples, …)`, array or tensor.
+        x: Inputs `(examples, …)`.
         y: Labels `(examples,)`.
 
     Returns:
         The share of examples whose label has the largest output, from 0 to 1.
     """
-    order = np.arange(len(x))
-    batches = _batches(x, y, order, *_bounds(len(x), EVALUATION_BATCH), model.inputs[0].dtype)
-    return model.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
+    with _Batches(x, y, np.arange(len(x)), *_bounds(len(x), EVALUATION_BATCH)) as batches:
+        return model.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
 
 
 def training_rate(model: keras.Model, x, y, recipe: Recipe, steps: int = 8) -> tuple[float, float]:
@@ -159,13 +158,13 @@ class _Progress(keras.callbacks.Callback):
         self.report(min(1.0, (batch + 1) / self.steps))
 
 
-def _training_batches(x, y, subset, recipe: Recipe, seed, dtype) -> tf.data.Dataset:
+def _training_batches(x, y, subset, recipe: Recipe, seed) -> "_Batches":
     """All batches of a training: each epoch holds every example once, in an order of its own."""
     rng = np.random.default_rng(seed)
     order = np.concatenate([rng.permutation(subset) for _ in range(recipe.epochs)])
     starts, stops = _bounds(len(subset), recipe.batch_size)
     epochs = np.arange(recipe.epochs)[:, None] * len(subset)
-    return _batches(x, y, order, (starts + epochs).ravel(), (stops + epochs).ravel(), dtype)
+    return _Batches(x, y, order, (starts + epochs).ravel(), (stops + epochs).ravel())
 
 
 def _bounds(examples: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -173,15 +172,38 @@ def _bounds(examples: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     return starts, np.minimum(starts + batch_size, examples)
 
 
-def _batches(x, y, order, starts, stops, dtype) -> tf.data.Dataset:
-    x, y, order = tf.convert_to_tensor(x), tf.convert_to_tensor(y), tf.convert_to_tensor(order)
+class _Batches:
+    """Batches of examples that stay in NumPy; `with` gives them as a `tf.data.Dataset`.
 
-    def batch(start, stop):
-        rows = order[start:stop]
-        return tf.cast(tf.gather(x, rows), dtype), tf.gather(y, rows)
+    TensorFlow's processor allocator never gives memory back, so whole data sets that pass
+    through it add up, and it never forgets a Python function that a data set has called.
+    So examples are handed over batch by batch, and are let go at the end of `with`.
+    """
 
-    options = tf.data.Options()
-    # Ending an iteration waits for the autotuner's next round, which comes after ever
-    # longer pauses: of up to 2.5 s after 5 s of training.
-    options.autotune.enabled = False
-    return tf.data.Dataset.from_tensor_slices((starts, stops)).map(batch).prefetch(2).with_options(options)
+    def __init__(self, x, y, order, starts, stops):
+        self.examples = np.asarray(x), np.asarray(y)
+        self.order, self.starts, self.stops = order, starts, stops
+
+    def __enter__(self) -> tf.data.Dataset:
+        shapes, dtypes = zip(*((part.shape[1:], part.dtype) for part in self.examples), strict=True)
+
+        def batch(start, stop):
+            parts = tf.numpy_function(self._rows, (start, stop), dtypes, stateful=False)
+            for part, shape in zip(parts, shapes, strict=True):
+                part.set_shape((None, *shape))
+            return tuple(parts)
+
+        options = tf.data.Options()
+        # Ending an iteration waits for the autotuner's next round, which comes after ever
+        # longer pauses: of up to 2.5 s after 5 s of training.
+        options.autotune.enabled = False
+        return (
+            tf.data.Dataset.from_tensor_slices((self.starts, self.stops)).map(batch).prefetch(2).with_options(options)
+        )
+
+    def __exit__(self, *_):
+        self.examples = None
+
+    def _rows(self, start, stop):
+        rows = self.order[start:stop]
+        return tuple(part[rows] for part in self.examples)

@@ -1,9 +1,11 @@
 """Training: the schedule, weight decay, batches, and that a compiled model starts afresh."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import kdefrost
 from kdefrost import training
@@ -61,13 +63,14 @@ def test_every_epoch_holds_every_example_once_in_a_new_order():
     recipe = kdefrost.Recipe(epochs=3, batch_size=4)
     x, y = np.arange(100, dtype="float32")[:, None], np.arange(100)
     subset = np.array([3, 14, 15, 92, 65, 35, 89, 79, 32, 38])
-    batches = training._training_batches(x, y, subset, recipe, seed=0, dtype="float32")
-    labels = [batch[1] for batch in batches.as_numpy_iterator()]
+    with training._training_batches(x, y, subset, recipe, seed=0) as batches:
+        drawn = list(batches.as_numpy_iterator())
+    labels = [batch for _, batch in drawn]
     assert [len(batch) for batch in labels] == [4, 4, 2] * 3 and len(labels) == recipe.steps(10)
     epochs = np.concatenate(labels).reshape(3, 10)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.sort(subset), (3, 1)))
     assert not np.array_equal(epochs[0], epochs[1])
-    for images, batch in batches.as_numpy_iterator():
+    for images, batch in drawn:
         np.testing.assert_array_equal(images[:, 0], batch)
 
 
@@ -101,6 +104,18 @@ def test_evaluate_is_the_share_of_right_answers(easy, residual):
     assert training.evaluate(residual, x, y) == pytest.approx(expected, abs=1e-6)
 
 
+def test_what_was_trained_on_is_let_go(easy, plain):
+    recipe = kdefrost.Recipe(epochs=1)
+    training.compile_model(plain, recipe)
+    x = easy["train"][0].copy()
+    gone = weakref.ref(x)
+    training.fit(plain, x, easy["train"][1], recipe, seed=0)
+    training.evaluate(plain, x, easy["train"][1])
+    del x
+    gc.collect()
+    assert gone() is None
+
+
 def test_progress_rises_to_one(easy, plain):
     recipe = kdefrost.Recipe(epochs=40, batch_size=16)
     training.compile_model(plain, recipe)
@@ -113,5 +128,5 @@ def test_integer_images_are_cast_to_what_the_model_takes(easy, plain):
     x, y = easy["train"]
     recipe = kdefrost.Recipe(epochs=1)
     training.compile_model(plain, recipe)
-    training.fit(plain, tf.constant(np.full(x.shape, 200, "uint8")), y, recipe, seed=0)
+    training.fit(plain, np.full(x.shape, 200, "uint8"), y, recipe, seed=0)
     assert np.isfinite(plain.get_weights()[0]).all()

@@ -81,7 +81,7 @@ def test_an_interrupt_ends_in_a_sentence(monkeypatch):
     main = _main()
     monkeypatch.setattr(sys, "argv", ["profile.py", "--src", "gm"])
     monkeypatch.setitem(main.__globals__, "run", lambda arguments: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(SystemExit, match="Finished trials are kept"):
+    with pytest.raises(SystemExit, match="Finished trials and sources are kept"):
         main()
 
 

@@ -136,7 +136,7 @@ def parse_cuts(words: list[str]) -> str | list[int | str]:
 
 
 def default_name(arguments, trials: dict) -> str:
-    """A folder name that tells apart all that one folder must not mix."""
+    """A folder name from what the command line says; two sources of one file name need --out."""
     parts = [Path(arguments.src).stem, arguments.tgt, arguments.preset]
     if arguments.model:
         parts.append(arguments.model)

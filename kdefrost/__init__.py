@@ -1,9 +1,10 @@
 """kdefrost finds the layer at which to cut a trained Keras network for a small data set."""
 
 from kdefrost.clones import CLONES, make_clone
-from kdefrost.cuts import Cut, cut_points, join, reinitialize, split
+from kdefrost.cuts import Cut, CutList, cut_points, join, split
 from kdefrost.data import Examples, ImageData, hold_out, load_data
 from kdefrost.defroster import Defroster, Plan, subset
+from kdefrost.initialization import reinitialize
 from kdefrost.models import MODELS, build_model, load_source, wide_resnet
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import PRESETS, Preset, Recipe
@@ -15,6 +16,7 @@ __all__ = [
     "MODELS",
     "PRESETS",
     "Cut",
+    "CutList",
     "DefrostProfile",
     "Defroster",
     "Examples",

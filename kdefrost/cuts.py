@@ -2,17 +2,29 @@
 
 A cut is a set of tensors that separates the model's input from its output. Cuts come from
 the graph of layer calls, not from the list `model.layers`, in which parallel branches
-interleave. Nothing here changes the model that it is given: both sides of a cut are new
-models of new layers.
+interleave and nested models hide their layers. Nothing here changes the model that it is
+given: both sides of a cut are new models of new layers.
 """
 
 import dataclasses
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
+
+from kdefrost.graph import Call, Graph, Tensor, copy_layer, has_graph, replay
+from kdefrost.initialization import reinitialize
+from kdefrost.tables import align
+
+_RANDOM = (
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +40,8 @@ class Cut:
             call's outputs.
         shapes: Their shapes, without the batch axis.
         frozen_layers: Number of layers with kernels before the cut, each as often as it is called.
-        layers: Number of layers with kernels in the model, counted likewise.
+        layers: Number of layers with kernels in the model, counted likewise, the output
+            layer that a model without one is given included.
         frozen_params: Number of weights before the cut.
         params: Number of weights in the model.
         tail_multiply_adds: Multiply-adds of one example's forward pass after the cut.
@@ -56,6 +69,11 @@ class Cut:
         """Share of the whole model's training cost that is left after the cut."""
         return self.tail_multiply_adds / self.multiply_adds
 
+    @property
+    def shape_text(self) -> str:
+        """The shapes as text, such as `32×32×16` or, where two tensors cross, `8×8×4 + 8×8×4`."""
+        return " + ".join("×".join(map(str, shape)) for shape in self.shapes)
+
     @classmethod
     def from_dict(cls, values: dict) -> "Cut":
         """Makes a cut from what `dataclasses.asdict` and JSON made of it."""
@@ -64,22 +82,56 @@ class Cut:
         return cls(**{**values, "tensors": tensors, "shapes": shapes})
 
 
-def cut_points(model: keras.Model, cuts: "str | int | Sequence[int | str | Cut]" = "blocks") -> list[Cut]:
+class CutList(list):
+    """A list of `Cut` that prints as a table.
+
+    Per cut: its index, the layer after which it lies, the shapes of what crosses it, layers
+    with kernels frozen of all, weights frozen and trained, the share of the whole model's
+    training cost that is left in the tail, and the bytes of one example's features.
+    """
+
+    def __str__(self) -> str:
+        head = ["cut", "after layer", "features", "frozen", "frozen params", "trained params", "cost left", "bytes"]
+        rows = [
+            [
+                str(cut.index),
+                cut.name,
+                cut.shape_text,
+                f"{cut.frozen_layers}/{cut.layers}",
+                f"{cut.frozen_params:,}",
+                f"{cut.params - cut.frozen_params:,}",
+                f"{100 * cut.tail_share:.1f} %",
+                f"{cut.feature_bytes:,}",
+            ]
+            for cut in self
+        ]
+        return align([head, *rows], left=(1,))
+
+
+def cut_points(model: keras.Model, cuts: "str | int | Sequence[int | str | Cut]" = "blocks") -> CutList:
     """Lists the places at which a model can be cut.
 
-    Between two layers with kernels lie often several places that one tensor alone crosses
-    (after a convolution, its normalisation, its activation). One cut stands for them: at
-    the output of a merge of branches where there is one, else at the last tensor before
-    the next kernel. The last cut lies right before the output layer.
+    Models that are nested in the model are opened up. Between two layers with kernels lie
+    often several places that one tensor alone crosses (after a convolution, its
+    normalisation, its activation). One cut stands for them: at the output of a merge of
+    branches where there is one, else at the last tensor before the next kernel. The last
+    cut lies right before the output layer, or at the end of a model that ends in features.
+
+    The output layer is the last layer with a kernel, if all goes through it, it makes one
+    vector of an example, and it is dense or ends in a softmax or sigmoid.
 
     Args:
-        model: A functional or sequential Keras model with one input and one output.
-        cuts: `"blocks"` for every place that a single tensor crosses; a number to take so
-            many of these, spread evenly by the training cost that they leave, both ends
-            among them; or a list of cuts, of their indices, or of their layer names.
+        model: A functional or sequential Keras model with one input and one output. A layer
+            that it calls several times is counted at each call; where some calls lie before
+            a cut and some after it, the extractor and the tail each have a copy.
+        cuts: `"blocks"` for every place that a single tensor crosses; `"layers"` for one
+            after every layer with a kernel, also inside residual blocks and parallel
+            branches, where several tensors cross; a number to take so many of the blocks,
+            spread evenly by the training cost that they leave, both ends among them; or a
+            list of cuts, of the blocks' indices, or of layer names of either.
 
     Returns:
-        A list of `Cut`, from the input to the output.
+        A list of `Cut`, from the input to the output; printed, it is a table.
 
     Raises:
         ValueError: If the model cannot be cut, or `cuts` names one that does not exist.
@@ -89,43 +141,49 @@ def cut_points(model: keras.Model, cuts: "str | int | Sequence[int | str | Cut]"
     >>> [cut.name for cut in kdefrost.cut_points(kdefrost.wide_resnet(10, 1))]
     ['image', 'conv1', 'group1_block1', 'group2_block1', 'pool']
     """
-    graph = _Graph(model)
-    if not any(_kernels(node.operation) for node in graph.nodes):
-        raise ValueError(f"`model` has no layer with weights: there is nothing to freeze. Received: {model.name}")
-    every = _blocks(graph)
+    graph = _cuttable(model)
+    if isinstance(cuts, str) and cuts == "layers":
+        return _describe(graph, _places(graph, single=False))
+    every = _describe(graph, _places(graph, single=True))
     if isinstance(cuts, str) and cuts == "blocks":
         return every
     if isinstance(cuts, (int, np.integer)) and not isinstance(cuts, bool):
         return _spread(every, int(cuts))
     if isinstance(cuts, str) or not isinstance(cuts, Sequence):
-        raise ValueError(f'`cuts` must be "blocks", a number, or a list of indices or layer names. Received: {cuts!r}')
-    chosen = {_find(every, wanted).index for wanted in cuts}
-    if not chosen:
-        raise ValueError("`cuts` must name at least one cut. Received an empty list.")
-    return [every[index] for index in sorted(chosen)]
+        raise ValueError(
+            f'`cuts` must be "blocks", "layers", a number, or a list of indices or layer names. Received: {cuts!r}'
+        )
+    return _pick(graph, every, cuts)
 
 
 def split(
-    model: keras.Model, cut: Cut, output: int | None = None, seed: int | Sequence[int] | None = None
+    model: keras.Model,
+    cut: Cut,
+    output: "int | keras.layers.Layer | None" = None,
+    seed: int | Sequence[int] | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Makes the models on both sides of a cut: the frozen extractor and the tail.
 
     Both are new models of new layers with their own weights; whatever is done to them
-    leaves `model` as it is.
+    leaves `model` as it is. A layer that the model calls with `training=False` is called
+    without: a tail that trains anew needs its statistics.
 
     Args:
         model: The model that `cut` is from.
         cut: One of `cut_points(model)`.
-        output: Number of classes of a new output layer, a dense layer with softmax on the
-            features that the old one took. `None` keeps the old output layer.
+        output: What follows the features that the old output layer took: a number of
+            classes, for a dense layer with softmax; a layer; or a small Keras model. Where
+            these features are images, a layer gets their mean over positions, a model gets
+            them as they are. `None` keeps the old output layer.
         seed: Seed, or sequence of seeds, of the tail's new weights; see `reinitialize`.
             `None` keeps the model's weights, except in a new output layer.
 
     Returns:
         `(extractor, tail)`. The extractor's layers are not trainable, the tail's all are.
+        Where several tensors cross the cut, the extractor gives and the tail takes a list.
 
     Raises:
-        ValueError: If `cut` is not of `model`, or `output` is not a number of classes.
+        ValueError: If `cut` is not of `model`, or `output` is none of these or does not fit.
 
     Example:
 
@@ -135,23 +193,38 @@ def split(
     >>> extractor.output.shape, tail.input.shape, tail.output.shape
     ((None, 32, 32, 16), (None, 32, 32, 16), (None, 3))
     """
-    graph = _Graph(model)
-    extractor = _copy(graph, graph.inputs, graph.find(cut), name="extractor")
+    graph = _cuttable(model)
+    extractor = _copy(graph, graph.inputs, _find(graph, cut), name="extractor")
     extractor.trainable = False
     return extractor, tail_of(model, cut, output, seed)
 
 
 def tail_of(
-    model: keras.Model, cut: Cut, output: int | None = None, seed: int | Sequence[int] | None = None
+    model: keras.Model,
+    cut: Cut,
+    output: "int | keras.layers.Layer | None" = None,
+    seed: int | Sequence[int] | None = None,
+    substitutes: Mapping[type, type] | None = None,
 ) -> keras.Model:
-    """Makes the model after a cut alone; see `split`, whose arguments and second result it has."""
-    graph = _Graph(model)
+    """Makes the model after a cut alone; see `split`, whose second result it has.
+
+    Args:
+        model: As for `split`.
+        cut: As for `split`.
+        output: As for `split`.
+        seed: As for `split`.
+        substitutes: Layer classes by those that they replace; both have the same
+            configuration and variables.
+
+    Returns:
+        The tail.
+    """
+    graph = _cuttable(model)
     if output is None:
-        tail = _copy(graph, graph.find(cut), graph.outputs, name="tail")
+        tail = _copy(graph, _find(graph, cut), graph.outputs, "tail", substitutes)
     else:
-        tail = _tail_with_new_output(graph, cut, output)
-    for layer in tail.layers:
-        layer.trainable = True
+        tail = _with_new_output(graph, _find(graph, cut), output, substitutes)
+    _train_all(tail)
     if seed is not None:
         reinitialize(tail, seed)
     return tail
@@ -168,241 +241,112 @@ def segment(model: keras.Model, start: Cut, stop: Cut) -> keras.Model:
     Returns:
         A new model of new layers with the weights of `model`, none of them trainable.
     """
-    graph = _Graph(model)
-    between = _copy(graph, graph.find(start), graph.find(stop), name="segment")
+    graph = _cuttable(model)
+    between = _copy(graph, _find(graph, start), _find(graph, stop), name="segment")
     between.trainable = False
     return between
 
 
-def join(extractor: keras.Model, tail: keras.Model) -> keras.Model:
+def join(extractor: keras.Model, tail: keras.Model, substitutes: Mapping[type, type] | None = None) -> keras.Model:
     """Joins an extractor and a tail to one model.
 
     Args:
         extractor: A model whose outputs are what `tail` takes.
         tail: The model that goes on from there.
+        substitutes: Layer classes by those that they replace; both have the same
+            configuration and variables.
 
     Returns:
         A new functional model of new layers, with the weights of both and the input of
-        `extractor`.
+        `extractor`. Models nested in either are opened up.
 
     Raises:
         ValueError: If the shapes do not fit.
     """
-    front, back = _Graph(extractor), _Graph(tail)
-    made, taken = ([tuple(t.shape[1:]) for t in ts] for ts in (front.outputs, back.inputs))
-    if made != taken:
+    front, back = Graph(extractor), Graph(tail)
+    made, taken = ([t.shape[1:] for t in tensors] for tensors in (front.outputs, back.inputs))
+    if not all(_fits(*shapes) for shapes in zip(made, taken, strict=False)) or len(made) != len(taken):
         raise ValueError(f"`tail` takes features of shape {taken}, but `extractor` gives {made}.")
-    inputs = [_like(tensor) for tensor in front.inputs]
-    features = _replay(front, front.inputs, inputs, front.outputs)
-    outputs = _replay(back, back.inputs, features, back.outputs)
+    inputs = [_input_like(tensor) for tensor in front.inputs]
+    names = {tensor.reference[0] for tensor in front.inputs}
+    features = replay(front, front.inputs, inputs, front.outputs, substitutes, names)
+    outputs = replay(back, back.inputs, features, back.outputs, substitutes, names)
     return keras.Model(_single(inputs), _single(outputs), name=tail.name)
 
 
-def reinitialize(model: keras.Model, seed: int | Sequence[int]):
-    """Gives all weights of a model new starting values, in place.
-
-    Kernels are drawn from a normal distribution of variance 2 / fan-in (He et al., 2015,
-    arXiv:1502.01852), biases are zero, normalisations are the identity. Statistics of a
-    preprocessing layer stay as they are.
-
-    Args:
-        model: A model; its graph and compiled functions are kept.
-        seed: Seed, or sequence of seeds, that fixes the values.
-
-    Raises:
-        ValueError: If a trainable weight is none of these.
-    """
-    rng = np.random.default_rng(seed)
-    for layer in model.layers:
-        for variable in layer.variables:
-            value = _initial_value(layer, variable, rng)
-            if value is not None:
-                variable.assign(value)
-
-
-_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-_WITH_KERNEL = (
-    keras.layers.Dense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-    *_DEPTHWISE,
-    *_TRANSPOSED,
-)
-_CONSTANTS = {"bias": 0.0, "beta": 0.0, "moving_mean": 0.0, "gamma": 1.0, "moving_variance": 1.0}
-
-
-def _initial_value(layer, variable, rng):
-    """The new value of one variable; `None` where the old one stays."""
-    shape, name = tuple(variable.shape), variable.name
-    if name in _CONSTANTS:
-        return np.full(shape, _CONSTANTS[name], "float32")
-    if name.endswith("kernel") and isinstance(layer, _WITH_KERNEL):
-        fan_in = _fan_in(layer, name, shape)
-        return rng.standard_normal(shape, "float32") * np.float32(math.sqrt(2 / fan_in))
-    if name == "seed_generator_state":
-        return rng.integers(2**31, size=shape, dtype=np.uint32)
-    if variable.trainable:
+def _cuttable(model) -> Graph:
+    graph = Graph(model)
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ValueError(
-            f"Layer `{layer.name}` ({type(layer).__name__}) has a weight `{name}` that kdefrost has no rule to "
-            "re-initialise; cut after it, or replace the layer."
+            f"`model` must have one input and one output. Received {len(graph.inputs)} inputs and "
+            f"{len(graph.outputs)} outputs."
         )
-    return None
+    if not any(call.kernels for call in graph.calls):
+        raise ValueError(f"`model` has no layer with weights: there is nothing to freeze. Received: {model.name}")
+    return graph
 
 
-def _fan_in(layer, name: str, shape: tuple[int, ...]) -> int:
-    """Number of inputs that one output of a kernel sees."""
-    if name == "depthwise_kernel" or isinstance(layer, _DEPTHWISE):
-        # (*window, channels, multiplier): each output sees one channel.
-        return math.prod(shape[:-2])
-    if isinstance(layer, _TRANSPOSED):
-        # (*window, outputs, inputs).
-        return math.prod(shape[:-2]) * shape[-1]
-    return math.prod(shape[:-1])
+def _places(graph: Graph, single: bool) -> list[tuple[int, list[Tensor]]]:
+    """One `(position, crossing tensors)` for each number of frozen kernels; with `single` where one tensor crosses."""
+    crossing, places, frozen = graph.crossing(), {}, 0
+    for position in range(graph.output_position() + 1):
+        places.setdefault(frozen, []).append((position, crossing[position]))
+        if position < len(graph.calls):
+            frozen += bool(graph.calls[position].kernels)
+    chosen = [_representative(graph, group, last=frozen == max(places)) for frozen, group in places.items()]
+    return [place for place in chosen if not single or len(place[1]) == 1]
 
 
-class _Graph:
-    """The layer calls of a functional model, in an order in which they can be computed."""
-
-    def __init__(self, model: keras.Model):
-        _check_cuttable(model)
-        # A sequential model has no nodes of its own. A model between tensors that are real
-        # inputs adds no node to any layer.
-        functional = keras.Model(model.inputs, model.outputs)
-        self.inputs, self.outputs = functional.inputs, functional.outputs
-        by_depth = functional._nodes_by_depth
-        ordered = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
-        self.nodes = [node for node in ordered if not node.is_input]
-        self.references = self._name_tensors(ordered)
-
-    @staticmethod
-    def _name_tensors(nodes) -> dict[int, tuple[str, int, int]]:
-        calls, references = {}, {}
-        for node in nodes:
-            name = node.operation.name
-            call = calls[name] = calls.get(name, -1) + 1
-            references.update({id(t): (name, call, output) for output, t in enumerate(node.output_tensors)})
-        return references
-
-    def find(self, cut: Cut) -> list[keras.KerasTensor]:
-        """The tensors of this model that cross a cut."""
-        tensors = [*self.inputs, *(tensor for node in self.nodes for tensor in node.output_tensors)]
-        by_reference = {self.references[id(tensor)]: tensor for tensor in tensors}
-        found = [by_reference.get(reference) for reference in cut.tensors]
-        if any(t is None or tuple(t.shape[1:]) != s for t, s in zip(found, cut.shapes, strict=True)):
-            raise ValueError(f"Cut {cut.index} (`{cut.name}`) is not a cut of this model; take one of its cut_points.")
-        return found
-
-    def between(self, start, stop) -> list:
-        """The calls that lead from the tensors `start` to the tensors `stop`."""
-        reached, wanted, chosen = {id(t) for t in start}, {id(t) for t in stop}, []
-        for node in reversed(self.nodes):
-            if any(id(t) in wanted and id(t) not in reached for t in node.output_tensors):
-                chosen.append(node)
-                wanted.update(id(t) for t in node.input_tensors)
-        return chosen[::-1]
-
-    def output_layer(self):
-        """The last call of a layer with a kernel."""
-        return next(node for node in reversed(self.nodes) if _kernels(node.operation))
-
-
-def _check_cuttable(model):
-    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
-        raise ValueError(
-            "`model` must be a functional or sequential Keras model that has been built; a subclassed model has no "
-            f"graph of layers that could be cut. Received: {model} of type {type(model).__name__}"
-        )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(
-            f"`model` must have one input and one output. Received {len(model.inputs)} inputs and "
-            f"{len(model.outputs)} outputs."
-        )
-    nested = next((layer.name for layer in model.layers if isinstance(layer, keras.Model)), None)
-    if nested is not None:
-        raise ValueError(
-            f"`model` has the model `{nested}` as one of its layers, which hides the layers inside it from cutting; "
-            "build it as one graph, by calling the inner model's layers on the tensors."
-        )
-
-
-def _kernels(operation) -> list:
-    """The kernels of a layer: its weights of two axes or more, nested ones included."""
-    return [weight for weight in getattr(operation, "weights", []) if len(weight.shape) >= 2]
-
-
-def _multiply_adds(node) -> int:
-    """Multiply-adds per example of one layer call: each kernel once per position."""
-    # A transposed convolution spreads every input, the others gather every output.
-    ends = node.input_tensors if isinstance(node.operation, _TRANSPOSED) else node.output_tensors
-    positions = math.prod(size or 1 for size in ends[0].shape[1:-1])
-    return positions * sum(math.prod(kernel.shape) for kernel in _kernels(node.operation))
-
-
-def _blocks(graph: _Graph) -> list[Cut]:
-    """One cut for each number of frozen kernels at which a single tensor crosses."""
-    places = {}
-    for position, tensor in _single_crossings(graph):
-        frozen = sum(bool(_kernels(node.operation)) for node in graph.nodes[:position])
-        places.setdefault(frozen, []).append((position, tensor))
-    total = sum(bool(_kernels(node.operation)) for node in graph.nodes)
-    places.pop(total, None)
-    if 0 not in places:
-        places[0] = [(0, graph.inputs[0])]
-    chosen = [_representative(graph, places[frozen], frozen, total) for frozen in sorted(places)]
-    return [_describe(graph, index, position, tensor) for index, (position, tensor) in enumerate(chosen)]
-
-
-def _single_crossings(graph: _Graph):
-    """Yields `(position, tensor)` for each position in the order that one tensor alone crosses."""
-    last_use = {id(tensor): len(graph.nodes) for tensor in graph.outputs}
-    for position, node in enumerate(graph.nodes):
-        for tensor in node.input_tensors:
-            last_use[id(tensor)] = max(position, last_use.get(id(tensor), 0))
-    alive = {id(tensor): tensor for tensor in graph.inputs}
-    for position, node in enumerate([*graph.nodes, None]):
-        if len(alive) == 1:
-            yield position, next(iter(alive.values()))
-        if node is not None:
-            alive.update({id(t): t for t in node.output_tensors if id(t) in last_use})
-            alive = {key: tensor for key, tensor in alive.items() if last_use[key] > position}
-
-
-def _representative(graph: _Graph, places: list, frozen: int, total: int):
+def _representative(graph: Graph, places: list, last: bool) -> tuple[int, list[Tensor]]:
     """The one of several places with the same kernels before them that stands for all."""
-    if frozen == 0:
+    if places[0][0] == 0:
         return places[0]
-    merges = [place for place in places if len(graph.nodes[place[0] - 1].input_tensors) > 1]
-    return merges[-1] if merges and frozen < total - 1 else places[-1]
+    # What is random in training belongs to the tail that trains.
+    while len(places) > 1 and isinstance(graph.calls[places[-1][0] - 1].operation, _RANDOM):
+        places = places[:-1]
+    single = [place for place in places if len(place[1]) == 1]
+    merges = [place for place in single if len(graph.calls[place[0] - 1].inputs) > 1]
+    if merges and not last:
+        return merges[-1]
+    return (single or places)[-1]
 
 
-def _describe(graph: _Graph, index: int, position: int, tensor) -> Cut:
-    before = {id(node.operation): node.operation for node in graph.nodes[:position]}
-    whole = {id(node.operation): node.operation for node in graph.nodes}
-    params = [sum(_size(operation) for operation in group.values()) for group in (before, whole)]
-    reference = graph.references[id(tensor)]
-    return Cut(
-        index=index,
-        name=reference[0],
-        tensors=(reference,),
-        shapes=(tuple(tensor.shape[1:]),),
-        frozen_layers=sum(bool(_kernels(node.operation)) for node in graph.nodes[:position]),
-        layers=sum(bool(_kernels(node.operation)) for node in graph.nodes),
-        frozen_params=params[0],
-        params=params[1],
-        tail_multiply_adds=sum(_multiply_adds(node) for node in graph.nodes[position:]),
-        multiply_adds=sum(_multiply_adds(node) for node in graph.nodes),
-    )
+def _describe(graph: Graph, places: list[tuple[int, list[Tensor]]]) -> CutList:
+    layers = sum(bool(call.kernels) for call in graph.calls) + (graph.output_position() == len(graph.calls))
+    params, multiply_adds = _params(graph.calls), sum(call.multiply_adds for call in graph.calls)
+    cuts = CutList()
+    for index, (position, tensors) in enumerate(places):
+        before = graph.calls[:position]
+        cuts.append(
+            Cut(
+                index=index,
+                name=_place_name(before[-1] if before else None, tensors),
+                tensors=tuple(tensor.reference for tensor in tensors),
+                shapes=tuple(tensor.shape[1:] for tensor in tensors),
+                frozen_layers=sum(bool(call.kernels) for call in before),
+                layers=layers,
+                frozen_params=_params(before),
+                params=params,
+                tail_multiply_adds=sum(call.multiply_adds for call in graph.calls[position:]),
+                multiply_adds=multiply_adds,
+            )
+        )
+    return cuts
 
 
-def _size(operation) -> int:
-    return sum(math.prod(weight.shape) for weight in getattr(operation, "weights", []))
+def _place_name(last: Call | None, tensors: list[Tensor]) -> str:
+    """The layer that makes the one tensor that crosses, or else the last layer before the cut."""
+    name, call, _ = tensors[0].reference if len(tensors) == 1 or last is None else last.outputs[0].reference
+    return f"{name}:{call + 1}" if call else name
 
 
-def _spread(every: list[Cut], count: int) -> list[Cut]:
+def _params(calls: list[Call]) -> int:
+    """Number of weights of the layers that are called, each once."""
+    weights = {id(weight): weight for call in calls for weight in getattr(call.operation, "weights", [])}
+    return sum(math.prod(weight.shape) for weight in weights.values())
+
+
+def _spread(every: CutList, count: int) -> CutList:
     """So many cuts, evenly spaced in the training cost that they leave, both ends among them."""
     if count < 2:
         raise ValueError(f"`cuts` as a number must be at least 2, for the two ends. Received: cuts={count}")
@@ -413,15 +357,27 @@ def _spread(every: list[Cut], count: int) -> list[Cut]:
         nearest = min(inner, key=lambda cut: abs(cut.tail_share - share))
         inner.remove(nearest)
         chosen.append(nearest)
-    return sorted(chosen, key=lambda cut: cut.index)
+    return CutList(sorted(chosen, key=lambda cut: cut.index))
 
 
-def _find(every: list[Cut], wanted: int | str | Cut) -> Cut:
+def _pick(graph: Graph, every: CutList, wanted: Sequence[int | str | Cut]) -> CutList:
+    """The cuts of a list, in their order."""
+    if not wanted:
+        raise ValueError("`cuts` must name at least one cut. Received an empty list.")
+    if all(isinstance(cut, Cut) for cut in wanted):
+        for cut in wanted:
+            _find(graph, cut)
+        return CutList(sorted(set(wanted), key=lambda cut: cut.index))
+    chosen = {_look_up(every, word).index for word in wanted}
+    return CutList(every[index] for index in sorted(chosen))
+
+
+def _look_up(every: CutList, wanted: int | str) -> Cut:
     """The cut with an index or a layer name."""
-    if isinstance(wanted, Cut):
-        wanted = wanted.name
     if isinstance(wanted, bool) or not isinstance(wanted, (int, np.integer, str)):
-        raise ValueError(f"Each of `cuts` must be a cut, its index or its layer name. Received: {wanted!r}")
+        raise ValueError(
+            f"Each of `cuts` must be an index or a layer name, or each a `Cut` of cut_points. Received: {wanted!r}"
+        )
     by_key = {key: cut for cut in every for key in (cut.index, cut.name)}
     if wanted in by_key:
         return by_key[wanted]
@@ -434,46 +390,72 @@ def _find(every: list[Cut], wanted: int | str | Cut) -> Cut:
     raise ValueError(f"There is no cut {wanted!r}: they run from 0 to {every[-1].index}. The nearest: {nearest}.")
 
 
-def _tail_with_new_output(graph: _Graph, cut: Cut, classes: int) -> keras.Model:
-    if isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 1:
-        raise ValueError(f"`output` must be a number of classes, at least 1, or None. Received: output={classes!r}")
-    old, crossing = graph.output_layer(), graph.find(cut)
-    inputs = [_like(tensor) for tensor in crossing]
-    (features,) = _replay(graph, crossing, inputs, old.input_tensors[:1])
-    if len(features.shape) == 4:
-        features = keras.layers.GlobalAveragePooling2D(name=f"{old.operation.name}_pool")(features)
-    new = keras.layers.Dense(int(classes), activation="softmax", name=old.operation.name)(features)
+def _find(graph: Graph, cut: Cut) -> list[Tensor]:
+    """The tensors of a graph that cross a cut."""
+    by_reference = {tensor.reference: tensor for tensor in graph.tensors}
+    found = [by_reference.get(reference) for reference in cut.tensors]
+    if any(t is None or t.shape[1:] != shape for t, shape in zip(found, cut.shapes, strict=True)):
+        raise ValueError(f"Cut {cut.index} (`{cut.name}`) is not a cut of this model; take one of its cut_points.")
+    return found
+
+
+def _copy(graph: Graph, start: list[Tensor], stop: list[Tensor], name: str, substitutes=None) -> keras.Model:
+    """A new model of new layers from the tensors `start` to the tensors `stop`."""
+    inputs = [_input_like(tensor) for tensor in start]
+    names = {tensor.reference[0] for tensor in start}
+    outputs = replay(graph, start, inputs, stop, substitutes, names)
+    return keras.Model(_single(inputs), _single(outputs), name=name)
+
+
+def _with_new_output(graph: Graph, start: list[Tensor], output, substitutes) -> keras.Model:
+    position = graph.output_position()
+    old = graph.calls[position] if position < len(graph.calls) else None
+    inputs, names = [_input_like(tensor) for tensor in start], {tensor.reference[0] for tensor in start}
+    (features,) = replay(graph, start, inputs, old.inputs if old else graph.outputs, substitutes, names)
+    new = _attach(output, features, default_name=old.name if old else "output", names=names)
     return keras.Model(_single(inputs), new, name="tail")
 
 
-def _copy(graph: _Graph, start: list, stop: list, name: str) -> keras.Model:
-    """A new model of new layers from the tensors `start` to the tensors `stop`."""
-    inputs = [_like(tensor) for tensor in start]
-    return keras.Model(_single(inputs), _single(_replay(graph, start, inputs, stop)), name=name)
+def _attach(output, features, default_name: str, names: set[str]):
+    """The output of a new output layer, or small model, on features."""
+    if has_graph(output):
+        head = Graph(output)
+        if len(head.inputs) != 1 or not _fits(features.shape[1:], head.inputs[0].shape[1:]):
+            raise ValueError(
+                f"`output` takes {[tensor.shape[1:] for tensor in head.inputs]}, but the features before it have the "
+                f"shape {tuple(features.shape[1:])}."
+            )
+        return _single(replay(head, head.inputs, [features], head.outputs, taken=names))
+    layer = _output_layer(output, default_name, names)
+    if len(features.shape) == 4:
+        features = keras.layers.GlobalAveragePooling2D(name=f"{layer.name}_pool")(features)
+    return layer(features)
 
 
-def _replay(graph: _Graph, start: list, replacements: list, stop: list) -> list:
-    """Calls copies of the layers between `start` and `stop` on the replacements of `start`."""
-    known = {id(tensor): new for tensor, new in zip(start, replacements, strict=True)}
-    copies = {}
-    for node in graph.between(start, stop):
-        operation = node.operation
-        if id(operation) not in copies:
-            copies[id(operation)] = operation.__class__.from_config(operation.get_config())
-        args, kwargs = keras.tree.map_structure(
-            lambda value: known.get(id(value), value), (node.arguments.args, node.arguments.kwargs)
+def _output_layer(output, default_name: str, names: set[str]) -> keras.layers.Layer:
+    if isinstance(output, keras.layers.Layer):
+        return copy_layer(output, output.name if output.name not in names else f"{output.name}_output")
+    if isinstance(output, bool) or not isinstance(output, (int, np.integer)) or output < 1:
+        raise ValueError(
+            "`output` must be a number of classes, at least 1, a layer, a functional or sequential model, or None. "
+            f"Received: output={output!r}"
         )
-        made = keras.tree.flatten(copies[id(operation)](*args, **kwargs))
-        known.update({id(old): new for old, new in zip(node.output_tensors, made, strict=True)})
-    originals = {id(node.operation): node.operation for node in graph.nodes}
-    for key, copy in copies.items():
-        for new, old in zip(getattr(copy, "variables", []), getattr(originals[key], "variables", []), strict=True):
-            new.assign(old)
-    return [known[id(tensor)] for tensor in stop]
+    return keras.layers.Dense(int(output), activation="softmax", name=default_name)
 
 
-def _like(tensor: keras.KerasTensor):
-    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor._keras_history.operation.name)
+def _train_all(model: keras.Model):
+    model.trainable = True
+    for layer in model._flatten_layers(include_self=False):
+        layer.trainable = True
+
+
+def _fits(made: tuple, taken: tuple) -> bool:
+    """Whether a tensor of one shape can go where another is taken, `None` being any size."""
+    return len(made) == len(taken) and all(None in pair or pair[0] == pair[1] for pair in zip(made, taken, strict=True))
+
+
+def _input_like(tensor: Tensor):
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.reference[0])
 
 
 def _single(tensors: list):

@@ -12,8 +12,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from kdefrost import fingerprint, training
-from kdefrost.cuts import Cut, cut_points, reinitialize, tail_of
+from kdefrost.cuts import Cut, cut_points, tail_of
 from kdefrost.features import FeatureFlow
+from kdefrost.initialization import reinitialize
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import Recipe
 from kdefrost.trials import Trial, TrialLog, read_trials

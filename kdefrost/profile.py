@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from kdefrost.cuts import Cut
+from kdefrost.tables import align
 from kdefrost.trials import Trial, read_json, write_atomically
 
 _FORMAT = 1
@@ -242,16 +243,6 @@ class DefrostProfile:
     def _marks(self, per_class: int) -> list[str]:
         best, near = self.best_cut(per_class), self.near_best_cuts(per_class)
         return ["*" if cut is best else "~" if cut in near else " " for cut in self.cuts]
-
-
-def align(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
-    """Lays out rows of cells in columns, to the right except those in `left`."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = (
-        "  ".join(cell.ljust(width) if c in left else cell.rjust(width) for c, (cell, width) in columns).rstrip()
-        for columns in (enumerate(zip(row, widths, strict=True)) for row in rows)
-    )
-    return "\n".join(lines)
 
 
 def _over_seeds(scores: np.ndarray, stat) -> np.ndarray:

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from kdefrost import fingerprint, training
 from kdefrost.clones import CLONES, make_clone
-from kdefrost.cuts import reinitialize
 from kdefrost.data import ImageData, load_data
+from kdefrost.initialization import reinitialize
 from kdefrost.models import build_model, load_source
 from kdefrost.recipe import Recipe
 from kdefrost.trials import versions, write_atomically

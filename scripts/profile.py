@@ -169,7 +169,7 @@ def describe(profile, arguments, preset):
 def print_plan(plan, network, trials: dict, source_images: int | None):
     """Prints what would run, with an estimate of the time from a short measurement."""
     from kdefrost import training
-    from kdefrost.profile import align
+    from kdefrost.tables import align
 
     rows = [["cut", "after layer", "trials", "training TFLOP", "features"]]
     for cut in plan.cuts:

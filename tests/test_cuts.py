@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import kdefrost
-from kdefrost.cuts import segment
+from kdefrost.cuts import segment, tail_of
 
 
 def _branched():
@@ -198,10 +198,131 @@ def test_reinitialisation_fixes_dropout_too():
     np.testing.assert_array_equal(*masks)
 
 
-def test_reinitialisation_refuses_a_weight_that_it_does_not_know():
-    model = keras.Sequential([keras.Input((8,)), keras.layers.PReLU(name="slope"), keras.layers.Dense(2)])
-    with pytest.raises(ValueError, match=r"`slope` \(PReLU\) has a weight `alpha`"):
+def test_weights_without_a_rule_start_from_their_own_initialiser_and_that_is_said():
+    normal = keras.initializers.RandomNormal(stddev=3.0)
+    slope = keras.layers.PReLU(alpha_initializer=normal, name="slope")
+    model = keras.Sequential([keras.Input((1000,)), slope, keras.layers.Dense(2)])
+    drawn = []
+    for seed in (0, 1, 0):
+        slope.set_weights([np.full(1000, 7.0)])
+        with pytest.warns(UserWarning, match="their own initialisers: slope/alpha"):
+            kdefrost.reinitialize(model, seed)
+        drawn.append(slope.get_weights()[0])
+    np.testing.assert_allclose(drawn[0].std(), 3, rtol=0.1)
+    assert not np.array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[0], drawn[2])
+
+
+class _TwoAtATime(keras.layers.Layer):
+    """A layer that makes other weights when it is built again."""
+
+    made = 0
+
+    def build(self, shape):
+        type(self).made += 1
+        for _ in range(self.made):
+            self.add_weight(shape=(3,), name="odd")
+
+    def call(self, inputs):
+        return inputs
+
+
+def test_a_layer_that_cannot_be_made_anew_is_refused():
+    model = keras.Sequential([keras.Input((3,)), _TwoAtATime(name="odd_layer"), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"`odd_layer` \(_TwoAtATime\) has weights \(odd\)"):
         kdefrost.reinitialize(model, 0)
+
+
+def test_kernels_inside_attention_are_hes():
+    attention = keras.layers.MultiHeadAttention(4, 32, name="attention")
+    inputs = keras.Input((9, 200))
+    model = keras.Model(inputs, attention(inputs, inputs))
+    kdefrost.reinitialize(model, 0)
+    for variable in attention.variables:
+        fan_in = 4 * 32 if "output" in variable.path else 200
+        expected = np.sqrt(2 / fan_in) if variable.name == "kernel" else 0
+        np.testing.assert_allclose(np.std(variable), expected, rtol=0.03)
+
+
+def test_a_layer_that_cannot_be_copied_is_named():
+    class Scaled(keras.layers.Layer):
+        def __init__(self, factor):
+            super().__init__(name="scaled")
+            self.factor = factor
+
+        def get_config(self):
+            return {}
+
+        def call(self, inputs):
+            return inputs * self.factor
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3), Scaled(2.0), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"Layer `scaled` \(Scaled\) cannot be copied from its configuration"):
+        kdefrost.split(model, kdefrost.cut_points(model)[1])
+
+
+def test_lambdas_are_copied():
+    double = keras.layers.Lambda(lambda x: 2 * x, output_shape=(3,))
+    first = keras.layers.Dense(3, kernel_initializer="identity")
+    model = keras.Sequential([keras.Input((3,)), first, double, keras.layers.Dense(2)])
+    extractor, _ = kdefrost.split(model, kdefrost.cut_points(model)[1])
+    np.testing.assert_array_equal(extractor(np.ones((1, 3))), 2)
+
+
+def test_dropout_before_the_next_kernel_stays_with_the_tail():
+    layers = keras.layers
+    hidden, output = layers.Dense(4, activation="relu", name="hidden"), layers.Dense(2)
+    model = keras.Sequential([keras.Input((3,)), hidden, layers.Dropout(0.5), layers.GaussianNoise(0.1), output])
+    assert [cut.name for cut in kdefrost.cut_points(model)[1:]] == ["hidden"]
+
+
+def test_the_list_of_cuts_prints_as_a_table(residual):
+    lines = str(kdefrost.cut_points(residual)).splitlines()
+    assert len(lines) == 6 and "cost left" in lines[0]
+    cut = kdefrost.cut_points(residual)[2]
+    for cell in ("group1_block1", "8×8×16", "3/10", f"{cut.frozen_params:,}", f"{100 * cut.tail_share:.1f} %", "4,096"):
+        assert cell in lines[3]
+
+
+def test_an_output_can_be_a_layer_or_a_model(model, images):
+    for cut in kdefrost.cut_points(model):
+        _, tail = kdefrost.split(model, cut, output=keras.layers.Dense(2, activation="sigmoid", name="both"), seed=0)
+        assert tail.output_shape == (None, 2) and tail.layers[-1].activation is keras.activations.sigmoid
+    width = kdefrost.cut_points(model)[-1].shapes[0][-1]
+    head_inputs = keras.Input((width,))
+    hidden = keras.layers.Dense(4, activation="relu", name="hidden")(head_inputs)
+    head = keras.Model(head_inputs, keras.layers.Dense(1, name="value")(hidden))
+    _, tail = kdefrost.split(model, kdefrost.cut_points(model)[-1], output=head, seed=0)
+    assert tail.output_shape == (None, 1) and [layer.name for layer in tail.layers[-2:]] == ["hidden", "value"]
+    assert tail.layers[-1] is not head.layers[-1]
+
+
+def test_an_output_model_must_fit(residual):
+    head = keras.Sequential([keras.Input((7,)), keras.layers.Dense(2)])
+    with pytest.raises(
+        ValueError, match=r"`output` takes \[\(7,\)\], but the features before it have the shape \(64,\)"
+    ):
+        kdefrost.split(residual, kdefrost.cut_points(residual)[1], output=head)
+
+
+def test_cuts_after_layers_inside_a_residual_block(residual):
+    cuts = kdefrost.cut_points(residual, "layers")
+    inside = next(cut for cut in cuts if len(cut.tensors) == 2)
+    assert inside.shapes[0] == inside.shapes[1] == (8, 8, 16) and inside.name == "group1_block1_pre2_relu"
+    assert inside.feature_bytes == 2 * 4 * 8 * 8 * 16
+    assert kdefrost.cut_points(residual, [inside]) == [inside]
+
+
+def test_scratch_is_before_the_preprocessing_and_its_statistics_stay():
+    layers = keras.layers
+    normalise = layers.Normalization(mean=3.0, variance=4.0, name="normalise")
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), normalise, layers.Conv2D(2, 3, name="conv"), layers.Flatten(), layers.Dense(2)]
+    )
+    cut = kdefrost.cut_points(model)[0]
+    tail = tail_of(model, cut, seed=0)
+    first = keras.Model(tail.inputs[0], tail.get_layer("normalise").output)
+    np.testing.assert_allclose(first(np.full((1, 8, 8, 1), 5.0)), 1.0)
 
 
 def test_cuts_by_number_are_spread_by_cost_with_both_ends():
@@ -230,7 +351,7 @@ def test_cuts_by_index_and_name_come_in_order(residual):
         ([True], r"Each of `cuts` must be"),
         ([], r"at least one cut"),
         (1, r"at least 2"),
-        ("layer", r"`cuts` must be"),
+        ("layer", r"`cuts` must be \"blocks\", \"layers\""),
         (2.5, r"`cuts` must be"),
     ],
 )
@@ -252,9 +373,6 @@ def test_models_that_cannot_be_cut():
         kdefrost.cut_points("model.keras")
     with pytest.raises(ValueError, match="no layer with weights"):
         kdefrost.cut_points(keras.Model(inputs, keras.layers.ReLU()(inputs)))
-    nested = keras.Sequential([inputs, keras.Sequential([keras.layers.Dense(3)], name="inner"), keras.layers.Dense(1)])
-    with pytest.raises(ValueError, match="has the model `inner` as one of its layers"):
-        kdefrost.cut_points(nested)
     with pytest.raises(ValueError, match="one input and one output"):
         kdefrost.cut_points(keras.Model(inputs, [keras.layers.Dense(1)(inputs), keras.layers.Dense(1)(inputs)]))
 

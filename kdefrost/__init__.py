@@ -2,13 +2,16 @@
 
 from kdefrost.clones import CLONES, make_clone
 from kdefrost.cuts import Cut, CutList, cut_points, join, split
-from kdefrost.data import Examples, ImageData, hold_out, load_data
+from kdefrost.data import Examples, ImageData, channel_statistics, hold_out, load_data
 from kdefrost.defroster import Defroster, Plan, subset
+from kdefrost.export import export
+from kdefrost.imagenet import imagenet_source, resnet18
 from kdefrost.initialization import reinitialize
 from kdefrost.models import MODELS, build_model, load_source, wide_resnet
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import PRESETS, Preset, Recipe
-from kdefrost.sources import source_size, train_source
+from kdefrost.sources import source_size, standardized, train_source
+from kdefrost.tasks import Objective, Task
 from kdefrost.trials import Trial
 
 __all__ = [
@@ -21,20 +24,27 @@ __all__ = [
     "Defroster",
     "Examples",
     "ImageData",
+    "Objective",
     "Plan",
     "Preset",
     "Recipe",
+    "Task",
     "Trial",
     "build_model",
+    "channel_statistics",
     "cut_points",
+    "export",
     "hold_out",
+    "imagenet_source",
     "join",
     "load_data",
     "load_source",
     "make_clone",
     "reinitialize",
+    "resnet18",
     "source_size",
     "split",
+    "standardized",
     "subset",
     "train_source",
     "wide_resnet",

@@ -61,7 +61,7 @@ def make_clone(
     ]
     images = [np.empty((len(wanted), *data.image_shape), np.float32) for wanted in labels]
     for label in range(len(data.classes)):
-        members = data.train.images[data.train.labels == label]
+        members = data.train.images[np.flatnonzero(data.train.labels == label)]
         mean, root = CLONES[name](members.reshape(len(members), -1).astype(np.float64))
         for part in range(2):
             rng = np.random.default_rng((seed, label, part))
@@ -70,7 +70,7 @@ def make_clone(
                 samples = _sample(mean, root, len(block), rng)
                 images[part][block] = samples.reshape(len(block), *data.image_shape)
     train, test = (Examples(x, y) for x, y in zip(images, labels, strict=True))
-    return dataclasses.replace(data, name=f"{name}-{data.name}", train=train, test=test)
+    return dataclasses.replace(data, name=f"{name}-{data.name}", train=train, test=test, groups=None)
 
 
 def _labels(originals: np.ndarray, per_class: int | None, argument: str, classes: int) -> np.ndarray:

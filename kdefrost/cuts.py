@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from kdefrost.graph import Call, Graph, Tensor, copy_layer, has_graph, replay
+from kdefrost.graph import Call, Graph, Tensor, copy_layer, has_graph, input_like, replay, unused
 from kdefrost.initialization import reinitialize
 from kdefrost.tables import align
 
@@ -247,14 +247,12 @@ def segment(model: keras.Model, start: Cut, stop: Cut) -> keras.Model:
     return between
 
 
-def join(extractor: keras.Model, tail: keras.Model, substitutes: Mapping[type, type] | None = None) -> keras.Model:
+def join(extractor: keras.Model, tail: keras.Model) -> keras.Model:
     """Joins an extractor and a tail to one model.
 
     Args:
         extractor: A model whose outputs are what `tail` takes.
         tail: The model that goes on from there.
-        substitutes: Layer classes by those that they replace; both have the same
-            configuration and variables.
 
     Returns:
         A new functional model of new layers, with the weights of both and the input of
@@ -267,10 +265,10 @@ def join(extractor: keras.Model, tail: keras.Model, substitutes: Mapping[type, t
     made, taken = ([t.shape[1:] for t in tensors] for tensors in (front.outputs, back.inputs))
     if not all(_fits(*shapes) for shapes in zip(made, taken, strict=False)) or len(made) != len(taken):
         raise ValueError(f"`tail` takes features of shape {taken}, but `extractor` gives {made}.")
-    inputs = [_input_like(tensor) for tensor in front.inputs]
+    inputs = [input_like(tensor) for tensor in front.inputs]
     names = {tensor.reference[0] for tensor in front.inputs}
-    features = replay(front, front.inputs, inputs, front.outputs, substitutes, names)
-    outputs = replay(back, back.inputs, features, back.outputs, substitutes, names)
+    features = replay(front, front.inputs, inputs, front.outputs, taken=names)
+    outputs = replay(back, back.inputs, features, back.outputs, taken=names)
     return keras.Model(_single(inputs), _single(outputs), name=tail.name)
 
 
@@ -401,7 +399,7 @@ def _find(graph: Graph, cut: Cut) -> list[Tensor]:
 
 def _copy(graph: Graph, start: list[Tensor], stop: list[Tensor], name: str, substitutes=None) -> keras.Model:
     """A new model of new layers from the tensors `start` to the tensors `stop`."""
-    inputs = [_input_like(tensor) for tensor in start]
+    inputs = [input_like(tensor) for tensor in start]
     names = {tensor.reference[0] for tensor in start}
     outputs = replay(graph, start, inputs, stop, substitutes, names)
     return keras.Model(_single(inputs), _single(outputs), name=name)
@@ -410,7 +408,7 @@ def _copy(graph: Graph, start: list[Tensor], stop: list[Tensor], name: str, subs
 def _with_new_output(graph: Graph, start: list[Tensor], output, substitutes) -> keras.Model:
     position = graph.output_position()
     old = graph.calls[position] if position < len(graph.calls) else None
-    inputs, names = [_input_like(tensor) for tensor in start], {tensor.reference[0] for tensor in start}
+    inputs, names = [input_like(tensor) for tensor in start], {tensor.reference[0] for tensor in start}
     (features,) = replay(graph, start, inputs, old.inputs if old else graph.outputs, substitutes, names)
     new = _attach(output, features, default_name=old.name if old else "output", names=names)
     return keras.Model(_single(inputs), new, name="tail")
@@ -434,7 +432,7 @@ def _attach(output, features, default_name: str, names: set[str]):
 
 def _output_layer(output, default_name: str, names: set[str]) -> keras.layers.Layer:
     if isinstance(output, keras.layers.Layer):
-        return copy_layer(output, output.name if output.name not in names else f"{output.name}_output")
+        return copy_layer(output, unused(output.name, names, "new_"))
     if isinstance(output, bool) or not isinstance(output, (int, np.integer)) or output < 1:
         raise ValueError(
             "`output` must be a number of classes, at least 1, a layer, a functional or sequential model, or None. "
@@ -452,10 +450,6 @@ def _train_all(model: keras.Model):
 def _fits(made: tuple, taken: tuple) -> bool:
     """Whether a tensor of one shape can go where another is taken, `None` being any size."""
     return len(made) == len(taken) and all(None in pair or pair[0] == pair[1] for pair in zip(made, taken, strict=True))
-
-
-def _input_like(tensor: Tensor):
-    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.reference[0])
 
 
 def _single(tensors: list):

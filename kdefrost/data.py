@@ -1,23 +1,45 @@
-"""Data sets: images with labels, train and test, from scikit-learn and TensorFlow Datasets."""
+"""Data sets: images with labels, train and test, from scikit-learn, TensorFlow Datasets and folders."""
 
 import dataclasses
 import difflib
+import numbers
 import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from kdefrost.folders import ImageFiles, Listing, list_folder, list_patches
+
+# Of sets whose images differ in size, and of folders and IDC, where none is asked for.
+_MIXED_SIZE = (64, 64)
+_FOLDER_SIZE = (224, 224)
+_IDC_SIZE = (50, 50)
+
+# Numbers that are taken to float64 at a time.
+_BLOCK = 2**22
+
 
 class Examples(NamedTuple):
-    """Images `(examples, height, width, channels)` and whole-number labels `(examples,)`."""
+    """Images `(examples, height, width, channels)` and whole-number labels `(examples,)`.
 
-    images: np.ndarray
+    The images are an array, or an `ImageFiles` that becomes one where it is indexed.
+    """
+
+    images: np.ndarray | ImageFiles
     labels: np.ndarray
 
     @property
     def smallest_class(self) -> int:
         """Number of examples of the class that has fewest."""
         return int(np.bincount(self.labels).min())
+
+    def take(self, rows) -> "Examples":
+        """The examples of some rows (a slice, a mask or row numbers); image files stay unread."""
+        images = self.images.take(rows) if isinstance(self.images, ImageFiles) else self.images[rows]
+        return Examples(images, self.labels[rows])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,60 +51,63 @@ class ImageData:
         train: Training images and labels.
         test: Test images and labels.
         classes: Names of the classes, in the order of the labels.
+        groups: For each training image the group (patient) that it is of, `(examples,)`;
+            None where images are independent.
     """
 
     name: str
     train: Examples
     test: Examples
     classes: tuple[str, ...]
+    groups: np.ndarray | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels."""
         return self.train.images.shape[1:]
 
-    def standardized(self) -> "ImageData":
-        """The data with mean 0 and standard deviation 1 in each channel.
-
-        Mean and deviation are those of the training images, over all their pixels, and are
-        applied to train and test. A channel that does not vary is only centred.
-
-        Returns:
-            An `ImageData` of float32 images.
-        """
-        mean = self.train.images.mean(axis=(0, 1, 2), dtype=np.float64).astype(np.float32)
-        deviation = _deviation(self.train.images, mean)
-        parts = []
-        for images, labels in (self.train, self.test):
-            images = images.astype(np.float32)
-            images -= mean
-            images /= deviation
-            parts.append(Examples(images, labels))
-        return dataclasses.replace(self, train=parts[0], test=parts[1])
-
 
 def load_data(
-    name: str, data_dir: str | os.PathLike | None = None, image_size: tuple[int, int] = (64, 64)
+    name: str | os.PathLike,
+    data_dir: str | os.PathLike | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    color_mode: str = "rgb",
+    split: str = "patient",
+    on_corrupt: str = "raise",
 ) -> ImageData:
     """Loads a labelled image data set.
 
     Args:
-        name: `"digits"`, the 1,797 images of 8×8 digits that scikit-learn brings along, or
-            the name of any image classification set of TensorFlow Datasets, such as
-            `"cifar10"`.
+        name: `"digits"`, the 1,797 images of 8×8 digits that scikit-learn brings along;
+            `"idc"`, patches of breast tissue with and without cancer; the path of a folder
+            that has one sub-folder of images per class, or `train` and `test` (or
+            `validation`, `val`) with such; or the name of any image classification set of
+            TensorFlow Datasets, such as `"cifar10"`. An existing folder goes before a set of
+            TensorFlow Datasets that has its name.
         data_dir: Folder of TensorFlow Datasets; by default `TFDS_DATA_DIR`, or
             `~/tensorflow_datasets`. What is prepared there is used without network; what is
-            not is downloaded to it.
-        image_size: Height and width to which the images of a set are resized when they
-            differ in size.
+            not is downloaded to it. For `"idc"`, the folder of the patients' folders
+            (`<patient>/<0 or 1>/<patch>.png`), or one that has it as its sub-folder `idc` or
+            `IDC_regular_ps50_idx5`.
+        image_size: `(height, width)`, or one number for both, to which every image is
+            resized (stretched). By default the set's own; where its images differ in size
+            64×64, for a folder 224×224, for IDC 50×50.
+        color_mode: `"rgb"` or `"grayscale"`, for a folder and IDC.
+        split: How a fifth of IDC is set aside for the test: `"patient"`, whole patients, so
+            that none is on both sides; or `"random"`, patches of each class at random.
+        on_corrupt: What to do, in a folder and IDC, with a file that is empty, truncated or
+            no image: `"raise"`, an error when it is read; or `"skip"`, read all files once
+            now and leave such files out with a warning.
 
     Returns:
-        An `ImageData` with uint8 images. The test images are the set's own; of the digits,
-        a fixed fifth, balanced over the classes.
+        An `ImageData` with uint8 images; those of a folder and of IDC are `ImageFiles`,
+        decoded when asked for. The test images are the set's own; of the digits, and of a
+        folder without parts, a fixed fifth, balanced over the classes. A class with a
+        single image keeps it in train. IDC split by patient has the patients as `groups`.
 
     Raises:
-        ValueError: If there is no such data set, or it is not one of labelled images with
-            a training and a test (or validation) split.
+        ValueError: If there is no such data set, it is not one of labelled images with a
+            training and a test (or validation) split, or an argument is out of its range.
         FileNotFoundError: If it is not prepared and cannot be downloaded.
 
     Example:
@@ -90,49 +115,136 @@ def load_data(
     >>> kdefrost.load_data("digits").train.images.shape
     (1437, 8, 8, 1)
     """
-    return _load_digits() if name == "digits" else _load_tfds(name, data_dir, image_size)
+    image_size = _height_and_width(image_size)
+    if name == "digits":
+        return _load_digits(image_size)
+    if name == "idc":
+        return _load_files("idc", _list_idc(data_dir, split), image_size or _IDC_SIZE, color_mode, on_corrupt)
+    if os.path.isdir(name):
+        folder = Path(os.path.abspath(name))
+        return _load_files(folder.name, list_folder(folder), image_size or _FOLDER_SIZE, color_mode, on_corrupt)
+    return _load_tfds(os.fspath(name), data_dir, image_size)
 
 
-def hold_out(examples: Examples, share: float = 0.1, seed: int = 0) -> tuple[Examples, Examples]:
-    """Sets some examples of each class aside.
+def hold_out(
+    examples: Examples, share: float = 0.1, seed: int = 0, groups: np.ndarray | None = None
+) -> tuple[Examples, Examples]:
+    """Sets some examples of each class, or whole groups of examples, aside.
+
+    With groups, one fold of scikit-learn's `StratifiedGroupKFold` is set aside: of
+    `round(1 / share)` folds (at least 2, at most as many as there are groups, or images of
+    the largest class), whose classes are as balanced as whole groups allow, the first that
+    leaves some of every class. Any share above 0.4 therefore comes to about a half.
 
     Args:
-        examples: Images and labels.
-        share: Share of each class that is set aside, above 0 and below 1; at least one.
+        examples: Images and labels. `ImageFiles` stay unread.
+        share: Share of each class that is set aside, above 0 and below 1; at least one,
+            but never all. With groups, about that share of the images.
         seed: Seed of the draw.
+        groups: The group that each example is of, `(examples,)`; None draws single examples.
 
     Returns:
         `(rest, held_out)`.
 
     Raises:
-        ValueError: If `share` is out of its range.
+        ValueError: If `share` is out of its range, or `groups` is not one for each example
+            or does not allow any to be set aside.
     """
     if not 0 < share < 1:
         raise ValueError(f"`share` must be above 0 and below 1. Received: share={share}")
+    aside = _draw(examples.labels, share, seed, groups)
+    return examples.take(~aside), examples.take(aside)
+
+
+def channel_statistics(images: np.ndarray | ImageFiles) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel, over all pixels of all images.
+
+    The deviation of a channel that does not vary is given as 1, so that standardising by it
+    only centres. Images are read in blocks, never all at a time.
+
+    Args:
+        images: `(images, height, width, channels)`.
+
+    Returns:
+        `(mean, deviation)`, float32 arrays `(channels,)`.
+
+    Example:
+
+    >>> mean, deviation = kdefrost.channel_statistics(data.train.images)
+    """
+    channels = images.shape[-1]
+    rows = max(1, _BLOCK // int(np.prod(images.shape[1:])))
+    # Numbers relative to a pixel are small: their squares do not cancel, and are 0 where all are equal.
+    origin = images[0].reshape(-1, channels)[0].astype(np.float64)
+    total, squares = np.zeros(channels), np.zeros(channels)
+    for start in range(0, len(images), rows):
+        pixels = images[start : start + rows] - origin
+        total += pixels.sum(axis=0).sum(axis=(0, 1))
+        squares += np.square(pixels).sum(axis=0).sum(axis=(0, 1))
+    count = np.prod(images.shape[:-1], dtype=np.float64)
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0)).astype(np.float32)
+    return (origin + mean).astype(np.float32), np.where(deviation > 0, deviation, np.float32(1))
+
+
+def _height_and_width(image_size) -> tuple[int, int] | None:
+    if image_size is None:
+        return None
+    pair = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
+    if len(pair) != 2 or not all(isinstance(side, numbers.Integral) and side > 0 for side in pair):
+        raise ValueError(
+            "`image_size` must be a positive whole number, or two of them, (height, width). "
+            f"Received: image_size={image_size!r}"
+        )
+    return pair
+
+
+def _draw(labels: np.ndarray, share: float, seed: int, groups: np.ndarray | None) -> np.ndarray:
+    """Mask `(examples,)` of those that are set aside."""
+    if groups is not None:
+        return _draw_groups(labels, share, seed, np.asarray(groups))
     rng = np.random.default_rng(seed)
-    aside = np.zeros(len(examples.labels), bool)
-    for label in np.unique(examples.labels):
-        members = rng.permutation(np.flatnonzero(examples.labels == label))
-        aside[members[: max(1, round(share * len(members)))]] = True
-    return Examples(*(part[~aside] for part in examples)), Examples(*(part[aside] for part in examples))
+    aside = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        aside[members[: min(max(1, round(share * len(members))), len(members) - 1)]] = True
+    return aside
 
 
-def _deviation(images: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Standard deviation per channel, in blocks: no copy of all images in float64."""
-    total = np.zeros(images.shape[-1])
-    for block in np.array_split(images, max(1, len(images) // 1000)):
-        total += np.square(block - mean, dtype=np.float64).sum(axis=(0, 1, 2))
-    deviation = np.sqrt(total / images[..., 0].size).astype(np.float32)
-    return np.where(deviation > 0, deviation, np.float32(1))
+def _draw_groups(labels: np.ndarray, share: float, seed: int, groups: np.ndarray) -> np.ndarray:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    if groups.shape != labels.shape:
+        raise ValueError(
+            f"`groups` must name the group of each of the {len(labels)} examples. Received: groups of shape "
+            f"{groups.shape}"
+        )
+    classes, counts = np.unique(labels, return_counts=True)
+    folds = min(max(2, round(1 / share)), len(np.unique(groups)), counts.max(initial=0))
+    if folds > 1:
+        with warnings.catch_warnings():
+            # It warns of classes with fewer images than folds, which some fold then lacks.
+            warnings.simplefilter("ignore", UserWarning)
+            split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups)
+            for rest, aside in split:
+                if len(aside) and np.isin(classes, labels[rest]).all():
+                    return np.isin(np.arange(len(labels)), aside)
+    raise ValueError(
+        "Whole groups (patients) can be set aside only where each class is of two groups or more; here, of "
+        f"{len(np.unique(groups))} groups, none leaves every class: set single images aside, by groups=None or "
+        'load_data(split="random").'
+    )
 
 
-def _load_digits() -> ImageData:
+def _load_digits(image_size) -> ImageData:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
     # Values run from 0 to 16.
     images = np.minimum(digits.images * 16, 255).astype(np.uint8)[..., None]
+    if image_size is not None:
+        images = _resize(images, image_size).numpy()
     labels = digits.target.astype(np.int64)
     train_x, test_x, train_y, test_y = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
     classes = tuple(str(name) for name in digits.target_names)
@@ -147,11 +259,11 @@ def _load_tfds(name: str, data_dir, image_size) -> ImageData:
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
     # A name that it cannot parse or a version that there is not ends in one of the others.
     except (tfds.core.DatasetNotFoundError, ValueError, AssertionError):
-        near = difflib.get_close_matches(name, ["digits", *tfds.list_builders()], n=3)
+        near = difflib.get_close_matches(name, ["digits", "idc", *tfds.list_builders()], n=3)
         hint = f" The nearest names: {', '.join(near)}." if near else ""
         raise ValueError(
-            f"There is no data set {name!r}: it must be `digits`, or one of TensorFlow Datasets, such as `cifar10`."
-            f"{hint}"
+            f"There is no data set {name!r}: it must be `digits`, `idc`, the path of an existing folder of images, or "
+            f"one of TensorFlow Datasets, such as `cifar10`.{hint}"
         ) from None
     _prepare(builder, name)
     features, splits = builder.info.features, builder.info.splits
@@ -185,17 +297,69 @@ def _prepare(builder, name: str):
 
 
 def _read(builder, split: str, image_size) -> Examples:
-    import tensorflow as tf
-
     examples = builder.as_dataset(split=split, shuffle_files=False)
-    uniform = all(size is not None for size in builder.info.features["image"].shape)
+    if image_size is None and None in builder.info.features["image"].shape:
+        image_size = _MIXED_SIZE
 
     def pair(example):
         image = example["image"]
-        if not uniform:
-            image = tf.cast(tf.round(tf.image.resize(image, image_size, antialias=True)), tf.uint8)
-        return image, example["label"]
+        return image if image_size is None else _resize(image, image_size), example["label"]
 
     batches = list(examples.map(pair).batch(1000).as_numpy_iterator())
     images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
     return Examples(images, labels.astype(np.int64))
+
+
+def _resize(images, image_size: tuple[int, int]):
+    import tensorflow as tf
+
+    return tf.cast(tf.round(tf.image.resize(images, image_size, antialias=True)), tf.uint8)
+
+
+def _list_idc(data_dir, split: str) -> Listing:
+    if split not in ("patient", "random"):
+        raise ValueError(f"`split` must be 'patient' or 'random'. Received: split={split!r}")
+    listing = list_patches(data_dir)
+    return listing if split == "patient" else listing._replace(groups=None)
+
+
+def _load_files(name: str, listing: Listing, image_size, color_mode: str, on_corrupt: str) -> ImageData:
+    """The data set of some files, of which a fixed fifth is the test set unless the listing says which."""
+    if on_corrupt not in ("raise", "skip"):
+        raise ValueError(f"`on_corrupt` must be 'raise' or 'skip'. Received: on_corrupt={on_corrupt!r}")
+    images = ImageFiles(listing.root, listing.files, image_size, color_mode)
+    if on_corrupt == "skip":
+        readable = images.readable()
+        _warn_of_corrupt(listing, readable)
+        images, listing = images.take(readable), listing.take(readable)
+    _check_classes(listing)
+    test = _draw(listing.labels, 0.2, 0, listing.groups) if listing.test is None else listing.test
+    if not test.any():
+        raise ValueError(
+            f"There is no image to test on in {listing.root}: add images, at least two of some class, or a folder "
+            "`test` with a sub-folder of images per class beside `train`."
+        )
+    examples = Examples(images, listing.labels)
+    groups = None if listing.groups is None else listing.groups[~test]
+    return ImageData(name, examples.take(~test), examples.take(test), listing.classes, groups)
+
+
+def _warn_of_corrupt(listing: Listing, readable: np.ndarray):
+    corrupt = listing.files[~readable]
+    if len(corrupt):
+        named = ", ".join(corrupt[:3]) + (", …" if len(corrupt) > 3 else "")
+        warnings.warn(
+            f"{len(corrupt)} of {len(readable)} image files in {listing.root} cannot be read and are left out: {named}",
+            # Points at the caller of `load_data`.
+            stacklevel=4,
+        )
+
+
+def _check_classes(listing: Listing):
+    labels = listing.labels if listing.test is None else listing.labels[~listing.test]
+    counts = np.bincount(labels, minlength=len(listing.classes))
+    if not counts.all():
+        raise ValueError(
+            f"There is no readable image of class {listing.classes[counts.argmin()]!r} to train on in {listing.root}: "
+            "add some, or remove the class."
+        )

@@ -1,28 +1,32 @@
-"""The defroster: plans the trials of a profile and runs them."""
+"""The defroster: plans the trials of a profile, runs them, and gives the best model."""
 
 import dataclasses
 import os
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from kdefrost import fingerprint, training
-from kdefrost.cuts import Cut, cut_points, tail_of
-from kdefrost.features import FeatureFlow
+from kdefrost.cuts import Cut, cut_points, join, split, tail_of
+from kdefrost.features import FeatureFlow, Inference
 from kdefrost.initialization import reinitialize
+from kdefrost.models import FUSED_LAYERS, with_keras_layers
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import Recipe
-from kdefrost.trials import Trial, TrialLog, read_trials
+from kdefrost.sets import LabelledSet, check_sets, check_sizes, hold, read_sets, take_rows
+from kdefrost.tables import format_score, label_of
+from kdefrost.tasks import Objective, Task, as_labels, example_weights, kind_of, loss_name, make_task, strata
+from kdefrost.trials import TailStore, Trial, TrialLog, read_trials
 
 # Changed whenever the same configuration comes to give other scores.
-_FORMAT = 1
+_FORMAT = 2
 # Told apart in the seeds, so that no two draws share a stream.
-_SUBSET, _INITIALISATION, _ORDER = range(3)
+_SUBSET, _INITIALISATION, _ORDER, _SAMPLE = range(4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,34 +37,50 @@ class Plan:
         cuts: The cuts.
         trials: `(cut index, per_class, seed)` of each trial that is missing.
         recipe: The recipe of the trials.
-        classes: Number of classes.
+        task: What the tails are trained for.
+        examples: By trial, the number of examples that it is trained on.
         trained: Number of different examples that some trial is trained on.
         evaluated: Number of examples that each trial is evaluated on.
+        memory_budget: Bytes that features may take.
     """
 
     cuts: tuple[Cut, ...]
     trials: tuple[tuple[int, int, int], ...]
     recipe: Recipe
-    classes: int
+    task: Task
+    examples: dict[tuple[int, int, int], int]
     trained: int
     evaluated: int
+    memory_budget: int
 
     def training_flops(self, trial: tuple[int, int, int]) -> float:
         """Floating-point operations of training one trial: forward, and twice that backward."""
-        examples = trial[1] * self.classes * self.recipe.epochs
-        return 3 * 2 * self._tail(trial) * examples
+        return 2 * (3 * self._tail(trial) + self._again(trial)) * self.examples[trial] * self.recipe.epochs
 
     def flops(self, trial: tuple[int, int, int]) -> float:
         """Floating-point operations of one trial, evaluation included."""
-        return self.training_flops(trial) + 2 * self._tail(trial) * self.evaluated
+        return self.training_flops(trial) + 2 * (self._tail(trial) + self._again(trial)) * self.evaluated
 
     def feature_bytes(self, cut: Cut) -> int:
         """Bytes of all features at a cut in float32."""
         return cut.feature_bytes * (self.trained + self.evaluated)
 
+    def held_at(self, cut: Cut) -> Cut | None:
+        """The cut whose features a trial at `cut` starts from; `None` where it starts from the images."""
+        kept = [c for c in self.cuts if c.index <= cut.index and self.feature_bytes(c) <= self.memory_budget]
+        return kept[-1] if kept else None
+
     def _tail(self, trial) -> int:
-        by_index = {cut.index: cut for cut in self.cuts}
-        return by_index[trial[0]].tail_multiply_adds
+        return self._cut(trial).tail_multiply_adds
+
+    def _again(self, trial) -> int:
+        """Multiply-adds of the frozen layers that run anew at each step."""
+        cut = self._cut(trial)
+        held = self.held_at(cut)
+        return (cut.multiply_adds if held is None else held.tail_multiply_adds) - cut.tail_multiply_adds
+
+    def _cut(self, trial) -> Cut:
+        return next(cut for cut in self.cuts if cut.index == trial[0])
 
 
 class Defroster:
@@ -77,6 +97,20 @@ class Defroster:
         cuts: Which cuts to try; see `cut_points`.
         directory: Folder in which every trial is kept as it ends, and from which a later
             call with the same configuration goes on. `None` keeps nothing.
+        output: The new output layer: a number of units, a layer, or a small Keras model. By
+            default a dense layer: with softmax for whole-number or one-hot labels, with
+            sigmoid for rows of zeros and ones (multi-label), without activation for numbers
+            (regression).
+        loss: Keras loss, or its name; by default cross-entropy, or the mean squared error of
+            a regression. Where the labels could be of several kinds, it tells which.
+        metrics: Keras metrics, or their names, and `"balanced_accuracy"`; by default
+            balanced accuracy, accuracy and AUC for two classes, accuracy for more, binary
+            accuracy and AUC for multi-label, mean squared and absolute error for regression.
+        objective: The metric that chooses the cut: its name, or an `Objective` where the
+            direction is not known. By default the first metric.
+        class_weight: Weights of the classes in the loss by class, or `"balanced"`.
+        memory_budget: Bytes that cached features may take. Where those at a cut would take
+            more, the frozen layers since the last cut that fits run anew at each step.
 
     Raises:
         ValueError: If the source cannot be cut, or a cut does not exist.
@@ -87,6 +121,7 @@ class Defroster:
     defroster = kdefrost.Defroster(source, recipe=kdefrost.Recipe(epochs=60), directory="runs/mine")
     profile = defroster.profile((x, y), test=(x_test, y_test), per_class=[16, 64], seeds=3)
     print(profile.summary())
+    model = defroster.best_model(profile, per_class=64)
     ```
     """
 
@@ -94,13 +129,24 @@ class Defroster:
         self,
         source: keras.Model,
         recipe: Recipe | None = None,
-        cuts: str | int | Sequence[int | str] = "blocks",
+        cuts: str | int | Sequence[int | str | Cut] = "blocks",
         directory: str | os.PathLike | None = None,
+        output: int | keras.layers.Layer | None = None,
+        loss: str | keras.losses.Loss | None = None,
+        metrics: Sequence[str | keras.metrics.Metric] | None = None,
+        objective: str | Objective | None = None,
+        class_weight: dict[int, float] | str | None = None,
+        memory_budget: int = 2**31,
     ):
         self.source = source
         self.recipe = Recipe(epochs=60) if recipe is None else recipe
         self.cuts = tuple(cut_points(source, cuts))
         self.directory = directory
+        self.output, self.loss, self.metrics, self.objective = output, loss, metrics, objective
+        self.class_weight, self.memory_budget = class_weight, memory_budget
+        self._sets: dict[str, LabelledSet] | None = None
+        self._task: Task | None = None
+        self._tails = TailStore(directory)
 
     def profile(
         self,
@@ -110,6 +156,7 @@ class Defroster:
         per_class: int | Sequence[int] = (16, 64, 256),
         seeds: int | Sequence[int] = 5,
         classes: int | None = None,
+        test_per_class: int | None = None,
         verbose: bool = True,
     ) -> DefrostProfile:
         """Runs all trials that are missing: every cut at every size with every seed.
@@ -118,14 +165,19 @@ class Defroster:
         training set contains the smaller ones.
 
         Args:
-            train: The target's training examples, `(x, y)` with `x` as the source takes it
-                and `y` whole-number labels from 0, or a `tf.data.Dataset` of such batches.
+            train: The target's training examples: a pair `(x, y)` with `x` as the source
+                takes it, or a `tf.data.Dataset` of such batches, which is read once. `y`
+                are whole numbers from 0, one-hot rows, rows of zeros and ones, or numbers;
+                see `output` and `loss`.
             test: The examples whose scores are reported, in the same form.
             validation: The examples whose scores choose the cut. Without them the test
                 scores do, which flatters the chosen cut; the profile says so.
-            per_class: Number, or numbers, of training examples per class.
+            per_class: Number, or numbers, of training examples per class; where there are
+                no classes (multi-label, regression), of training examples.
             seeds: Number of repeats, or their seeds.
             classes: Number of classes; by default the largest training label plus one.
+            test_per_class: Where given, each seed is scored on a class-balanced sample of
+                its own of at most so many test examples per class.
             verbose: Whether to show a progress bar.
 
         Returns:
@@ -137,80 +189,188 @@ class Defroster:
                 examples than asked for, or the folder holds another configuration's
                 results.
         """
+        if self.directory is not None:
+            Path(self.directory).mkdir(parents=True, exist_ok=True)
         plan, sets = self._plan(train, test, validation, per_class, seeds, classes)
-        log = TrialLog(self.directory, self._configuration(sets, plan.classes))
-        if plan.trials:
-            self._run(plan, sets, log, verbose)
+        self._sets, self._task, self._test_per_class = sets, plan.task, test_per_class
+        log = TrialLog(self.directory, self._configuration(sets, plan.task, test_per_class))
         sizes, seeds = _as_list(per_class, "per_class"), _as_seeds(seeds)
-        asked = [trial for trial in log.finished.values() if trial.per_class in sizes and trial.seed in seeds]
-        return DefrostProfile(self.cuts, tuple(sorted(asked, key=lambda trial: trial.key)), log.configuration)
+
+        def so_far() -> DefrostProfile:
+            asked = [trial for trial in log.finished.values() if trial.per_class in sizes and trial.seed in seeds]
+            trials = tuple(sorted(asked, key=lambda trial: trial.key))
+            configuration = {**log.configuration, "source_name": self.source.name}
+            return DefrostProfile(self.cuts, trials, plan.task.objective, configuration)
+
+        if plan.trials:
+            for trial, tail in self._run(plan, sets, test_per_class, verbose):
+                log.append(trial)
+                complete = all((trial.cut, trial.per_class, seed) in log.finished for seed in seeds)
+                self._tails.offer(trial, tail, so_far(), complete)
+        return so_far()
 
     def plan(self, train, test=None, validation=None, per_class=(16, 64, 256), seeds=5, classes=None) -> Plan:
         """Says what `profile` would run with the same arguments, and runs nothing."""
         return self._plan(train, test, validation, per_class, seeds, classes)[0]
 
+    def best_model(self, profile: DefrostProfile, per_class: int, verbose: bool = True) -> keras.Model:
+        """Gives the model of the best trial at the best cut, ready to be used.
+
+        That is the extractor and the tail that was trained for the seed with the best score
+        on the set that chose the cut. The tail is the one of the profile's run where it was
+        kept, else it is trained again.
+
+        Args:
+            profile: A profile of this defroster.
+            per_class: The size of its training set.
+            verbose: Whether to show a progress bar while training.
+
+        Returns:
+            A functional Keras model of Keras's own and the source's layers, from the
+            source's input to the new output.
+
+        Raises:
+            ValueError: If the profile has no trial of that size or is not of this
+                defroster, or the tail must be trained again and `profile` was not called.
+        """
+        if self._task is None:
+            raise ValueError("Call `profile` with the data first: it says what the model's output is.")
+        trial = profile.best_trial(per_class)
+        cut = next((cut for cut in self.cuts if cut.index == trial.cut), None)
+        if cut is None or profile.configuration.get("source") != fingerprint.of_model(self.source):
+            raise ValueError("`profile` is not of this defroster: its source or its cuts are others.")
+        weights = self._tails.find(trial)
+        if weights is None:
+            weights = self._train_again(trial, verbose)
+        extractor, tail = split(self.source, cut, output=self._task.output)
+        tail.set_weights(weights)
+        return with_keras_layers(join(extractor, tail))
+
     def _plan(self, train, test, validation, per_class, seeds, classes):
-        sets = _as_sets(train=train, test=test, validation=validation)
-        labels = sets["train"][1]
-        classes = _check_sets(sets, self.source, classes)
+        sets = read_sets(self.memory_budget, self.directory, train=train, test=test, validation=validation)
+        task = self._make_task(sets, classes)
+        check_sets(sets, self.source, task)
         sizes, seeds = _as_list(per_class, "per_class"), _as_seeds(seeds)
-        _check_sizes(labels, sizes, classes)
+        groups = strata(sets["train"].y, task.kind)
+        check_sizes(groups, sizes, task)
         finished = {} if self.directory is None else read_trials(Path(self.directory))
         wanted = [(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds]
         missing = tuple(key for key in wanted if key not in finished)
-        used = {index for key in {key[1:] for key in missing} for index in subset(labels, *key)}
-        evaluated = sum(len(y) for name, (_, y) in sets.items() if name != "train")
-        return Plan(self.cuts, missing, self.recipe, classes, len(used), evaluated), sets
+        subsets = {key[1:]: subset(groups, *key[1:]) for key in missing}
+        plan = Plan(
+            cuts=self.cuts,
+            trials=missing,
+            recipe=self.recipe,
+            task=task,
+            examples={key: len(subsets[key[1:]]) for key in missing},
+            trained=len({index for rows in subsets.values() for index in rows}),
+            evaluated=sum(len(part.y) for name, part in sets.items() if name != "train"),
+            memory_budget=self.memory_budget,
+        )
+        return plan, sets
 
-    def _configuration(self, sets, classes: int) -> dict:
+    def _make_task(self, sets: dict[str, LabelledSet], classes: int | None) -> Task:
+        kind = kind_of(sets["train"].y, self.loss)
+        for name, part in sets.items():
+            sets[name] = part._replace(y=as_labels(name, part.y, kind))
+        return make_task(kind, sets["train"].y, self.output, self.loss, self.metrics, self.objective, classes)
+
+    def _configuration(self, sets: dict[str, LabelledSet], task: Task, test_per_class: int | None) -> dict:
         return {
             "format": _FORMAT,
-            "classes": classes,
+            "task": {
+                "kind": task.kind,
+                "units": task.units,
+                "loss": loss_name(task.loss),
+                "metrics": list(task.metrics),
+                "objective": dataclasses.asdict(task.objective),
+                "output": fingerprint.of_layer(task.output),
+                "class_weight": None if self.class_weight is None else str(self.class_weight),
+                "test_per_class": test_per_class,
+            },
             "source": fingerprint.of_model(self.source),
-            "data": {name: fingerprint.of_arrays(*arrays) for name, arrays in sets.items()},
+            "data": {name: fingerprint.of_arrays(part.x, part.y) for name, part in sets.items()},
             "recipe": dataclasses.asdict(self.recipe),
             "cuts": [cut.name for cut in self.cuts],
         }
 
-    def _run(self, plan: Plan, sets, log: TrialLog, verbose: bool):
-        labels = sets["train"][1]
-        subsets = {key[1:]: subset(labels, *key[1:]) for key in plan.trials}
+    def _train_again(self, trial: Trial, verbose: bool) -> list[np.ndarray]:
+        """The tail's weights of a trial that ran before."""
+        key = trial.key
+        groups = strata(self._sets["train"].y, self._task.kind)
+        examples = len(subset(groups, *key[1:]))
+        evaluated = sum(len(part.y) for name, part in self._sets.items() if name != "train")
+        plan = Plan(
+            self.cuts, (key,), self.recipe, self._task, {key: examples}, examples, evaluated, self.memory_budget
+        )
+        ((again, tail),) = self._run(plan, self._sets, self._test_per_class, verbose)
+        if (again.test, again.validation) != (trial.test, trial.validation):
+            warnings.warn(
+                f"Trained again, the best trial scores {again.test or again.validation} where the profile has "
+                f"{trial.test or trial.validation}: the machine, or the packages, round otherwise.",
+                stacklevel=3,
+            )
+        return tail.get_weights()
+
+    def _run(self, plan: Plan, sets: dict[str, LabelledSet], test_per_class: int | None, verbose: bool):
+        """Runs the trials of a plan and yields each, with its trained tail, as it ends."""
+        groups = {name: strata(part.y, plan.task.kind) for name, part in sets.items()}
+        subsets = {key[1:]: subset(groups["train"], *key[1:]) for key in plan.trials}
         used = np.unique(np.concatenate(list(subsets.values())))
         rows = {key: np.searchsorted(used, chosen) for key, chosen in subsets.items()}
-        targets = {name: y for name, (_, y) in sets.items()} | {"train": labels[used]}
-        images = {name: x for name, (x, _) in sets.items()} | {"train": sets["train"][0][used]}
-        flow = FeatureFlow(self.source, cut_points(self.source)[0], images)
+        labels = {name: part.y for name, part in sets.items()} | {"train": sets["train"].y[used]}
+        images = {name: part.x for name, part in sets.items()} | {"train": take_rows(sets["train"].x, used)}
+        images = {
+            name: hold(array, self.memory_budget // len(images), self.directory) for name, array in images.items()
+        }
+        weights = example_weights(self.class_weight, labels["train"], plan.task.units)
+        samples = {seed: _test_sample(groups, test_per_class, seed) for _, seed in subsets}
+        flow = FeatureFlow(self.source, cut_points(self.source)[0], images, self.memory_budget)
         del images
+        last = max(key[0] for key in plan.trials)
         with _ProgressBar(plan, self.cuts, verbose) as bar:
-            for cut in self.cuts:
-                trials = [key for key in plan.trials if key[0] == cut.index]
-                if not trials:
-                    continue
+            for cut in (cut for cut in self.cuts if cut.index <= last):
                 # The tail before holds the features that the flow is about to let go.
                 tail = None
                 flow.advance(cut)
-                tail = _Tail(self.source, cut, plan.classes, self.recipe, flow.features, targets)
+                trials = [key for key in plan.trials if key[0] == cut.index]
+                if trials:
+                    tail = _Tail(self.source, cut, plan.task, self.recipe, flow, labels, weights)
                 for key in trials:
-                    log.append(tail.run(key, rows[key[1:]], bar))
+                    yield tail.run(key, rows[key[1:]], samples[key[2]], bar), tail.model
 
 
 class _Tail:
     """The tail of one cut, compiled once, and the features that it is trained on."""
 
-    def __init__(self, source, cut: Cut, classes: int, recipe: Recipe, features: dict, targets: dict):
-        self.model = tail_of(source, cut, output=classes)
-        training.compile_model(self.model, recipe)
-        self.recipe = recipe
-        self.sets = {name: (x, targets[name]) for name, x in features.items()}
+    def __init__(self, source, cut: Cut, task: Task, recipe: Recipe, flow: FeatureFlow, labels: dict, weights):
+        self.model = tail_of(source, cut, output=task.output, substitutes=FUSED_LAYERS)
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = recipe.batch_norm_momentum
+        # Where the features at the cut are not kept, the frozen layers before it run too.
+        self.whole = self.model if flow.between is None else _in_a_row(flow.between, self.model)
+        training.compile_model(self.whole, recipe, task.loss)
+        self.infer = Inference(self.whole)
+        self.task, self.recipe, self.features, self.weights = task, recipe, dict(flow.features), weights
+        self.labels = labels
 
-    def run(self, key: tuple[int, int, int], rows: np.ndarray, bar: "_ProgressBar") -> Trial:
+    def run(self, key: tuple[int, int, int], rows: np.ndarray, sample: np.ndarray, bar: "_ProgressBar") -> Trial:
         cut, per_class, seed = key
         bar.begin(key)
         start = time.perf_counter()
         reinitialize(self.model, (_INITIALISATION, seed, cut))
-        order = (_ORDER, seed, per_class)
-        training.fit(self.model, *self.sets["train"], self.recipe, order, subset=rows, on_progress=bar.advance)
-        scores = {name: self._score(name) for name in ("test", "validation")}
+        training.fit(
+            self.whole,
+            self.features["train"],
+            self.task.targets(self.labels["train"]),
+            self.recipe,
+            seed=(_ORDER, seed, per_class),
+            subset=rows,
+            weights=self.weights,
+            on_progress=bar.advance,
+        )
+        scores = {"test": self._score("test", sample), "validation": self._score("validation")}
         if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
             tqdm.write(
                 f"Training diverged at cut {cut}, {per_class} per class, seed {seed}: its score is that of a guess. A "
@@ -220,8 +380,24 @@ class _Tail:
         bar.end(trial)
         return trial
 
-    def _score(self, name: str) -> float | None:
-        return training.evaluate(self.model, *self.sets[name]) if name in self.sets else None
+    def _score(self, name: str, rows: np.ndarray | slice = slice(None)) -> dict[str, float] | None:
+        if name not in self.features:
+            return None
+        (outputs,) = self.infer(*self.features[name])
+        return self.task.scores(self.labels[name][rows], outputs[rows])
+
+
+def _in_a_row(between: keras.Model, tail: keras.Model) -> keras.Model:
+    outputs = between.outputs if len(between.outputs) > 1 else between.outputs[0]
+    return keras.Model(between.inputs if len(between.inputs) > 1 else between.inputs[0], tail(outputs))
+
+
+def _test_sample(groups: dict[str, np.ndarray], per_class: int | None, seed: int) -> np.ndarray | slice:
+    """The rows of the test set that a seed is scored on."""
+    if per_class is None or "test" not in groups:
+        return slice(None)
+    smallest = int(np.unique(groups["test"], return_counts=True)[1].min())
+    return subset(groups["test"], min(per_class, smallest), seed, stream=_SAMPLE)
 
 
 class _ProgressBar:
@@ -230,7 +406,7 @@ class _ProgressBar:
     def __init__(self, plan: Plan, cuts: Sequence[Cut], verbose: bool):
         # What a trial costs beside its arithmetic, as seen on two cores, in operations.
         self.work = {key: plan.flops(key) + 5e9 for key in plan.trials}
-        self.last = cuts[-1].index
+        self.last, self.objective = cuts[-1].index, plan.task.objective.name
         self.bar = tqdm(
             total=sum(self.work.values()),
             disable=not verbose,
@@ -247,7 +423,11 @@ class _ProgressBar:
 
     def begin(self, key):
         self.key, self.done = key, 0.0
-        last = "" if self.score is None else f", last accuracy {100 * self.score:.1f} %"
+        last = (
+            ""
+            if self.score is None
+            else f", last {label_of(self.objective)} {format_score(self.objective, self.score)}"
+        )
         self.bar.set_postfix_str(f"cut {key[0]} of {self.last}, {key[1]} per class, seed {key[2]}{last}")
 
     def advance(self, share: float):
@@ -256,74 +436,26 @@ class _ProgressBar:
 
     def end(self, trial: Trial):
         self.bar.update(self.work[self.key] * (1 - 0.95 * self.done))
-        self.score = trial.validation if trial.test is None else trial.test
+        self.score = (trial.validation if trial.test is None else trial.test)[self.objective]
 
 
-def subset(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
-    """Draws a training set with as many examples of each class.
+def subset(groups: np.ndarray, per_class: int, seed: int, stream: int = _SUBSET) -> np.ndarray:
+    """Draws a set with as many examples of each class.
 
     Args:
-        labels: All labels `(examples,)`.
+        groups: The class of each example `(examples,)`.
         per_class: Number of examples per class.
         seed: Seed of the draw; for one seed a larger set contains the smaller ones.
+        stream: Which of the draws of a seed.
 
     Returns:
         The indices of the examples, sorted.
     """
     chosen = []
-    for label in np.unique(labels):
-        rng = np.random.default_rng((_SUBSET, seed, int(label)))
-        chosen.append(rng.permutation(np.flatnonzero(labels == label))[:per_class])
+    for label in np.unique(groups):
+        rng = np.random.default_rng((stream, seed, int(label)))
+        chosen.append(rng.permutation(np.flatnonzero(groups == label))[:per_class])
     return np.sort(np.concatenate(chosen))
-
-
-def _as_sets(**sets) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    if sets["test"] is None and sets["validation"] is None:
-        raise ValueError("Give `test`, `validation` or both: without either there is nothing to score a trial on.")
-    return {name: _as_arrays(name, examples) for name, examples in sets.items() if examples is not None}
-
-
-def _as_arrays(name: str, examples) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(examples, tf.data.Dataset):
-        batches = list(examples.as_numpy_iterator())
-        if not batches or not isinstance(batches[0], tuple) or len(batches[0]) != 2 or np.ndim(batches[0][1]) == 0:
-            raise ValueError(f"`{name}` must be a tf.data.Dataset of batches (x, y) that is not empty.")
-        examples = tuple(np.concatenate(part) for part in zip(*batches, strict=True))
-    if not isinstance(examples, (tuple, list)) or len(examples) != 2:
-        raise ValueError(f"`{name}` must be a pair (x, y) or a tf.data.Dataset of such batches. Received: {examples!r}")
-    x, y = np.asarray(examples[0]), np.asarray(examples[1])
-    if len(x) != len(y) or len(x) == 0:
-        raise ValueError(f"`{name}` must have as many labels as examples, at least one: {len(x)} x, {len(y)} y.")
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-        raise ValueError(f"Labels of `{name}` must be whole numbers (examples,). Received: {y.shape} of {y.dtype}.")
-    return x, y
-
-
-def _check_sets(sets, source, classes: int | None) -> int:
-    """Checks that the sets fit each other and the source; returns the number of classes."""
-    classes = int(sets["train"][1].max()) + 1 if classes is None else classes
-    for name, (x, y) in sets.items():
-        if y.min() < 0 or y.max() >= classes:
-            raise ValueError(
-                f"Labels of `{name}` must be from 0 to {classes - 1}, for {classes} classes. Received labels from "
-                f"{y.min()} to {y.max()}."
-            )
-        expected = source.inputs[0].shape[1:]
-        if len(expected) != x.ndim - 1 or any(e not in (None, s) for e, s in zip(expected, x.shape[1:], strict=True)):
-            raise ValueError(f"`{name}` has examples of shape {x.shape[1:]}, but the source takes {tuple(expected)}.")
-    return classes
-
-
-def _check_sizes(labels: np.ndarray, sizes: Sequence[int], classes: int):
-    counts = np.bincount(labels, minlength=classes)
-    smallest = int(counts.argmin())
-    if counts[smallest] == 0:
-        raise ValueError(f"Class {smallest} has no example in `train`; label the classes from 0 without gaps.")
-    if max(sizes) > counts[smallest]:
-        raise ValueError(
-            f"`per_class` must be at most {counts[smallest]}, the number of training examples of class {smallest}. "
-            f"Received: {max(sizes)}."
-        )
 
 
 def _as_list(values: int | Sequence[int], name: str) -> list[int]:

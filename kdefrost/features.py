@@ -5,64 +5,83 @@ import numpy as np
 import tensorflow as tf
 
 from kdefrost.cuts import Cut, segment
+from kdefrost.graph import inference_batch_size
 
-EXTRACTION_BATCH = 250
 
-
-def extract(extractor: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Runs a model in inference mode over a data set.
+class Inference:
+    """A model in inference mode, traced once for batches of any size.
 
     Args:
-        extractor: A model with one input and one output.
-        images: Its inputs `(examples, …)`.
-
-    Returns:
-        Its outputs `(examples, …)`, in memory.
+        model: The model.
     """
-    return _extract(_inference(extractor), images)
 
+    def __init__(self, model: keras.Model):
+        self._taken = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
+        self._given = [(tuple(tensor.shape[1:]), tensor.dtype) for tensor in model.outputs]
+        self._batch_size = inference_batch_size(model)
 
-def _inference(extractor: keras.Model):
-    """The model in inference mode, traced once for batches of any size."""
-    taken = extractor.inputs[0]
-    inputs = tf.TensorSpec((None, *taken.shape[1:]), taken.dtype)
-    return tf.function(lambda batch: extractor(batch, training=False)).get_concrete_function(inputs)
+        def run(*batch):
+            return keras.tree.flatten(model(batch[0] if len(batch) == 1 else list(batch), training=False))
 
+        self._run = tf.function(run).get_concrete_function(*self._taken)
 
-def _extract(run, images: np.ndarray) -> np.ndarray:
-    (taken,), given = run.structured_input_signature[0], run.structured_outputs
-    features = np.empty((len(images), *given.shape[1:]), given.dtype.as_numpy_dtype)
-    for start in range(0, len(images), EXTRACTION_BATCH):
-        batch = tf.cast(images[start : start + EXTRACTION_BATCH], taken.dtype)
-        features[start : start + EXTRACTION_BATCH] = run(batch)
-    return features
+    def __call__(self, *arrays) -> tuple[np.ndarray, ...]:
+        """Runs over a data set.
+
+        Args:
+            *arrays: What the model takes, each `(examples, …)`, in memory or not.
+
+        Returns:
+            What it gives, each `(examples, …)`, in memory.
+        """
+        examples = len(arrays[0])
+        outputs = tuple(np.empty((examples, *shape), dtype) for shape, dtype in self._given)
+        for start in range(0, examples, self._batch_size):
+            rows = slice(start, min(start + self._batch_size, examples))
+            batch = (tf.cast(array[rows], spec.dtype) for array, spec in zip(arrays, self._taken, strict=True))
+            for whole, part in zip(outputs, self._run(*batch), strict=True):
+                whole[rows] = part
+        return outputs
 
 
 class FeatureFlow:
     """Features of several data sets, carried from one cut of a model to the next.
 
     The features at a cut are computed from those at the cut before, so that all cuts
-    together cost one forward pass.
+    together cost one forward pass. Where they would exceed the memory budget, those of the
+    last cut that does not stay, and `between` is the model that makes the one from the
+    other. The images themselves are held by whoever gives them.
 
     Args:
         model: The source model.
         start: The cut at which the images go in: cut 0.
-        images: Arrays `(examples, …)` by name.
+        images: Arrays `(examples, …)` by name, in memory or not.
+        memory_budget: Bytes that all features together may take.
 
     Attributes:
         cut: The cut at which the features are.
-        features: Arrays `(examples, …)` by name.
+        features: By name, a tuple of arrays `(examples, …)`, one for each tensor of the cut.
+        between: The frozen model from `cut` to the cut last advanced to; `None` where that
+            is the same.
     """
 
-    def __init__(self, model: keras.Model, start: Cut, images: dict[str, np.ndarray]):
-        self.model, self.cut, self.features = model, start, dict(images)
+    def __init__(self, model: keras.Model, start: Cut, images: dict, memory_budget: int):
+        self.model, self.cut, self.memory_budget = model, start, memory_budget
+        self.features = {name: (array,) for name, array in images.items()}
+        self.between = None
 
     def advance(self, cut: Cut):
         """Carries all features on to a later cut, or leaves them at the present one."""
-        if cut.index == self.cut.index:
+        if cut.tensors == self.cut.tensors:
+            self.between = None
             return
-        run = _inference(segment(self.model, self.cut, cut))
+        between = segment(self.model, self.cut, cut)
+        examples = sum(len(arrays[0]) for arrays in self.features.values())
+        if examples * cut.feature_bytes > self.memory_budget:
+            self.between = between
+            return
+        run = Inference(between)
         for name in self.features:
             # Replaced one by one, so that the memory of each old set is free again.
-            self.features[name] = _extract(run, self.features[name])
-        self.cut = cut
+            self.features[name] = run(*self.features[name])
+        self.cut, self.between = cut, None

@@ -6,26 +6,45 @@ import json
 import keras
 import numpy as np
 
+from kdefrost.graph import Graph, has_graph
+from kdefrost.storage import blocks
+
 _LENGTH = 16
 
 
-def of_arrays(*arrays: np.ndarray) -> str:
-    """Hash of the shapes, dtypes and bytes of some arrays."""
+def of_arrays(*arrays) -> str:
+    """Hash of the shapes, dtypes and bytes of some arrays, in memory or not.
+
+    An array that has a `fingerprint` of its own, as images in files have, goes by that.
+    """
     digest = hashlib.sha256()
     for array in arrays:
-        array = np.ascontiguousarray(array)
         digest.update(f"{array.shape}{array.dtype}".encode())
-        digest.update(array.data if array.size else b"")
+        if hasattr(array, "fingerprint"):
+            digest.update(array.fingerprint.encode())
+            continue
+        for block in blocks(array) if len(array.shape) else [array]:
+            digest.update(np.ascontiguousarray(block).data if block.size else b"")
     return digest.hexdigest()[:_LENGTH]
 
 
 def of_model(model: keras.Model) -> str:
     """Hash of a model's weights and of its layers' settings, whatever the layers' names."""
-    layers = [
-        (type(layer).__name__, str({key: value for key, value in layer.get_config().items() if key != "name"}))
-        for layer in model.layers
-    ]
-    return of_settings({"weights": of_arrays(*model.get_weights()), "layers": layers})
+    return of_settings({"weights": of_arrays(*model.get_weights()), "layers": _layers(model)})
+
+
+def of_layer(layer: keras.layers.Layer) -> str:
+    """Hash of the settings of a layer, or of a model's layers, whatever their names and weights."""
+    return of_settings({"layers": _layers(layer) if has_graph(layer) else [_settings(layer)]})
+
+
+def _layers(model: keras.Model) -> list:
+    return [_settings(call.operation) for call in Graph(model).calls]
+
+
+def _settings(layer) -> tuple[str, str]:
+    settings = {key: value for key, value in layer.get_config().items() if key != "name"}
+    return type(layer).__name__, str(settings)
 
 
 def of_settings(settings: dict) -> str:

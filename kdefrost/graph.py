@@ -180,6 +180,12 @@ class Graph:
         return position if ends and after == last.outputs else end
 
 
+def inference_batch_size(model: keras.Model) -> int:
+    """How many examples to run at a time: at most 250, and fewer where that makes a tensor of over 64 MiB."""
+    largest = max(math.prod(size or 1 for size in tensor.shape[1:]) for tensor in Graph(model).tensors)
+    return max(1, min(250, 2**24 // largest))
+
+
 def has_graph(model) -> bool:
     """Whether something is a model whose layer calls are known."""
     return isinstance(model, keras.Model) and bool(getattr(model, "inputs", None) and getattr(model, "outputs", None))
@@ -237,7 +243,15 @@ def replay(
     for new, old in copies.values():
         for to, of in zip(getattr(new, "variables", []), getattr(old, "variables", []), strict=True):
             to.assign(of)
+        if hasattr(new, "finalize_state"):
+            # A preprocessing layer computes with constants that it makes of its statistics.
+            new.finalize_state()
     return [known[tensor] for tensor in stop]
+
+
+def input_like(tensor: Tensor):
+    """A new Keras input in the place of a tensor."""
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.reference[0])
 
 
 def copy_layer(layer, name: str, substitutes: Mapping[type, type] | None = None):

@@ -1,10 +1,13 @@
-"""Source models: the Wide-ResNet of the paper, and the table of what can be built by name."""
+"""Source models: the Wide-ResNet of the paper, the table of what can be built by name, and trained ones."""
 
 import os
 import re
 
 import keras
 import tensorflow as tf
+
+from kdefrost.graph import Graph, input_like, replay
+from kdefrost.imagenet import imagenet_source
 
 
 @keras.saving.register_keras_serializable(package="kdefrost")
@@ -47,6 +50,29 @@ class BatchNormalization(keras.layers.BatchNormalization):
         biased = variance * (tf.maximum(count - 1.0, 1.0) / count)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, biased)):
             moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+
+
+# By Keras's own layers, those that compute the same faster.
+FUSED_LAYERS = {keras.layers.BatchNormalization: BatchNormalization}
+
+
+def with_keras_layers(model: keras.Model) -> keras.Model:
+    """Copies a model with Keras's own layers in the place of kdefrost's.
+
+    Args:
+        model: A functional or sequential model.
+
+    Returns:
+        A new functional model, with the weights and the numbers of `model`, that loads
+        where kdefrost is not installed, as far as the model's other layers do.
+    """
+    graph = Graph(model)
+    inputs = [input_like(tensor) for tensor in graph.inputs]
+    plain = {fused: own for own, fused in FUSED_LAYERS.items()}
+    names = {tensor.reference[0] for tensor in graph.inputs}
+    outputs = replay(graph, graph.inputs, inputs, graph.outputs, plain, names)
+    single = len(inputs) == 1 and len(outputs) == 1
+    return keras.Model(*(inputs + outputs if single else (inputs, outputs)), name=model.name)
 
 
 def wide_resnet(
@@ -139,19 +165,46 @@ def build_model(name: str, classes: int, input_shape: tuple[int, int, int]) -> k
     return MODELS[match[1]](int(match[2]), int(match[3]), classes=classes, input_shape=input_shape)
 
 
-def load_source(path: str | os.PathLike) -> keras.Model:
-    """Reads a trained model from a `.keras` file.
+def load_source(
+    name_or_path: str | os.PathLike,
+    weights: str | os.PathLike | None = None,
+    image_size: int | tuple[int, int] | None = None,
+) -> keras.Model:
+    """Loads a trained model: one trained on ImageNet by its name, any other from a `.keras` file.
 
     Args:
-        path: The file.
+        name_or_path: `imagenet:` with a name that `imagenet_source` takes, such as
+            `imagenet:ResNet50` or `imagenet:MobileNetV2:0.35`; or the file.
+        weights: File of the ImageNet weights; `None` downloads them.
+        image_size: Height and width of the images that an ImageNet model is to take, or one
+            number for both; `None` for those that it was trained on.
 
     Returns:
         The model.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read as a Keras model.
+        ValueError: If the file cannot be read as a Keras model, `weights` or `image_size` is
+            given with it, or `imagenet_source` refuses.
+        ImportError: If `imagenet:ResNet18` is asked for and KerasHub is not installed.
+
+    Example:
+
+    >>> kdefrost.load_source("imagenet:MobileNetV2:0.35", weights="notop.weights.h5", image_size=96).input.shape
+    (None, 96, 96, 3)
     """
+    if str(name_or_path).startswith("imagenet:"):
+        return imagenet_source(str(name_or_path).removeprefix("imagenet:"), weights, image_size)
+    given = [key for key, value in {"weights": weights, "image_size": image_size}.items() if value is not None]
+    if given:
+        raise ValueError(
+            f"`{'` and `'.join(given)}` belong to a source such as imagenet:ResNet50; the file {name_or_path} brings "
+            "its own."
+        )
+    return _read_model(name_or_path)
+
+
+def _read_model(path: str | os.PathLike) -> keras.Model:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no source file {path}.")
     try:

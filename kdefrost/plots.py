@@ -5,13 +5,14 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from kdefrost.profile import DefrostProfile
+from kdefrost.tables import in_percent, label_of
 
 # One hue from light to dark: readable in grey and with any colour vision.
 _COLOURS = "YlGnBu"
 
 
-def plot_profile(profile: DefrostProfile, ax=None):
-    """Draws accuracy against the cut, one line per training set size, darker for larger.
+def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
+    """Draws a metric against the cut, one line per training set size, darker for larger.
 
     Error bars are standard errors over seeds. A star marks the best cut of each size, as
     the profile chose it.
@@ -19,6 +20,7 @@ def plot_profile(profile: DefrostProfile, ax=None):
     Args:
         profile: A `DefrostProfile` with at least one trial.
         ax: Matplotlib axes; by default those of a new figure.
+        metric: Name of the metric, by default the objective's.
 
     Returns:
         The axes.
@@ -30,10 +32,11 @@ def plot_profile(profile: DefrostProfile, ax=None):
         ax = pyplot.subplots(figsize=(width, 3.8), layout="constrained")[1]
     sizes = profile.per_class
     positions = np.array([cut.index for cut in profile.cuts])
-    on = profile.reported_on
+    on, metric = profile.reported_on, metric or profile.objective.name
+    unit = 100 if in_percent(metric) else 1
     for shade, size in zip(np.linspace(1.0, 0.4, len(sizes))[::-1], sizes, strict=True):
         colour = matplotlib.colormaps[_COLOURS](shade)
-        mean, error = 100 * profile.mean(size, on), 100 * profile.standard_error(size, on)
+        mean, error = unit * profile.mean(size, on, metric), unit * profile.standard_error(size, on, metric)
         tried = np.isfinite(mean)
         ax.errorbar(
             positions[tried],
@@ -48,17 +51,17 @@ def plot_profile(profile: DefrostProfile, ax=None):
         )
         best = profile.cuts.index(profile.best_cut(size))
         ax.plot(positions[best], mean[best], "*", color=colour, markersize=13, markeredgecolor="black", zorder=5)
-    _label(ax, profile, on)
+    _label(ax, profile, f"{on} {label_of(metric)}{' (%)' if in_percent(metric) else ''}")
     return ax
 
 
-def _label(ax, profile: DefrostProfile, on: str):
+def _label(ax, profile: DefrostProfile, score: str):
     ax.set_xticks([cut.index for cut in profile.cuts], [_tick(profile, cut) for cut in profile.cuts])
     ax.tick_params(axis="x", labelrotation=45, labelsize=8)
     for tick in ax.get_xticklabels():
         tick.set(horizontalalignment="right", rotation_mode="anchor")
     ax.set_xlabel("frozen up to layer (cut)")
-    ax.set_ylabel(f"{on} accuracy (%)")
+    ax.set_ylabel(score)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", linewidth=0.4, alpha=0.5)
     handles, labels = ax.get_legend_handles_labels()
@@ -66,13 +69,17 @@ def _label(ax, profile: DefrostProfile, on: str):
     ax.legend(
         [*handles[::-1], star],
         [*labels[::-1], f"best cut\n(by {profile.chosen_on})"],
-        title="images per class",
+        title="images per class" if _has_classes(profile) else "training images",
         fontsize=8,
         title_fontsize=8,
         frameon=False,
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
     )
+
+
+def _has_classes(profile: DefrostProfile) -> bool:
+    return profile.configuration.get("task", {}).get("kind", "classification") == "classification"
 
 
 def _tick(profile: DefrostProfile, cut) -> str:

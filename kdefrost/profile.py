@@ -11,28 +11,31 @@ import numpy as np
 from scipy import stats
 
 from kdefrost.cuts import Cut
-from kdefrost.tables import align
+from kdefrost.tables import align, format_score, in_percent, label_of
+from kdefrost.tasks import Objective
 from kdefrost.trials import Trial, read_json, write_atomically
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class DefrostProfile:
     """Scores of all trials of a profile.
 
-    Scores are accuracies from 0 to 1. The best cut is chosen by the scores on the
-    validation set, or, where there is none, by those on the test set: its test score is
-    then optimistic, and `chosen_on` says so.
+    The best cut is chosen by the objective's scores on the validation set, or, where there
+    is none, by those on the test set: its test score is then optimistic, and `chosen_on`
+    says so.
 
     Attributes:
         cuts: The cuts, from the input to the output.
         trials: The finished trials.
+        objective: The metric that chooses, and which way it is better.
         configuration: What the scores depend on.
     """
 
     cuts: tuple[Cut, ...]
     trials: tuple[Trial, ...]
+    objective: Objective
     configuration: dict = dataclasses.field(default_factory=dict)
 
     @property
@@ -55,50 +58,60 @@ class DefrostProfile:
         """The set whose scores are shown: `"test"`, or `"validation"` where there is none."""
         return "test" if all(trial.test is not None for trial in self.trials) else "validation"
 
-    def scores(self, per_class: int, on: str = "test") -> np.ndarray:
+    @property
+    def metrics(self) -> list[str]:
+        """The names of the metrics, the objective first."""
+        names = dict.fromkeys(name for trial in self.trials for name in (trial.test or trial.validation))
+        return sorted(names, key=lambda name: name != self.objective.name)
+
+    def scores(self, per_class: int, on: str = "test", metric: str | None = None) -> np.ndarray:
         """The scores at one size.
 
         Args:
             per_class: Number of training examples per class.
             on: `"test"` or `"validation"`.
+            metric: Name of the metric, by default the objective's.
 
         Returns:
             Array `(seeds, cuts)`, NaN where there is no score.
 
         Raises:
-            ValueError: If there is no trial of that size, or `on` is neither.
+            ValueError: If there is no trial of that size, no such metric, or `on` is
+                neither.
         """
+        metric = self.objective.name if metric is None else metric
         if on not in ("test", "validation"):
             raise ValueError(f'`on` must be "test" or "validation". Received: on={on!r}')
         if per_class not in self.per_class:
             sizes = ", ".join(map(str, self.per_class)) or "none"
             raise ValueError(f"There are no trials with per_class={per_class}; sizes tried: {sizes}.")
+        if metric not in self.metrics:
+            raise ValueError(f"`metric` must be one of {', '.join(self.metrics)}. Received: metric={metric!r}")
         rows = {seed: row for row, seed in enumerate(self.seeds)}
         columns = {cut.index: column for column, cut in enumerate(self.cuts)}
         scores = np.full((len(rows), len(columns)), np.nan)
         for trial in self.trials:
-            score = getattr(trial, on)
-            if trial.per_class == per_class and score is not None:
-                scores[rows[trial.seed], columns[trial.cut]] = score
+            if trial.per_class == per_class and getattr(trial, on) is not None:
+                scores[rows[trial.seed], columns[trial.cut]] = getattr(trial, on)[metric]
         return scores
 
-    def mean(self, per_class: int, on: str = "test") -> np.ndarray:
+    def mean(self, per_class: int, on: str = "test", metric: str | None = None) -> np.ndarray:
         """The mean over seeds of `scores`, an array `(cuts,)`, NaN where untried."""
-        return _over_seeds(self.scores(per_class, on), stat=lambda column: column.mean())
+        return _over_seeds(self.scores(per_class, on, metric), stat=lambda column: column.mean())
 
-    def standard_error(self, per_class: int, on: str = "test") -> np.ndarray:
+    def standard_error(self, per_class: int, on: str = "test", metric: str | None = None) -> np.ndarray:
         """The standard error of `mean`, an array `(cuts,)`, NaN with fewer than two seeds.
 
         It covers subset, initialisation and order; the sampling of the test set, the same
         for all cuts, is not in it.
         """
         return _over_seeds(
-            self.scores(per_class, on),
+            self.scores(per_class, on, metric),
             stat=lambda column: column.std(ddof=1) / np.sqrt(len(column)) if len(column) > 1 else np.nan,
         )
 
     def best_cut(self, per_class: int) -> Cut:
-        """The cut with the highest mean of the scores that choose.
+        """The cut with the best mean of the scores that choose.
 
         Where some seeds lack some of the tried cuts, the seeds that have all of them decide,
         if there are any.
@@ -111,6 +124,23 @@ class DefrostProfile:
         """
         return self.cuts[int(np.nanargmax(_over_seeds(self._paired(per_class), stat=np.mean)))]
 
+    def best_trial(self, per_class: int) -> Trial:
+        """The trial at the best cut with the best of the scores that choose; of equal ones the first seed.
+
+        Args:
+            per_class: Number of training examples per class.
+
+        Returns:
+            The `Trial`.
+        """
+        at = self.best_cut(per_class).index
+        trials = [trial for trial in self.trials if trial.per_class == per_class and trial.cut == at]
+        return max(sorted(trials, key=lambda trial: trial.seed), key=self._worth)
+
+    def is_better(self, trial: Trial, other: Trial) -> bool:
+        """Whether a trial has a better one of the scores that choose, or an equal one and an earlier seed."""
+        return (self._worth(trial), -trial.seed) > (self._worth(other), -other.seed)
+
     def near_best_cuts(self, per_class: int, confidence: float = 0.95) -> list[Cut]:
         """The tried cuts that are not told apart from the best one, itself among them.
 
@@ -118,7 +148,7 @@ class DefrostProfile:
         seed all cuts are trained on the same examples, so seeds are the blocks. With n
         seeds and k cuts, scores less the means of their seed and cut leave a variance σ² on
         (n − 1)(k − 1) degrees of freedom; a cut is told apart when its mean is more than
-        t √(2σ²/n) below the best, t being the one-sided quantile for k − 1 comparisons
+        t √(2σ²/n) worse than the best, t being the one-sided quantile for k − 1 comparisons
         (Bonferroni). With one seed no cut is told apart. The sampling of the validation or
         test set, the same for all cuts, is not in σ.
 
@@ -142,32 +172,39 @@ class DefrostProfile:
             per_class: Number of training examples per class.
 
         Returns:
-            One or two sentences, with test scores in percent, ± their standard error.
+            One or two sentences, with scores of the objective, ± their standard error.
         """
-        best = self.best_cut(per_class)
+        best, metric = self.best_cut(per_class), self.objective.name
         mean, error = self.mean(per_class, self.reported_on), self.standard_error(per_class, self.reported_on)
         at = self.cuts.index(best)
-        spread = f" ± {100 * error[at]:.1f}" if np.isfinite(error[at]) else ""
-        gains = _gains(self.cuts, mean, at)
+        gains = _gains(self.cuts, mean, at, metric)
         near = [str(cut.index) for cut in self.near_best_cuts(per_class) if cut is not best]
         tried = "tried " if np.isnan(mean).any() else ""
-        return f"{_advice(best)}: {100 * mean[at]:.1f}{spread} %{gains}{_near_sentence(near, tried)}."
+        return (
+            f"{_advice(best)}: {label_of(metric)} {format_score(metric, mean[at], error[at])}{gains}"
+            f"{_near_sentence(near, tried)}."
+        )
 
-    def table(self) -> str:
-        """The scores as text: a row per cut, a column per size, mean ± standard error in percent.
+    def table(self, metric: str | None = None) -> str:
+        """The scores as text: a row per cut, a column per size, mean ± standard error.
 
         `*` marks the best cut of a column, `~` those not told apart from it.
+
+        Args:
+            metric: Name of the metric, by default the objective's.
         """
-        sizes, on = self.per_class, self.reported_on
+        metric, sizes, on = metric or self.objective.name, self.per_class, self.reported_on
         head = ["cut", "after layer", "frozen", "features", *(f"{size} per class" for size in sizes)]
-        marks = {size: self._marks(size) for size in sizes}
-        cells = {size: _cells(self.mean(size, on), self.standard_error(size, on), marks[size]) for size in sizes}
+        cells = {}
+        for size in sizes:
+            mean, error = self.mean(size, on, metric), self.standard_error(size, on, metric)
+            cells[size] = _cells(metric, mean, error, self._marks(size))
         rows = [
             [
                 str(cut.index),
                 cut.name,
                 f"{cut.frozen_layers}/{cut.layers}",
-                "+".join("×".join(map(str, shape)) for shape in cut.shapes),
+                cut.shape_text,
                 *(cells[size][column] for size in sizes),
             ]
             for column, cut in enumerate(self.cuts)
@@ -175,24 +212,31 @@ class DefrostProfile:
         return align([head, *rows], left=(1,))
 
     def summary(self) -> str:
-        """The table, a line on how to read it, and a sentence per size."""
+        """A table for each metric, a line on how to read them, and a sentence per size."""
         if not self.trials:
             return "No trials have finished."
-        chosen = {
-            "validation": "* best cut, chosen on the validation set; ~ not told apart from it.",
-            "test": "* best cut, chosen on the test set itself, which flatters it; ~ not told apart from it.",
-        }[self.chosen_on]
-        seeds = f"over {len(self.seeds)} seeds" if len(self.seeds) > 1 else "of one seed"
-        head = f"{self.reported_on.capitalize()} accuracy in %, mean ± standard error {seeds}. {chosen}"
+        seeds = f"Mean ± standard error over {len(self.seeds)} seeds" if len(self.seeds) > 1 else "One seed"
+        flattery = " itself, which flatters it" if self.chosen_on == "test" else ""
+        legend = (
+            f"{seeds}. * best cut, chosen by {label_of(self.objective.name)} on the {self.chosen_on} set{flattery}; "
+            "~ not told apart from it."
+        )
+        lower = ", lower is better" if self.objective.direction == "min" else ""
+        tables = [f"{self._heading(metric)}\n\n{self.table(metric)}\n" for metric in self.metrics]
+        tables[0] = tables[0].replace("\n", f"{lower}\n", 1)
         sentences = [f"{size} per class: {self.sentence(size)}" for size in self.per_class]
-        return "\n".join([head, "", self.table(), "", *sentences])
+        return "\n".join([*tables, legend, "", *sentences])
 
-    def plot(self, ax=None):
+    def _heading(self, metric: str) -> str:
+        unit = " in %" if in_percent(metric) else ""
+        return f"{self.reported_on.capitalize()} {label_of(metric)}{unit}"
+
+    def plot(self, ax=None, metric: str | None = None):
         """Draws the profile; see `kdefrost.plots.plot_profile`."""
         # Matplotlib is imported only by those who draw.
         from kdefrost import plots
 
-        return plots.plot_profile(self, ax=ax)
+        return plots.plot_profile(self, ax=ax, metric=metric)
 
     def save(self, path: str | os.PathLike):
         """Writes the profile to a JSON file."""
@@ -204,9 +248,12 @@ class DefrostProfile:
         names = {cut.index: cut.name for cut in self.cuts}
         with Path(path).open("w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["cut", "layer", "per_class", "seed", "test", "validation", "seconds"])
+            columns = [(on, metric) for on in ("test", "validation") for metric in self.metrics]
+            scores = [f"{on}_{metric}" for on, metric in columns]
+            writer.writerow(["cut", "layer", "per_class", "seed", *scores, "seconds"])
             for t in sorted(self.trials, key=lambda trial: trial.key):
-                writer.writerow([t.cut, names[t.cut], t.per_class, t.seed, t.test, t.validation, t.seconds])
+                values = [(getattr(t, on) or {}).get(metric) for on, metric in columns]
+                writer.writerow([t.cut, names[t.cut], t.per_class, t.seed, *values, t.seconds])
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "DefrostProfile":
@@ -228,14 +275,19 @@ class DefrostProfile:
             return cls(
                 cuts=tuple(Cut.from_dict(cut) for cut in values["cuts"]),
                 trials=tuple(Trial(**trial) for trial in values["trials"]),
+                objective=Objective(**values["objective"]),
                 configuration=values["configuration"],
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"{path} is damaged: {error!r}.") from error
 
+    def _worth(self, trial: Trial) -> float:
+        """The score that chooses, more being better."""
+        return self.objective.sign * getattr(trial, self.chosen_on)[self.objective.name]
+
     def _paired(self, per_class: int) -> np.ndarray:
-        """The scores that choose, of the seeds that have all tried cuts if there are any."""
-        scores = self.scores(per_class, self.chosen_on)
+        """What `_worth` gives `(seeds, cuts)`, of the seeds that have all tried cuts if there are any."""
+        scores = self.objective.sign * self.scores(per_class, self.chosen_on)
         tried = np.isfinite(scores).any(axis=0)
         complete = np.isfinite(scores[:, tried]).all(axis=1)
         return scores[complete] if complete.any() else scores
@@ -270,14 +322,19 @@ def _advice(cut: Cut) -> str:
     return f"Freeze the first {cut.frozen_layers} of {cut.layers} layers, up to `{cut.name}` (cut {cut.index})"
 
 
-def _gains(cuts: Sequence[Cut], mean: np.ndarray, at: int) -> str:
-    """The best cut's distance from the two ends of the profile, in percentage points."""
+def _gains(cuts: Sequence[Cut], mean: np.ndarray, at: int, metric: str) -> str:
+    """The best cut's distance from the two ends of the profile, of percentages in points."""
     ends = [(0, "training from scratch")] if cuts[0].index == 0 else []
     if cuts[-1].frozen_layers == cuts[-1].layers - 1:
         ends.append((len(cuts) - 1, "retraining only the output layer"))
-    gains = [(100 * (mean[at] - mean[end]), name) for end, name in ends if end != at and np.isfinite(mean[end])]
-    words = " and ".join(f"{abs(gain):.1f} points {'above' if gain >= 0 else 'below'} {name}" for gain, name in gains)
+    gains = [(mean[at] - mean[end], name) for end, name in ends if end != at and np.isfinite(mean[end])]
+    words = " and ".join(f"{_distance(metric, gain)} {name}" for gain, name in gains)
     return f", {words}" if words else ""
+
+
+def _distance(metric: str, gain: float) -> str:
+    size = f"{100 * abs(gain):.1f} points" if in_percent(metric) else f"{abs(gain):.3g}"
+    return f"{size} {'above' if gain >= 0 else 'below'}"
 
 
 def _near_sentence(near: list[str], tried: str) -> str:
@@ -288,9 +345,9 @@ def _near_sentence(near: list[str], tried: str) -> str:
     return f"; cuts {', '.join(near[:-1])} and {near[-1]} are not told apart from it"
 
 
-def _cells(mean: np.ndarray, error: np.ndarray, marks: list[str]) -> list[str]:
+def _cells(metric: str, mean: np.ndarray, error: np.ndarray, marks: list[str]) -> list[str]:
     cells = []
     for value, spread, mark in zip(mean, error, marks, strict=True):
-        around = f" ± {100 * spread:.1f}" if np.isfinite(spread) else ""
-        cells.append(f"{100 * value:.1f}{around} {mark}" if np.isfinite(value) else "–  ")
+        score = format_score(metric, value, spread).removesuffix(" %")
+        cells.append(f"{score} {mark}" if np.isfinite(value) else "–  ")
     return cells

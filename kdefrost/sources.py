@@ -7,11 +7,14 @@ import time
 from pathlib import Path
 
 import keras
+import numpy as np
 from tqdm import tqdm
 
 from kdefrost import fingerprint, training
 from kdefrost.clones import CLONES, make_clone
-from kdefrost.data import ImageData, load_data
+from kdefrost.cuts import join
+from kdefrost.data import ImageData, channel_statistics, load_data
+from kdefrost.features import Inference
 from kdefrost.initialization import reinitialize
 from kdefrost.models import build_model, load_source
 from kdefrost.recipe import Recipe
@@ -54,7 +57,9 @@ def train_source(
     """
     settings = {
         "source": name,
-        "clone_of": {"name": target.name, "data": fingerprint.of_arrays(*target.train)} if name in CLONES else None,
+        "clone_of": {"name": target.name, "data": fingerprint.of_arrays(target.train.images, target.train.labels)}
+        if name in CLONES
+        else None,
         "image_shape": list(target.image_shape),
         "model": model,
         "recipe": dataclasses.asdict(recipe),
@@ -68,7 +73,6 @@ def train_source(
         return kept
     is_clone = name in CLONES
     source_data = _clone(name, target, seed, verbose) if is_clone else _other_data(name, target, data_dir)
-    source_data = source_data.standardized()
     network = build_model(model, len(source_data.classes), source_data.image_shape)
     start = time.perf_counter()
     accuracy = _train(network, source_data, recipe, seed, verbose)
@@ -96,6 +100,26 @@ def source_size(name: str, target: ImageData, data_dir: str | os.PathLike | None
     """
     data = target if name in CLONES else _other_data(name, target, data_dir)
     return len(data.classes), len(data.train.labels)
+
+
+def standardized(model: keras.Model, images) -> keras.Model:
+    """Puts before a model what gives images mean 0 and deviation 1 in each channel.
+
+    Args:
+        model: A model that was trained on such images.
+        images: Images `(examples, height, width, channels)` whose mean and deviation are
+            taken, over all their pixels.
+
+    Returns:
+        A new model that takes images as they are; `model` is not changed.
+    """
+    inputs = keras.Input(model.inputs[0].shape[1:], name="image")
+    return join(keras.Model(inputs, _standardization(images)(inputs)), model)
+
+
+def _standardization(images) -> keras.layers.Normalization:
+    mean, deviation = channel_statistics(images)
+    return keras.layers.Normalization(mean=mean.tolist(), variance=np.square(deviation).tolist(), name="standardize")
 
 
 def _load_kept(path: Path, verbose: bool) -> keras.Model | None:
@@ -137,7 +161,8 @@ def _train(network: keras.Model, data: ImageData, recipe: Recipe, seed: int, ver
     # Training on a compiled twin leaves the network that is kept free of an optimiser.
     twin = keras.models.clone_model(network)
     reinitialize(twin, seed)
-    training.compile_model(twin, recipe)
+    whole = keras.Sequential([keras.Input(data.image_shape), _standardization(data.train.images), twin])
+    training.compile_model(whole, recipe)
     bar = tqdm(
         total=1.0,
         desc=f"Training source on {data.name}",
@@ -145,9 +170,10 @@ def _train(network: keras.Model, data: ImageData, recipe: Recipe, seed: int, ver
         bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed} gone, {remaining} left",
     )
     with bar:
-        training.fit(twin, *data.train, recipe, seed, on_progress=lambda share: bar.update(share - bar.n))
+        training.fit(whole, *data.train, recipe, seed, on_progress=lambda share: bar.update(share - bar.n))
     network.set_weights(twin.get_weights())
-    return training.evaluate(twin, *data.test)
+    (outputs,) = Inference(whole)(data.test.images)
+    return float(np.mean(outputs.argmax(axis=1) == data.test.labels))
 
 
 def _keep(network: keras.Model, path: Path, report: dict):

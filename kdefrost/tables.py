@@ -1,5 +1,6 @@
 """Text tables."""
 
+import math
 from collections.abc import Sequence
 
 
@@ -11,3 +12,23 @@ def align(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
         for columns in (enumerate(zip(row, widths, strict=True)) for row in rows)
     )
     return "\n".join(lines)
+
+
+def label_of(metric: str) -> str:
+    """A metric's name in words."""
+    return {"auc": "AUC"}.get(metric, metric.replace("_", " "))
+
+
+def in_percent(metric: str) -> bool:
+    """Whether a metric is a share that is given in percent."""
+    return metric.endswith(("accuracy", "precision", "recall"))
+
+
+def format_score(metric: str, value: float, error: float = math.nan) -> str:
+    """A score, ± its standard error where that is known: in percent, or as exact as the error tells."""
+    if in_percent(metric):
+        return f"{100 * value:.1f}" + (f" ± {100 * error:.1f}" if math.isfinite(error) else "") + " %"
+    if not math.isfinite(error) or error <= 0:
+        return f"{value:.4g}"
+    digits = min(6, max(0, 1 - math.floor(math.log10(error))))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"

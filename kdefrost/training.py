@@ -1,4 +1,4 @@
-"""Compiling, fitting and evaluating: the one place that does, for sources and tails.
+"""Compiling and fitting: the one place that does, for sources and tails.
 
 A whole training runs as one epoch of `fit` over a data set of all its steps, because what
 `fit` does between epochs costs more than the steps of a small tail. A compiled model is
@@ -18,8 +18,6 @@ from kdefrost.recipe import Recipe
 
 # One call into TensorFlow runs so many steps.
 STEPS_PER_EXECUTION = 50
-# Large enough that the cost per batch does not count, small enough to stay in the cache.
-EVALUATION_BATCH = 250
 
 
 class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
@@ -60,20 +58,18 @@ class CoupledSGD(keras.optimizers.SGD):
         super().update_step(gradient + self.coupled_decay * variable, variable, learning_rate)
 
 
-def compile_model(model: keras.Model, recipe: Recipe):
-    """Compiles a classifier with softmax outputs for `fit` and `evaluate`.
+def compile_model(
+    model: keras.Model, recipe: Recipe, loss: "str | keras.losses.Loss" = "sparse_categorical_crossentropy"
+):
+    """Compiles a model for `fit`.
 
     Args:
         model: The model, compiled in place.
         recipe: How it will be trained.
+        loss: Keras loss, or its name.
     """
     optimizer = CoupledSGD(StepSchedule(recipe), recipe.momentum, recipe.weight_decay)
-    model.compile(
-        optimizer,
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        steps_per_execution=STEPS_PER_EXECUTION,
-    )
+    model.compile(optimizer, loss=loss, steps_per_execution=STEPS_PER_EXECUTION)
 
 
 def fit(
@@ -83,43 +79,32 @@ def fit(
     recipe: Recipe,
     seed: int | Sequence[int],
     subset: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     on_progress: Callable[[float], None] | None = None,
 ):
     """Trains a compiled model from its present weights.
 
     Args:
         model: A model that `compile_model` compiled with the same recipe.
-        x: Inputs `(examples, …)`.
-        y: Labels `(examples,)`.
+        x: Inputs `(examples, …)`, or a tuple of them for a model of several inputs.
+        y: Labels as the loss takes them, `(examples, …)`.
         recipe: How to train.
         seed: Fixes the order of the examples.
         subset: Indices of the examples to train on; all by default.
+        weights: Weights of the examples in the loss `(examples,)`.
         on_progress: Called as the training goes on with the share of it that is done.
     """
-    subset = np.arange(len(x)) if subset is None else np.asarray(subset)
+    inputs = _as_inputs(x)
+    subset = np.arange(len(y)) if subset is None else np.asarray(subset)
     steps = recipe.steps(len(subset))
     for variable in model.optimizer.variables:
         # The learning rate is the schedule's, not a variable; all else starts from zero.
         variable.assign(np.zeros(variable.shape, variable.dtype))
     model.optimizer.schedule.total_steps.assign(steps)
     callbacks = [_Progress(steps, on_progress)] if on_progress else []
-    with _training_batches(x, y, subset, recipe, seed) as batches:
+    targets = (y,) if weights is None else (y, weights)
+    with _training_batches(inputs, targets, subset, recipe, seed) as batches:
         model.fit(batches, epochs=1, verbose=0, callbacks=callbacks, shuffle=False)
-
-
-def evaluate(model: keras.Model, x, y) -> float:
-    """Accuracy of a compiled model.
-
-    Args:
-        model: A model that `compile_model` compiled.
-        x: Inputs `(examples, …)`.
-        y: Labels `(examples,)`.
-
-    Returns:
-        The share of examples whose label has the largest output, from 0 to 1.
-    """
-    with _Batches(x, y, np.arange(len(x)), *_bounds(len(x), EVALUATION_BATCH)) as batches:
-        return model.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
 
 
 def training_rate(model: keras.Model, x, y, recipe: Recipe, steps: int = 8) -> tuple[float, float]:
@@ -158,13 +143,17 @@ class _Progress(keras.callbacks.Callback):
         self.report(min(1.0, (batch + 1) / self.steps))
 
 
-def _training_batches(x, y, subset, recipe: Recipe, seed) -> "_Batches":
+def _as_inputs(x) -> tuple:
+    return x if isinstance(x, tuple) else (x,)
+
+
+def _training_batches(inputs: tuple, targets: tuple, subset, recipe: Recipe, seed) -> "_Batches":
     """All batches of a training: each epoch holds every example once, in an order of its own."""
     rng = np.random.default_rng(seed)
     order = np.concatenate([rng.permutation(subset) for _ in range(recipe.epochs)])
     starts, stops = _bounds(len(subset), recipe.batch_size)
     epochs = np.arange(recipe.epochs)[:, None] * len(subset)
-    return _Batches(x, y, order, (starts + epochs).ravel(), (stops + epochs).ravel())
+    return _Batches(inputs, targets, order, (starts + epochs).ravel(), (stops + epochs).ravel())
 
 
 def _bounds(examples: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -173,25 +162,27 @@ def _bounds(examples: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Batches:
-    """Batches of examples that stay in NumPy; `with` gives them as a `tf.data.Dataset`.
+    """Batches of examples that TensorFlow does not hold; `with` gives them as a `tf.data.Dataset`.
 
     TensorFlow's processor allocator never gives memory back, so whole data sets that pass
     through it add up, and it never forgets a Python function that a data set has called.
     So examples are handed over batch by batch, and are let go at the end of `with`.
     """
 
-    def __init__(self, x, y, order, starts, stops):
-        self.examples = np.asarray(x), np.asarray(y)
+    def __init__(self, inputs: tuple, targets: tuple, order, starts, stops):
+        self.arrays, self.inputs = (*inputs, *targets), len(inputs)
         self.order, self.starts, self.stops = order, starts, stops
 
     def __enter__(self) -> tf.data.Dataset:
-        shapes, dtypes = zip(*((part.shape[1:], part.dtype) for part in self.examples), strict=True)
+        shapes, dtypes = zip(*((array.shape[1:], array.dtype) for array in self.arrays), strict=True)
+        inputs = self.inputs
 
         def batch(start, stop):
             parts = tf.numpy_function(self._rows, (start, stop), dtypes, stateful=False)
             for part, shape in zip(parts, shapes, strict=True):
                 part.set_shape((None, *shape))
-            return tuple(parts)
+            x = parts[0] if inputs == 1 else tuple(parts[:inputs])
+            return (x, *parts[inputs:])
 
         options = tf.data.Options()
         # Ending an iteration waits for the autotuner's next round, which comes after ever
@@ -202,8 +193,8 @@ class _Batches:
         )
 
     def __exit__(self, *_):
-        self.examples = None
+        self.arrays = None
 
     def _rows(self, start, stop):
         rows = self.order[start:stop]
-        return tuple(part[rows] for part in self.examples)
+        return tuple(array[rows] for array in self.arrays)

@@ -1,4 +1,4 @@
-"""Trials, and the log that keeps each one on disk as it ends."""
+"""Trials, the log that keeps each one on disk as it ends, and the tails of the best."""
 
 import dataclasses
 import json
@@ -6,6 +6,8 @@ import os
 import sys
 from importlib import metadata
 from pathlib import Path
+
+import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +18,8 @@ class Trial:
         cut: Index of the cut.
         per_class: Number of training examples per class.
         seed: Seed of the subset, the initialisation and the order.
-        test: Score on the test set, `None` without one.
-        validation: Score on the validation set, `None` without one.
+        test: Scores on the test set by metric, `None` without one.
+        validation: Scores on the validation set by metric, `None` without one.
         seconds: Time that training and evaluation took; the first trial of a cut in a run
             also compiles its tail.
     """
@@ -25,8 +27,8 @@ class Trial:
     cut: int
     per_class: int
     seed: int
-    test: float | None
-    validation: float | None
+    test: dict[str, float] | None
+    validation: dict[str, float] | None
     seconds: float
 
     @property
@@ -90,6 +92,64 @@ class TrialLog:
                 f"The folder {self.directory} holds results of another configuration ({changes}). Choose another "
                 "folder, or delete this one."
             )
+
+
+class TailStore:
+    """The trained tails of the best trials, one for each size of the training set.
+
+    Args:
+        directory: Folder in which they are kept too; `None` keeps them in memory alone.
+    """
+
+    def __init__(self, directory: str | os.PathLike | None):
+        self.directory = None if directory is None else Path(directory)
+        self._kept: dict[int, tuple[Trial, list[np.ndarray]]] = {}
+        self._candidates: dict[tuple[int, int], tuple[Trial, list[np.ndarray]]] = {}
+
+    def offer(self, trial: Trial, model, profile, complete: bool):
+        """Keeps the weights of a trial that has just ended, if it is the best.
+
+        Args:
+            trial: The trial.
+            model: Its trained tail.
+            profile: The `DefrostProfile` of all trials so far.
+            complete: Whether its cut has now been tried with all seeds at its size. Only
+                then is the cut compared with the others.
+        """
+        group = trial.cut, trial.per_class
+        if group not in self._candidates or profile.is_better(trial, self._candidates[group][0]):
+            self._candidates[group] = trial, model.get_weights()
+        if complete:
+            candidate, weights = self._candidates.pop(group)
+            if profile.best_trial(trial.per_class).key == candidate.key:
+                self._keep(candidate, weights)
+
+    def find(self, trial: Trial) -> list[np.ndarray] | None:
+        """The weights of a trial's tail, `None` where they are not kept."""
+        kept, weights = self._kept.get(trial.per_class) or self._read(trial.per_class) or (None, None)
+        return weights if kept is not None and _without_time(kept) == _without_time(trial) else None
+
+    def _keep(self, trial: Trial, weights: list[np.ndarray]):
+        self._kept[trial.per_class] = trial, weights
+        if self.directory is None:
+            return
+        path = self._path(trial.per_class)
+        beside = path.with_name(f"{path.stem}.{os.getpid()}.part.npz")
+        np.savez(beside, trial=json.dumps(dataclasses.asdict(trial)), **{f"w{i}": w for i, w in enumerate(weights)})
+        beside.replace(path)
+
+    def _read(self, per_class: int) -> tuple[Trial, list[np.ndarray]] | None:
+        if self.directory is None or not self._path(per_class).exists():
+            return None
+        with np.load(self._path(per_class)) as file:
+            return Trial(**json.loads(str(file["trial"]))), [file[f"w{i}"] for i in range(len(file.files) - 1)]
+
+    def _path(self, per_class: int) -> Path:
+        return self.directory / f"tail-{per_class}.npz"
+
+
+def _without_time(trial: Trial) -> Trial:
+    return dataclasses.replace(trial, seconds=0.0)
 
 
 def read_trials(directory: Path) -> dict[tuple[int, int, int], Trial]:

@@ -28,27 +28,52 @@ EXAMPLES = """examples:
       from CIFAR-10's Gaussian clone to CIFAR-10
   python scripts/profile.py --src gm --tgt cifar10 --per-class 16 64 256 --seeds 5
       the same with more repeats: only the trials that are missing run
-  python scripts/profile.py --src my_network.keras --tgt cifar10 --dry-run
-      what a trained network of your own would take
+  python scripts/profile.py --src imagenet:MobileNetV2 --tgt photos/ --per-class 8 32 --export saved_models/mine
+      from ImageNet to a folder of images, photos/<class>/*.jpg; the best model is written at the end
+  python scripts/profile.py --src my_network.keras --tgt idc --data-dir IDC --dry-run
+      what a trained network of your own would take on the breast cancer patches
 """
+# Of so many blocks all are tried; of more, ten that are spread by the training cost they leave.
+MOST_BLOCKS = 16
+# The paper scores on up to 10,000 patches, as many of each class.
+IDC_TEST_PER_CLASS = 5000
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
-    source = "a clone of the target (isogm, gm), a data set, or a .keras file, whose inputs must be images with mean 0 "
-    add("--src", required=True, metavar="NAME", help=source + "and deviation 1 per channel")
-    add("--tgt", default="digits", metavar="NAME", help="digits (embedded), cifar10, or another image set of TFDS")
-    add("--preset", default="laptop", choices=["smoke", "laptop", "paper"], help="size of the experiment (laptop)")
-    add("--model", metavar="NAME", help="network, such as wide_resnet_16_1 (of the preset)")
+    what = parser.add_argument_group("source and target")
+    add = what.add_argument
+    source = "a clone of the target (isogm, gm), a data set, imagenet:NAME such as imagenet:ResNet50 or "
+    add("--src", required=True, metavar="NAME", help=source + "imagenet:MobileNetV2:0.35, or a .keras file")
+    add("--weights", metavar="FILE", help="local file of an imagenet source's weights (downloaded)")
+    target = "digits (embedded), idc (breast cancer patches), an image set of TFDS such as cifar10, or a folder "
+    add("--tgt", default="digits", metavar="NAME", help=target + "of images, <class>/*.jpg or train/ and test/ above")
+    add("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR), or of the idc archive")
+    add("--image-size", type=int, metavar="N", help="resize all images to N×N (what the source takes)")
+    add("--split", default="patient", choices=["patient", "random"], help="how idc is split (patient)")
+    add("--on-corrupt", default="raise", choices=["raise", "skip"], help="what unreadable files of a folder do (raise)")
+    inputs = "what a .keras source takes: images as they are, from 0 to 255, or with mean 0 and deviation 1 (raw)"
+    add("--inputs", default="raw", choices=["raw", "standardized"], help=inputs)
+
+    how = parser.add_argument_group("size of the experiment")
+    add = how.add_argument
+    add("--preset", default="laptop", choices=["smoke", "laptop", "paper"], help="what the rest is by default (laptop)")
+    add("--model", metavar="NAME", help="network to train as a source, such as wide_resnet_16_1 (of the preset)")
     add("--per-class", type=int, nargs="+", metavar="N", help="training images per class (of the preset)")
     add("--seeds", type=int, metavar="N", help="number of repeats (of the preset)")
-    add("--cuts", nargs="+", default=["blocks"], metavar="CUT", help="blocks; or indices or layer names (blocks)")
+    cuts = "blocks; layers; how many; or indices or names, two or more "
+    add("--cuts", nargs="+", metavar="CUT", help=cuts + f"(blocks, or 10 where there are over {MOST_BLOCKS})")
     add("--epochs", type=int, metavar="N", help="epochs of each trial on the target (of the preset)")
-    add("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR)")
+    add("--metrics", nargs="+", metavar="NAME", help="Keras metrics, and balanced_accuracy (by the number of classes)")
+    add("--objective", metavar="NAME", help="the metric that chooses the cut (the first)")
+    add("--memory", type=float, default=2.0, metavar="GIB", help="what cached features may take (2)")
+
+    results = parser.add_argument_group("results")
+    add = results.add_argument
     add("--out", metavar="DIR", help="folder of the results (runs/<what runs>)")
+    add("--export", metavar="DIR", help="write the best model of the largest size, as SavedModel and .keras")
     add("--dry-run", action="store_true", help="say what would run and how long it would take, and stop")
     return parser.parse_args()
 
@@ -57,7 +82,7 @@ def main():
     arguments = parse_arguments()
     try:
         run(arguments)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("\nStopped. Finished trials and sources are kept; the same command goes on from there.")
@@ -68,43 +93,98 @@ def run(arguments: argparse.Namespace):
     import kdefrost
 
     preset = fill_in(kdefrost.PRESETS[arguments.preset], arguments)
-    data = kdefrost.load_data(arguments.tgt, arguments.data_dir)
-    trials = choose_trials(data, preset, explicit=arguments.per_class is not None)
-    trained = arguments.src.endswith(".keras")
-    if trained:
-        network = kdefrost.load_source(arguments.src)
-    else:
+    trained = is_trained(arguments)
+    network = kdefrost.load_source(arguments.src, arguments.weights, image_size(arguments)) if trained else None
+    data = load_target(arguments, network)
+    trials = choose_trials(data, preset, arguments)
+    images = None
+    if not trained:
         classes, images = kdefrost.source_size(arguments.src, data, arguments.data_dir)
         network = kdefrost.build_model(preset.model, classes, data.image_shape)
-    cuts = parse_cuts(arguments.cuts)
     out = Path(arguments.out or PROJECT / "runs" / default_name(arguments, trials))
     # Mistakes in the arguments show here, before anything is trained.
-    plan = kdefrost.Defroster(network, preset.target, cuts, directory=out).plan(**trials)
+    defroster = make_defroster(network, data, preset, arguments, out)
+    asked = {name: value for name, value in trials.items() if name != "test_per_class"}
+    plan = defroster.plan(**asked)
     if arguments.dry_run:
-        print_plan(plan, network, trials, None if trained else preset.source.epochs * images)
+        print_plan(plan, defroster.source, trials, None if trained else preset.source.epochs * images)
         return
+    check_export(arguments.export)
     out.mkdir(parents=True, exist_ok=True)
     if not trained:
         kept = PROJECT / "saved_models" / "sources"
         network = kdefrost.train_source(
             arguments.src, data, preset.model, preset.source, kept, data_dir=arguments.data_dir
         )
+        defroster = make_defroster(network, data, preset, arguments, out)
     start = time.perf_counter()
-    profile = kdefrost.Defroster(network, preset.target, cuts, directory=out).profile(**trials)
-    report(describe(profile, arguments, preset), out, time.perf_counter() - start)
+    profile = describe(defroster.profile(**trials), arguments, preset)
+    report(profile, out, time.perf_counter() - start)
+    if arguments.export:
+        model = defroster.best_model(profile, max(profile.per_class))
+        print(f"  {kdefrost.export(model, arguments.export, profile, class_names=data.classes)}")
+
+
+def is_trained(arguments) -> bool:
+    """Whether the source is there already, and not trained here."""
+    return arguments.src.endswith(".keras") or arguments.src.startswith("imagenet:")
+
+
+def image_size(arguments) -> int | None:
+    """The size that an imagenet source is to take; other sources have theirs."""
+    return arguments.image_size if arguments.src.startswith("imagenet:") else None
+
+
+def load_target(arguments, network):
+    """The target's images, in the size and the colours that a trained source takes."""
+    import kdefrost
+
+    size, color_mode = arguments.image_size, "rgb"
+    if network is not None:
+        *taken, channels = network.inputs[0].shape[1:]
+        color_mode = "grayscale" if channels == 1 else "rgb"
+        if None not in taken:
+            size = tuple(taken) if size is None else size
+    return kdefrost.load_data(
+        arguments.tgt,
+        arguments.data_dir,
+        image_size=size,
+        color_mode=color_mode,
+        split=arguments.split,
+        on_corrupt=arguments.on_corrupt,
+    )
+
+
+def make_defroster(network, data, preset, arguments, out: Path):
+    """The defroster of a source, with the preprocessing that the source takes inside it."""
+    import kdefrost
+
+    if not is_trained(arguments) or arguments.inputs == "standardized":
+        network = kdefrost.standardized(network, data.train.images)
+    return kdefrost.Defroster(
+        network,
+        preset.target,
+        parse_cuts(arguments.cuts, network),
+        directory=out,
+        metrics=arguments.metrics,
+        objective=arguments.objective,
+        memory_budget=int(arguments.memory * 2**30),
+    )
 
 
 def fill_in(preset, arguments):
     """The preset, with what the command line says otherwise."""
-    if arguments.model and arguments.src.endswith(".keras"):
+    if arguments.model and is_trained(arguments):
         raise ValueError("--model names a network to train as a source; with a trained --src there is none to train.")
+    if arguments.inputs != "raw" and not arguments.src.endswith(".keras"):
+        raise ValueError("--inputs is for a .keras source; of the others it is known what they take.")
     given = {"model": arguments.model, "per_class": arguments.per_class, "seeds": arguments.seeds}
     if arguments.epochs is not None:
         given["target"] = dataclasses.replace(preset.target, epochs=arguments.epochs)
     return dataclasses.replace(preset, **{name: value for name, value in given.items() if value is not None})
 
 
-def choose_trials(data, preset, explicit: bool) -> dict:
+def choose_trials(data, preset, arguments) -> dict:
     """Arguments of `Defroster.profile`: the target's examples, sizes and seeds.
 
     A tenth of the training images is held out to choose the cut on, unless a size asks for
@@ -113,40 +193,57 @@ def choose_trials(data, preset, explicit: bool) -> dict:
     """
     import kdefrost
 
-    standardized = data.standardized()
-    train, validation = kdefrost.hold_out(standardized.train, share=0.1)
-    available = standardized.train.smallest_class
+    train, validation = kdefrost.hold_out(data.train, share=0.1, groups=data.groups)
+    available = data.train.smallest_class
+    explicit = arguments.per_class is not None
     sizes = [size for size in preset.per_class if explicit or size <= available] or [max(1, available)]
     if max(sizes) > train.smallest_class:
-        train, validation = standardized.train, None
+        train, validation = data.train, None
     return {
         "train": train,
-        "test": standardized.test,
+        "test": data.test,
         "validation": validation,
         "per_class": sizes,
         "seeds": preset.seeds,
         "classes": len(data.classes),
+        "test_per_class": IDC_TEST_PER_CLASS if arguments.tgt == "idc" else None,
     }
 
 
-def parse_cuts(words: list[str]) -> str | list[int | str]:
-    if words == ["blocks"]:
-        return "blocks"
-    return [int(word) if word.lstrip("-").isdigit() else word for word in words]
+def parse_cuts(words: list[str] | None, network) -> str | int | list[int | str]:
+    import kdefrost
+
+    if words is None:
+        return "blocks" if len(kdefrost.cut_points(network)) <= MOST_BLOCKS else 10
+    if words in (["blocks"], ["layers"]):
+        return words[0]
+    cuts = [int(word) if word.lstrip("-").isdigit() else word for word in words]
+    return cuts[0] if len(cuts) == 1 and isinstance(cuts[0], int) else cuts
 
 
 def default_name(arguments, trials: dict) -> str:
-    """A folder name from what the command line says; two sources of one file name need --out."""
-    parts = [Path(arguments.src).stem, arguments.tgt, arguments.preset]
+    """A folder name from what the command line says; sources or targets of one file name need --out."""
+    source = Path(arguments.src).stem if arguments.src.endswith(".keras") else arguments.src
+    parts = [source, Path(arguments.tgt).name, arguments.preset]
     if arguments.model:
         parts.append(arguments.model)
+    if arguments.image_size:
+        parts.append(f"{arguments.image_size}px")
     if arguments.epochs:
         parts.append(f"{arguments.epochs}epochs")
-    if arguments.cuts != ["blocks"]:
+    if arguments.split != "patient":
+        parts.append(f"{arguments.split}-split")
+    if arguments.cuts:
         parts.append("cuts" + "-".join(arguments.cuts))
     if trials["validation"] is None:
         parts.append("chosen-on-test")
-    return "-".join(parts).replace("/", "-")
+    return "-".join(parts).replace("/", "-").replace(":", "-")
+
+
+def check_export(path: str | None):
+    """Refuses a folder that export would refuse, before hours of training."""
+    if path and Path(path).exists() and not (Path(path) / "model_card.md").exists():
+        raise ValueError(f"--export must be a new folder, or one of an earlier export. {path} is something else.")
 
 
 def describe(profile, arguments, preset):
@@ -154,39 +251,44 @@ def describe(profile, arguments, preset):
     from kdefrost.trials import versions
 
     named = {
-        "source": arguments.src,
+        "source_name": arguments.src,
         "target": arguments.tgt,
         "preset": arguments.preset,
-        "model": None if arguments.src.endswith(".keras") else preset.model,
+        "model": None if is_trained(arguments) else preset.model,
         "per_class": profile.per_class,
         "seeds": len(profile.seeds),
-        "source_weights": profile.configuration["source"],
         "versions": versions(),
     }
     return dataclasses.replace(profile, configuration={**profile.configuration, **named})
 
 
-def print_plan(plan, network, trials: dict, source_images: int | None):
+def print_plan(plan, source, trials: dict, source_images: int | None):
     """Prints what would run, with an estimate of the time from a short measurement."""
     from kdefrost import training
+    from kdefrost.cuts import cut_points, tail_of
+    from kdefrost.models import FUSED_LAYERS
     from kdefrost.tables import align
 
-    rows = [["cut", "after layer", "trials", "training TFLOP", "features"]]
+    rows = [["cut", "after layer", "trials", "training TFLOP", "features", "kept"]]
     for cut in plan.cuts:
         mine = [trial for trial in plan.trials if trial[0] == cut.index]
         work = sum(map(plan.training_flops, mine)) / 1e12
-        rows.append(
-            [str(cut.index), cut.name, str(len(mine)), f"{work:.2f}", f"{plan.feature_bytes(cut) / 2**20:.1f} MiB"]
-        )
+        features, held = f"{plan.feature_bytes(cut) / 2**20:.1f} MiB", plan.held_at(cut)
+        kept = "yes" if held is cut else "no, from the images" if held is None else f"no, from cut {held.index}"
+        rows.append([str(cut.index), cut.name, str(len(mine)), f"{work:.2f}", features, kept])
     operations = sum(map(plan.flops, plan.trials))
-    print(align(rows, left=(1,)))
+    print(align(rows, left=(1, 5)))
     print(f"\n{len(plan.trials)} trials, {operations / 1e12:.1f} TFLOP with evaluation. Measuring …", flush=True)
+    whole = tail_of(source, cut_points(source)[0], output=plan.task.output, substitutes=FUSED_LAYERS)
     x, y = trials["train"]
-    rate, compilation = training.training_rate(network, x[:1000], y[:1000] * 0, plan.recipe)
-    whole = 3 * 2 * plan.cuts[0].multiply_adds
-    # Beside its arithmetic each trial re-initialises, shuffles and evaluates.
-    seconds = operations / (rate * whole) + compilation * len(plan.cuts) + 0.2 * len(plan.trials)
-    print(f"This machine trains the whole network at {rate:.0f} images/s ({rate * whole / 1e9:.0f} GFLOP/s).")
+    x, y = (part[: plan.recipe.batch_size] for part in (x, y))
+    rate, compilation = training.training_rate(whole, x, y, plan.recipe)
+    per_image = 3 * 2 * plan.cuts[0].multiply_adds
+    # The features cost one pass forward, a third of a training step. Beside its arithmetic
+    # each trial re-initialises, shuffles and evaluates.
+    seconds = operations / (rate * per_image) + (plan.trained + plan.evaluated) / (3 * rate)
+    seconds += compilation * len(plan.cuts) + 0.2 * len(plan.trials)
+    print(f"This machine trains the whole network at {rate:.0f} images/s ({rate * per_image / 1e9:.0f} GFLOP/s).")
     if source_images is not None:
         print(f"Source: {duration(source_images / rate)} for {source_images} images, unless it is kept already.")
     print(f"Profile: {duration(seconds)}.")

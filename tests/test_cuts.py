@@ -399,3 +399,15 @@ def test_join_refuses_shapes_that_do_not_fit(residual):
 def test_a_cut_survives_json(residual):
     for cut in kdefrost.cut_points(residual):
         assert kdefrost.Cut.from_dict(json.loads(json.dumps(dataclasses.asdict(cut)))) == cut
+
+
+def test_adapted_preprocessing_is_copied_with_its_statistics(images):
+    normalise = keras.layers.Normalization(name="normalise")
+    normalise.adapt(images + 5)
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), normalise, keras.layers.Flatten(), keras.layers.Dense(4), keras.layers.Dense(2)]
+    )
+    extractor, tail = kdefrost.split(model, kdefrost.cut_points(model)[1])
+    np.testing.assert_allclose(tail(extractor(images)), model(images), atol=1e-6)
+    joined = kdefrost.join(extractor, tail)
+    np.testing.assert_allclose(joined(images), model(images), atol=1e-6)

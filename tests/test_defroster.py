@@ -18,7 +18,8 @@ def run(residual, easy):
     """Runs a small profile; arguments replace the defaults."""
 
     def profile(cuts="blocks", directory=None, recipe=RECIPE, source=residual, **arguments):
-        defroster = kdefrost.Defroster(source, recipe=recipe, cuts=cuts, directory=directory)
+        options = {name: arguments.pop(name) for name in ("memory_budget", "loss") if name in arguments}
+        defroster = kdefrost.Defroster(source, recipe=recipe, cuts=cuts, directory=directory, **options)
         defaults = {"train": easy["train"], "test": easy["test"], "per_class": [2, 5], "seeds": 2, "verbose": False}
         return defroster.profile(**{**defaults, **arguments})
 
@@ -60,17 +61,17 @@ def test_one_trial_by_the_long_way_round(run, residual, easy):
     cut = kdefrost.cut_points(residual)[2]
     extractor, tail = kdefrost.split(residual, cut, output=3, seed=(module._INITIALISATION, 1, 2))
     chosen = kdefrost.subset(easy["train"][1], per_class=5, seed=1)
-    features = extractor(easy["train"][0][chosen], training=False)
+    features = np.asarray(extractor(easy["train"][0][chosen], training=False))
     training.compile_model(tail, RECIPE)
     training.fit(tail, features, easy["train"][1][chosen], RECIPE, seed=(module._ORDER, 1, 5))
     outputs = tail(extractor(easy["test"][0], training=False), training=False)
     expected = np.mean(np.argmax(outputs, axis=1) == easy["test"][1])
-    assert run(cuts=[2], per_class=5, seeds=[1]).trials[0].test == pytest.approx(expected, abs=1e-6)
+    assert run(cuts=[2], per_class=5, seeds=[1]).scores(5) == pytest.approx(expected, abs=1e-6)
 
 
 def test_an_easy_task_is_learnt(run, residual):
     profile = run(recipe=kdefrost.Recipe(epochs=30, batch_size=16), cuts=[0], per_class=15, seeds=1)
-    assert profile.trials[0].test > 0.8
+    assert profile.mean(15) > 0.8
 
 
 def test_a_later_call_runs_only_what_is_missing(run, tmp_path, monkeypatch):
@@ -122,7 +123,7 @@ def test_configuration_names_versions_and_recipe(run, tmp_path):
 
 def test_validation_is_scored_too(run, easy):
     profile = run(validation=easy["train"], test=None, cuts=[4], seeds=1)
-    assert profile.trials[0].test is None and 0 <= profile.trials[0].validation <= 1
+    assert profile.trials[0].test is None and 0 <= profile.trials[0].validation["accuracy"] <= 1
     assert profile.chosen_on == "validation" and "Validation accuracy" in profile.summary()
     both = run(validation=easy["train"], cuts=[4], seeds=1)
     assert both.trials[0].validation == profile.trials[0].validation
@@ -166,7 +167,7 @@ def test_a_diverged_training_is_told(run, capsys):
 def test_the_plan_counts_what_would_run(residual, easy):
     defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[0, 4])
     plan = defroster.plan(easy["train"], test=easy["test"], per_class=[2, 5], seeds=3)
-    assert len(plan.trials) == 12 and plan.classes == 3 and plan.evaluated == 45
+    assert len(plan.trials) == 12 and plan.task.units == 3 and plan.evaluated == 45
     used = np.concatenate([kdefrost.subset(easy["train"][1], 5, seed) for seed in range(3)])
     assert plan.trained == len(np.unique(used))
     assert plan.feature_bytes(plan.cuts[1]) == 4 * 64 * (plan.trained + 45)
@@ -185,7 +186,7 @@ BAD = {
     "nothing to score on": ({"test": None}, r"`test`, `validation` or both"),
     "lengths differ": ({"test": (np.zeros((3, 8, 8, 1)), np.zeros(2, int))}, r"`test` must have as many labels"),
     "empty": ({"test": (np.zeros((0, 8, 8, 1)), np.zeros(0, int))}, r"`test` must have .* at least one"),
-    "labels not whole": ({"test": (np.zeros((3, 8, 8, 1)), np.zeros(3))}, r"Labels of `test` must be whole"),
+    "labels not whole": ({"test": (np.zeros((3, 8, 8, 1)), np.full(3, 0.5))}, r"Labels of `test` must be whole"),
     "one-hot labels": ({"test": (np.zeros((3, 8, 8, 1)), np.zeros((3, 3), int))}, r"Labels of `test` must be whole"),
     "label too large": (
         {"test": (np.zeros((3, 8, 8, 1)), np.array([0, 1, 3]))},
@@ -214,3 +215,161 @@ def test_bad_input(run, arguments, message):
 def test_an_unbatched_data_set_is_refused(run, easy):
     with pytest.raises(ValueError, match="Dataset of batches"):
         run(test=tf.data.Dataset.from_tensor_slices(easy["test"]))
+
+
+def _graph_of(model):
+    return [type(layer).__module__.split(".")[0] for layer in model.layers]
+
+
+@pytest.mark.parametrize("cuts", ["blocks", "layers"])
+def test_the_best_model_scores_what_the_profile_says(residual, easy, cuts):
+    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=cuts)
+    profile = defroster.profile(**easy, per_class=[2, 5], seeds=2, verbose=False)
+    for size in (2, 5):
+        model = defroster.best_model(profile, per_class=size)
+        outputs = model.predict(easy["test"][0], batch_size=7, verbose=0)
+        accuracy = np.mean(outputs.argmax(axis=1) == easy["test"][1])
+        assert accuracy == profile.best_trial(size).test["accuracy"]
+        assert model.input_shape == residual.input_shape and model.output_shape == (None, 3)
+        assert set(_graph_of(model)) == {"keras"}
+
+
+def test_a_tail_that_is_not_kept_is_trained_again_to_the_same_scores(residual, easy, tmp_path, monkeypatch):
+    arguments = {"per_class": 5, "seeds": 2, "verbose": False}
+    first = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[2, 4], directory=tmp_path)
+    kept = first.best_model(first.profile(**easy, **arguments), per_class=5)
+    fits = []
+    fit = module.training.fit
+    monkeypatch.setattr(module.training, "fit", lambda *args, **kwargs: (fits.append(1), fit(*args, **kwargs)))
+    later = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[2, 4], directory=tmp_path)
+    profile = later.profile(**easy, **arguments)
+    from_disk = later.best_model(profile, per_class=5)
+    assert not fits
+    (tmp_path / "tail-5.npz").unlink()
+    again = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[2, 4], directory=tmp_path)
+    again.profile(**easy, **arguments)
+    trained_again = again.best_model(profile, per_class=5, verbose=False)
+    assert len(fits) == 1
+    x = easy["test"][0]
+    for model in (from_disk, trained_again):
+        np.testing.assert_allclose(model(x), kept(x), atol=1e-6)
+
+
+def test_the_best_model_needs_the_data_and_its_own_profile(residual, plain, easy):
+    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4])
+    profile = defroster.profile(**easy, per_class=2, seeds=1, verbose=False)
+    with pytest.raises(ValueError, match="Call `profile` with the data first"):
+        kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4]).best_model(profile, per_class=2)
+    other = kdefrost.Defroster(plain, recipe=RECIPE)
+    other.profile(**easy, per_class=2, seeds=1, verbose=False)
+    with pytest.raises(ValueError, match="`profile` is not of this defroster"):
+        other.best_model(profile, per_class=2)
+
+
+def test_the_memory_budget_changes_no_score(run):
+    whole = _scores(run(cuts="layers", seeds=1, per_class=5))
+    for budget in (0, 100_000):
+        defroster_scores = _scores(run(cuts="layers", seeds=1, per_class=5, memory_budget=budget))
+        assert defroster_scores == whole
+
+
+def test_the_plan_says_where_features_are_kept(residual, easy):
+    defroster = kdefrost.Defroster(residual, recipe=RECIPE, memory_budget=0)
+    plan = defroster.plan(**easy, per_class=5, seeds=1)
+    assert {plan.held_at(cut) for cut in plan.cuts} == {None}
+    # The whole model forward, and the tail backward.
+    tail = plan.cuts[3].tail_multiply_adds
+    whole = plan.cuts[3].multiply_adds
+    assert plan.training_flops((3, 5, 0)) == 2 * (whole + 2 * tail) * 15 * 3
+    roomy = kdefrost.Defroster(residual, recipe=RECIPE).plan(**easy, per_class=5, seeds=1)
+    assert [roomy.held_at(cut) for cut in roomy.cuts] == list(roomy.cuts)
+
+
+def test_batch_norm_of_tails_keeps_up_with_few_steps(easy):
+    """With Keras's own momentum the statistics would stay near their start, and the answers be guesses."""
+    layers = keras.layers
+    slow = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(8, 3),
+            layers.BatchNormalization(momentum=0.999),
+            layers.ReLU(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    scores = []
+    for momentum in (0.9, 0.999):
+        recipe = kdefrost.Recipe(epochs=40, batch_size=64, batch_norm_momentum=momentum)
+        defroster = kdefrost.Defroster(slow, recipe=recipe, cuts=[0])
+        scores.append(defroster.profile(**easy, per_class=20, seeds=1, verbose=False).mean(20)[0])
+    assert scores[0] > scores[1] + 0.1
+
+
+def _targets(easy, make):
+    return {name: (x, make(x, y)) for name, (x, y) in easy.items()}
+
+
+def test_regression_chooses_the_lowest_error(residual, easy):
+    sets = _targets(easy, lambda x, y: x.mean(axis=(1, 2, 3)))
+    recipe = kdefrost.Recipe(epochs=20, batch_size=16, learning_rate=0.003)
+    defroster = kdefrost.Defroster(residual, recipe=recipe, cuts=[0, 3, 4])
+    profile = defroster.profile(**sets, per_class=40, seeds=2, verbose=False)
+    assert profile.metrics == ["mean_squared_error", "mean_absolute_error"]
+    assert profile.best_cut(40).index == profile.cuts[int(profile.mean(40).argmin())].index
+    model = defroster.best_model(profile, per_class=40)
+    x, y = sets["test"]
+    outputs = np.asarray(model(x))[:, 0]
+    scores = profile.best_trial(40).test
+    assert np.mean((outputs - y) ** 2) == pytest.approx(scores["mean_squared_error"], rel=1e-4)
+    assert np.mean(abs(outputs - y)) == pytest.approx(scores["mean_absolute_error"], rel=1e-4)
+
+
+def test_several_targets_and_labels(residual, easy):
+    both = _targets(easy, lambda x, y: np.stack([y / 3, -y / 3], axis=1))
+    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], loss="huber", metrics=["mean_absolute_error"])
+    model = defroster.best_model(defroster.profile(**both, per_class=9, seeds=1, verbose=False), 9)
+    assert model.output_shape == (None, 2) and model.layers[-1].activation is keras.activations.linear
+    labels = _targets(easy, lambda x, y: np.stack([y > 0, y > 1], axis=1).astype(int))
+    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4])
+    profile = defroster.profile(**labels, per_class=9, seeds=1, verbose=False)
+    assert profile.metrics == ["binary_accuracy", "auc"]
+    assert defroster.best_model(profile, 9).layers[-1].activation is keras.activations.sigmoid
+
+
+def test_one_hot_labels_are_labels(run, easy):
+    one_hot = _targets(easy, lambda x, y: np.eye(3)[y])
+    assert _scores(run(cuts=[3], **one_hot)) == _scores(run(cuts=[3]))
+    by_loss = run(cuts=[3], **one_hot, loss="categorical_crossentropy")
+    np.testing.assert_allclose(by_loss.scores(5), run(cuts=[3]).scores(5))
+
+
+def test_the_output_can_be_a_model(residual, easy):
+    head = keras.Sequential(
+        [keras.Input((64,)), keras.layers.Dense(5, name="hidden"), keras.layers.Dense(3, "softmax")]
+    )
+    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], output=head)
+    profile = defroster.profile(**easy, per_class=5, seeds=1, verbose=False)
+    assert defroster.best_model(profile, 5).get_layer("hidden").units == 5
+
+
+def test_class_weights_pull_the_answers(residual, easy):
+    answers = []
+    for weights in ({0: 1.0, 1: 0.0, 2: 0.0}, {0: 0.0, 1: 0.0, 2: 1.0}):
+        defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], class_weight=weights)
+        profile = defroster.profile(**easy, per_class=5, seeds=1, verbose=False)
+        answers.append(defroster.best_model(profile, 5).predict(easy["test"][0], verbose=0).argmax(axis=1))
+    assert (answers[0] == 0).all() and (answers[1] == 2).all()
+
+
+def test_each_seed_is_scored_on_a_balanced_test_sample_of_its_own(run, easy, monkeypatch):
+    seen = []
+    scores = kdefrost.Task.scores
+    monkeypatch.setattr(kdefrost.Task, "scores", lambda task, y, out: (seen.append(y), scores(task, y, out))[1])
+    run(cuts=[4], per_class=5, seeds=2, test_per_class=4)
+    samples = [labels for labels in seen if len(labels) == 12]
+    assert len(samples) == 2 and all((np.bincount(labels) == 4).all() for labels in samples)
+    rows = [module._test_sample({"test": easy["test"][1]}, 4, seed) for seed in (0, 1)]
+    assert not np.array_equal(*rows)
+    # No more than the smallest class has.
+    assert len(module._test_sample({"test": easy["test"][1]}, 5000, 0)) == 45

@@ -129,3 +129,31 @@ def test_load_source_names_a_missing_and_a_corrupt_file(tmp_path):
     corrupt.write_bytes(b"not a model")
     with pytest.raises(ValueError, match=r"corrupt\.keras cannot be read"):
         kdefrost.load_source(corrupt)
+
+
+def test_load_source_builds_imagenet_models_by_name(tmp_path):
+    application = keras.applications.MobileNet(alpha=0.25, weights=None, include_top=False, input_shape=(32, 32, 3))
+    application.save_weights(tmp_path / "notop.weights.h5")
+    source = kdefrost.load_source("imagenet:MobileNet:0.25", weights=tmp_path / "notop.weights.h5", image_size=(32, 48))
+    assert source.input.shape == (None, 32, 48, 3) and source.output.shape == (None, 256)
+    for before, after in zip(application.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_load_source_passes_on_what_is_wrong_with_an_imagenet_name():
+    with pytest.raises(ValueError, match=r"no ImageNet model 'ResNet51'.*ResNet50"):
+        kdefrost.load_source("imagenet:ResNet51")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"weights": "a.weights.h5"}, "`weights` belong to a source such as imagenet:ResNet50"),
+        ({"image_size": 96}, "`image_size` belong to"),
+        ({"weights": "a.weights.h5", "image_size": 96}, "`weights` and `image_size` belong to"),
+    ],
+)
+def test_load_source_takes_weights_and_size_for_imagenet_models_alone(arguments, words, tmp_path):
+    kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1)).save(tmp_path / "source.keras")
+    with pytest.raises(ValueError, match=words):
+        kdefrost.load_source(tmp_path / "source.keras", **arguments)

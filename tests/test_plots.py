@@ -1,5 +1,7 @@
 """The figure: its lines are the profile's numbers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib import pyplot
@@ -13,13 +15,13 @@ def profile(residual):
     cuts = tuple(kdefrost.cut_points(residual))
     rng = np.random.default_rng(0)
     trials = [
-        kdefrost.Trial(cut.index, size, seed, float(rng.uniform()), None, 1.0)
+        kdefrost.Trial(cut.index, size, seed, {"accuracy": rng.uniform(), "auc": rng.uniform()}, None, 1.0)
         for cut in cuts
         for size in (4, 16)
         for seed in range(3)
         if (cut.index, size) != (1, 16)
     ]
-    return kdefrost.DefrostProfile(cuts, tuple(trials))
+    return kdefrost.DefrostProfile(cuts, tuple(trials), kdefrost.Objective("accuracy", "max"))
 
 
 @pytest.fixture(autouse=True)
@@ -64,5 +66,16 @@ def test_given_axes_are_used_and_returned(profile):
 
 def test_one_seed_and_one_size_can_be_drawn(profile):
     trials = tuple(trial for trial in profile.trials if trial.seed == 0 and trial.per_class == 4)
-    ax = kdefrost.DefrostProfile(profile.cuts, trials).plot()
+    ax = dataclasses.replace(profile, trials=trials).plot()
     assert len(ax.containers) == 1
+
+
+def test_another_metric_is_drawn_in_its_own_unit(profile):
+    ax = profile.plot(metric="auc")
+    assert ax.get_ylabel() == "test AUC"
+    np.testing.assert_allclose(ax.containers[0][0].get_ydata(), profile.mean(4, metric="auc"))
+
+
+def test_without_classes_sizes_are_of_the_whole_set(profile):
+    regression = dataclasses.replace(profile, configuration={"task": {"kind": "regression"}})
+    assert regression.plot().get_legend().get_title().get_text() == "training images"

@@ -14,15 +14,17 @@ def cuts(residual):
     return tuple(kdefrost.cut_points(residual))
 
 
-def make_profile(cuts, scores, on="test", per_class=16):
+def make_profile(cuts, scores, on="test", per_class=16, metric="accuracy", direction="max"):
     """A profile from an array (seeds, cuts); NaN where untried."""
     trials = []
     for seed, row in enumerate(scores):
         for cut, score in enumerate(row):
             if np.isfinite(score):
-                test, validation = (score, None) if on == "test" else (1 - score, score)
+                pair = (score, None) if on == "test" else (1 - score, score)
+                test, validation = (None if value is None else {metric: value, "auc": value / 2} for value in pair)
                 trials.append(kdefrost.Trial(cut, per_class, seed, test, validation, 1.0))
-    return kdefrost.DefrostProfile(cuts, tuple(trials), {"recipe": "r"})
+    objective = kdefrost.Objective(metric, direction)
+    return kdefrost.DefrostProfile(cuts, tuple(trials), objective, {"recipe": "r"})
 
 
 SCORES = np.array([[0.50, 0.60, 0.72, 0.71, 0.40], [0.52, 0.66, 0.74, 0.75, 0.41], [0.51, 0.63, 0.76, 0.70, 0.42]])
@@ -103,14 +105,16 @@ def test_untried_trials_are_nan_and_never_best(cuts):
 
 def test_sentence_in_full(cuts):
     assert make_profile(cuts, SCORES).sentence(16) == (
-        "Freeze the first 3 of 10 layers, up to `group1_block1` (cut 2): 74.0 ± 1.2 %, 23.0 points above training "
-        "from scratch and 33.0 points above retraining only the output layer; cut 3 is not told apart from it."
+        "Freeze the first 3 of 10 layers, up to `group1_block1` (cut 2): accuracy 74.0 ± 1.2 %, 23.0 points above "
+        "training from scratch and 33.0 points above retraining only the output layer; cut 3 is not told apart from it."
     )
 
 
 def test_sentence_at_the_ends(cuts):
     falling = make_profile(cuts, np.array([[0.9, 0.8, 0.7, 0.6, 0.5], [0.9, 0.8, 0.7, 0.6, 0.5]]))
-    assert falling.sentence(16).startswith("Freeze nothing and train all 10 layers from scratch: 90.0 ± 0.0 %, 40.0")
+    assert falling.sentence(16).startswith(
+        "Freeze nothing and train all 10 layers from scratch: accuracy 90.0 ± 0.0 %, 40.0"
+    )
     rising = make_profile(cuts, np.array([[0.5, 0.6, 0.7, 0.8, 0.9]] * 2))
     assert rising.sentence(16).endswith(
         "40.0 points above training from scratch; all other cuts are told apart from it."
@@ -118,8 +122,8 @@ def test_sentence_at_the_ends(cuts):
 
 
 def test_summary_names_what_chose(cuts):
-    assert "chosen on the test set itself, which flatters it" in make_profile(cuts, SCORES).summary()
-    assert "chosen on the validation set" in make_profile(cuts, SCORES, on="validation").summary()
+    assert "chosen by accuracy on the test set itself, which flatters it" in make_profile(cuts, SCORES).summary()
+    assert "chosen by accuracy on the validation set" in make_profile(cuts, SCORES, on="validation").summary()
 
 
 def test_table_has_a_row_per_cut_and_marks(cuts):
@@ -145,8 +149,10 @@ def test_csv_has_a_row_per_trial(cuts, tmp_path):
         "layer": "group1_block1",
         "per_class": "16",
         "seed": "1",
-        "test": "0.74",
-        "validation": "",
+        "test_accuracy": "0.74",
+        "test_auc": "0.37",
+        "validation_accuracy": "",
+        "validation_auc": "",
         "seconds": "1.0",
     }
 
@@ -165,3 +171,34 @@ def test_sizes_that_were_not_tried_are_named(cuts):
         make_profile(cuts, SCORES).scores(64)
     with pytest.raises(ValueError, match='"test" or "validation"'):
         make_profile(cuts, SCORES).scores(16, on="train")
+
+
+def test_a_loss_is_better_when_lower(cuts):
+    profile = make_profile(cuts, 2 - SCORES, metric="mean_squared_error", direction="min")
+    mirrored = make_profile(cuts, SCORES)
+    assert profile.best_cut(16) == mirrored.best_cut(16) == cuts[2]
+    assert profile.near_best_cuts(16) == mirrored.near_best_cuts(16)
+    assert profile.sentence(16) == (
+        "Freeze the first 3 of 10 layers, up to `group1_block1` (cut 2): mean squared error 1.260 ± 0.012, 0.23 below "
+        "training from scratch and 0.33 below retraining only the output layer; cut 3 is not told apart from it."
+    )
+    assert profile.summary().startswith("Test mean squared error, lower is better")
+
+
+def test_the_best_trial_is_the_best_seed_at_the_best_cut(cuts):
+    assert make_profile(cuts, SCORES).best_trial(16).key == (2, 16, 2)
+    lower = make_profile(cuts, 2 - SCORES, metric="mean_squared_error", direction="min")
+    assert lower.best_trial(16).key == (2, 16, 2)
+    equal = make_profile(cuts, np.tile(SCORES[0], (3, 1)))
+    assert equal.best_trial(16).key == (2, 16, 0)
+
+
+def test_every_metric_has_a_table(cuts):
+    profile = make_profile(cuts, SCORES)
+    assert profile.metrics == ["accuracy", "auc"]
+    np.testing.assert_allclose(profile.mean(16, metric="auc"), SCORES.mean(axis=0) / 2)
+    summary = profile.summary()
+    assert "Test accuracy in %" in summary and "Test AUC\n" in summary
+    assert "0.3700 ± 0.0058 *" in profile.table("auc")
+    with pytest.raises(ValueError, match=r"`metric` must be one of accuracy, auc"):
+        profile.scores(16, metric="recall")

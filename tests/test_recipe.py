@@ -17,6 +17,7 @@ def test_paper_preset_is_the_papers():
             "learning_rate": 0.1,
             "momentum": 0.9,
             "weight_decay": 5e-4,
+            "batch_norm_momentum": 0.9,
             "schedule": "cosine",
         }
 
@@ -40,6 +41,7 @@ def test_steps_count_an_epochs_last_part(examples, steps):
         ("learning_rate", 0.0),
         ("learning_rate", float("nan")),
         ("momentum", 1.0),
+        ("batch_norm_momentum", 1.0),
         ("weight_decay", -1e-4),
         ("schedule", "linear"),
     ],

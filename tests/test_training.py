@@ -1,5 +1,6 @@
 """Training: the schedule, weight decay, batches, and that a compiled model starts afresh."""
 
+import dataclasses
 import gc
 import weakref
 
@@ -63,7 +64,7 @@ def test_every_epoch_holds_every_example_once_in_a_new_order():
     recipe = kdefrost.Recipe(epochs=3, batch_size=4)
     x, y = np.arange(100, dtype="float32")[:, None], np.arange(100)
     subset = np.array([3, 14, 15, 92, 65, 35, 89, 79, 32, 38])
-    with training._training_batches(x, y, subset, recipe, seed=0) as batches:
+    with training._training_batches((x,), (y,), subset, recipe, seed=0) as batches:
         drawn = list(batches.as_numpy_iterator())
     labels = [batch for _, batch in drawn]
     assert [len(batch) for batch in labels] == [4, 4, 2] * 3 and len(labels) == recipe.steps(10)
@@ -97,11 +98,26 @@ def test_one_trace_serves_all_sizes(easy, plain):
     assert len(traces) == first >= 1
 
 
-def test_evaluate_is_the_share_of_right_answers(easy, residual):
-    x, y = easy["test"]
-    training.compile_model(residual, kdefrost.Recipe(epochs=1))
-    expected = np.mean(np.argmax(residual(x, training=False), axis=1) == y)
-    assert training.evaluate(residual, x, y) == pytest.approx(expected, abs=1e-6)
+def test_weights_of_examples_weigh_their_losses(easy, plain):
+    """A weight of two is an example that is there twice, up to the mean over the batch."""
+    x, y = easy["train"][0][:3], easy["train"][1][:3]
+    recipe = kdefrost.Recipe(epochs=1, batch_size=8, learning_rate=0.1, momentum=0.0, weight_decay=0.0)
+    model = _linear()
+    start = model.get_weights()
+    x = x[:, :2, 0, 0]
+    y = np.minimum(y, 1)
+    ends = []
+    for inputs, labels, weights, rate in (
+        (x, y, np.array([2.0, 1.0, 1.0], "float32"), 0.1),
+        (x[[0, 0, 1, 2]], y[[0, 0, 1, 2]], None, 0.1 * 4 / 3),
+    ):
+        model.set_weights(start)
+        scaled = dataclasses.replace(recipe, learning_rate=rate)
+        training.compile_model(model, scaled)
+        training.fit(model, inputs, labels, scaled, seed=0, weights=weights)
+        ends.append(model.get_weights()[0])
+    np.testing.assert_allclose(*ends, rtol=1e-5)
+    assert not np.allclose(ends[0], start[0])
 
 
 def test_what_was_trained_on_is_let_go(easy, plain):
@@ -110,7 +126,6 @@ def test_what_was_trained_on_is_let_go(easy, plain):
     x = easy["train"][0].copy()
     gone = weakref.ref(x)
     training.fit(plain, x, easy["train"][1], recipe, seed=0)
-    training.evaluate(plain, x, easy["train"][1])
     del x
     gc.collect()
     assert gone() is None

@@ -8,7 +8,9 @@ import pytest
 from kdefrost.trials import Trial, TrialLog
 
 CONFIGURATION = {"source": "abc", "recipe": {"epochs": 3}}
-TRIALS = [Trial(cut=0, per_class=4, seed=seed, test=0.5, validation=None, seconds=1.0) for seed in range(2)]
+TRIALS = [
+    Trial(cut=0, per_class=4, seed=seed, test={"accuracy": 0.5}, validation=None, seconds=1.0) for seed in range(2)
+]
 
 
 def _filled(directory):

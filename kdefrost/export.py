@@ -1,0 +1,170 @@
+"""Handing a model over: as SavedModel and as `.keras` file, each loaded again and compared, with a model card."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kdefrost.models import with_keras_layers
+from kdefrost.profile import DefrostProfile
+from kdefrost.tables import format_score, label_of
+from kdefrost.trials import versions
+
+_CARD = "model_card.md"
+_KERAS = "model.keras"
+# By so much outputs may differ, in the units of the largest: rounding in another order.
+_TOLERANCE = 1e-5
+
+
+def export(
+    model: keras.Model,
+    path: str | os.PathLike,
+    profile: DefrostProfile | None = None,
+    per_class: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Path:
+    """Writes a model as SavedModel and as `.keras` file, with a model card beside them.
+
+    Both need no kdefrost where they are loaded: the SavedModel needs TensorFlow, the file
+    Keras and whatever layers of the user's own the model has. Each is loaded again here,
+    and its outputs for batches of one and of three are compared with the model's, before it
+    takes its place.
+
+    Args:
+        model: A functional or sequential Keras model with one input and one output.
+        path: Folder that is to hold `saved_model.pb`, `model.keras` and `model_card.md`. An
+            earlier export there is replaced.
+        profile: The profile that the model is of, whose facts the card states.
+        per_class: The size that the model was trained with; by default the largest.
+        class_names: Names of the classes, for the card.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If `path` is something other than an earlier export, or what is loaded
+            again gives other outputs than the model.
+
+    Example:
+
+    ```python
+    model = defroster.best_model(profile, per_class=256)
+    kdefrost.export(model, "saved_models/mine", profile, per_class=256)
+    loaded = tf.saved_model.load("saved_models/mine")
+    probabilities = loaded.serve(images)
+    ```
+    """
+    path = Path(path)
+    if path.exists() and not (path / _CARD).exists():
+        raise ValueError(f"`path` must be a new folder, or one of an earlier export. {path} is something else.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model = with_keras_layers(model)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
+        beside = Path(scratch) / path.name
+        model.export(beside, format="tf_saved_model", verbose=False)
+        model.save(beside / _KERAS)
+        _compare(model, beside)
+        (beside / _CARD).write_text(model_card(model, profile, per_class, class_names))
+        if path.exists():
+            shutil.rmtree(path)
+        beside.replace(path)
+    return path
+
+
+def model_card(
+    model: keras.Model,
+    profile: DefrostProfile | None = None,
+    per_class: int | None = None,
+    class_names: Sequence[str] | None = None,
+) -> str:
+    """Describes a model in Markdown: what it takes and gives, where it comes from, and how good it is.
+
+    Args:
+        model: The model.
+        profile: The profile that it is of.
+        per_class: The size that it was trained with; by default the largest.
+        class_names: Names of the classes.
+
+    Returns:
+        The text.
+    """
+    lines = [f"# {model.name}", "", f"Takes {_shape(model.inputs[0])}, gives {_shape(model.outputs[0])}."]
+    if class_names is not None:
+        lines.append(f"Classes, in order: {', '.join(class_names)}.")
+    if profile is not None:
+        lines += ["", *_facts(profile, max(profile.per_class) if per_class is None else per_class)]
+    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return "\n".join([*lines, "", _USE, f"Written with {packages}.", ""])
+
+
+_USE = f"""```python
+loaded = tf.saved_model.load(folder)  # with TensorFlow alone
+outputs = loaded.serve(images)
+
+model = keras.models.load_model(folder + "/{_KERAS}")  # with Keras alone
+outputs = model.predict(images)
+```
+"""
+
+
+def _facts(profile: DefrostProfile, per_class: int) -> list[str]:
+    cut, trial, on = profile.best_cut(per_class), profile.best_trial(per_class), profile.reported_on
+    at, known = profile.cuts.index(cut), profile.configuration
+    rows = [
+        ("source", known.get("source_name", "not named")),
+        ("target", known.get("target", "not named")),
+        ("cut", f"{cut.index}, after `{cut.name}`: {cut.frozen_layers} of {cut.layers} layers frozen"),
+        ("trained on", f"{per_class} per class, seed {trial.seed} of {', '.join(map(str, profile.seeds))}"),
+        ("cut and seed chosen by", f"{label_of(profile.objective.name)} on the {profile.chosen_on} set"),
+        ("fingerprint of the source", known.get("source", "unknown")),
+        ("fingerprints of the data", ", ".join(f"{k} {v}" for k, v in known.get("data", {}).items()) or "unknown"),
+    ]
+    scores = [["metric", "this model", f"its cut, {len(profile.seeds)} seeds", "scratch", "only the output layer"]]
+    for metric in profile.metrics:
+        mean, error = profile.mean(per_class, on, metric), profile.standard_error(per_class, on, metric)
+        ends = [
+            format_score(metric, mean[i], error[i]) if there and np.isfinite(mean[i]) else "not tried"
+            for i, there in (
+                (0, profile.cuts[0].index == 0),
+                (-1, profile.cuts[-1].frozen_layers == profile.cuts[-1].layers - 1),
+            )
+        ]
+        own = format_score(metric, getattr(trial, on)[metric])
+        scores.append([f"{on} {label_of(metric)}", own, format_score(metric, mean[at], error[at]), *ends])
+    return [*_markdown([["", ""], *map(list, rows)]), "", *_markdown(scores), "", "± is the standard error over seeds."]
+
+
+def _markdown(rows: list[list[str]]) -> list[str]:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return [lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]
+
+
+def _shape(tensor) -> str:
+    return f"{tensor.dtype} `({', '.join('batch' if size is None else str(size) for size in tensor.shape)})`"
+
+
+def _compare(model: keras.Model, folder: Path):
+    """Loads both again and holds them to the model, for two batch sizes."""
+    # Its functions work only as long as it is there itself.
+    saved_model = tf.saved_model.load(str(folder))
+    ways = {
+        "SavedModel": saved_model.serve,
+        ".keras file": keras.models.load_model(folder / _KERAS, compile=False),
+    }
+    rng = np.random.default_rng(0)
+    for size in (1, 3):
+        shape = [size, *(64 if length is None else length for length in model.inputs[0].shape[1:])]
+        images = tf.cast(rng.uniform(0, 255, shape), model.inputs[0].dtype)
+        expected = np.asarray(model(images, training=False))
+        for name, loaded in ways.items():
+            difference = np.abs(np.asarray(loaded(images)) - expected).max() / max(1.0, np.abs(expected).max())
+            if not difference <= _TOLERANCE:
+                raise ValueError(
+                    f"`model` cannot be exported: the {name} that was written gives other outputs than it "
+                    f"(by {difference:.2g} of the largest). A layer of its own may not save all that it needs."
+                )

@@ -1,0 +1,142 @@
+"""Labelled sets as users give them: pairs of arrays, or data sets of TensorFlow."""
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from kdefrost.folders import ImageFiles
+from kdefrost.storage import Collector, DiskArray, Rows, collect
+from kdefrost.tasks import Task
+
+
+class LabelledSet(NamedTuple):
+    """Examples `(examples, …)`, in memory or not, and their labels `(examples, …)`."""
+
+    x: "np.ndarray | DiskArray | ImageFiles"
+    y: np.ndarray
+
+
+def read_sets(memory_budget: int, directory: str | os.PathLike | None, **given) -> dict[str, LabelledSet]:
+    """Brings the sets of a profile into one form.
+
+    Args:
+        memory_budget: Bytes of images of a `tf.data.Dataset` that stay in memory; more go to disk.
+        directory: Folder for what goes to disk.
+        **given: By the argument's name, a pair `(x, y)`, a `tf.data.Dataset` of batches of
+            such, or `None`.
+
+    Returns:
+        The sets by name, without those that are `None`.
+
+    Raises:
+        ValueError: If one is no labelled set, or there is none to score on.
+    """
+    if given["test"] is None and given["validation"] is None:
+        raise ValueError("Give `test`, `validation` or both: without either there is nothing to score a trial on.")
+    budget = memory_budget // len(given)
+    # Where only a plan is asked for, the folder may not be there.
+    directory = directory if directory is not None and os.path.isdir(directory) else None
+    return {name: _read(name, examples, budget, directory) for name, examples in given.items() if examples is not None}
+
+
+def check_sets(sets: dict[str, LabelledSet], source: keras.Model, task: Task):
+    """Checks that the sets fit each other and the source.
+
+    Args:
+        sets: The sets by name, their labels in the form of the task.
+        source: The source model.
+        task: What is learnt.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    expected = source.inputs[0].shape[1:]
+    for name, (x, y) in sets.items():
+        if task.kind == "classification" and (y.min() < 0 or y.max() >= task.units):
+            raise ValueError(
+                f"Labels of `{name}` must be from 0 to {task.units - 1}, for {task.units} classes. Received labels "
+                f"from {y.min()} to {y.max()}."
+            )
+        if y.ndim == 2 and y.shape[1] != task.units:
+            raise ValueError(f"Labels of `{name}` must have {task.units} columns, as `train` has. Received: {y.shape}")
+        if len(expected) != x.ndim - 1 or any(e not in (None, s) for e, s in zip(expected, x.shape[1:], strict=True)):
+            raise ValueError(f"`{name}` has examples of shape {x.shape[1:]}, but the source takes {tuple(expected)}.")
+
+
+def check_sizes(groups: np.ndarray, sizes: Sequence[int], task: Task):
+    """Checks that there are as many training examples as asked for.
+
+    Args:
+        groups: The class of each training example.
+        sizes: Numbers of examples per class.
+        task: What is learnt.
+
+    Raises:
+        ValueError: If there are not.
+    """
+    if task.kind != "classification":
+        smallest = int(np.unique(groups, return_counts=True)[1].min())
+        if max(sizes) > smallest:
+            raise ValueError(
+                f"`per_class` must be at most {smallest}, the number of training examples. Received: {max(sizes)}."
+            )
+        return
+    counts = np.bincount(groups, minlength=task.units)
+    smallest = int(counts.argmin())
+    if counts[smallest] == 0:
+        raise ValueError(f"Class {smallest} has no example in `train`; label the classes from 0 without gaps.")
+    if max(sizes) > counts[smallest]:
+        raise ValueError(
+            f"`per_class` must be at most {counts[smallest]}, the number of training examples of class {smallest}. "
+            f"Received: {max(sizes)}."
+        )
+
+
+def take_rows(x, rows: np.ndarray):
+    """Some rows of a set, read only when they are asked for."""
+    return x.take(rows) if isinstance(x, ImageFiles) else Rows(x, rows)
+
+
+def hold(x, memory_budget: int, directory: str | os.PathLike | None):
+    """A set from which rows are cheap to get: images in files are decoded, once."""
+    return collect(x, memory_budget, directory) if isinstance(x, ImageFiles) else x
+
+
+def _read(name: str, examples, memory_budget: int, directory) -> LabelledSet:
+    if isinstance(examples, tf.data.Dataset):
+        return _read_dataset(name, examples, memory_budget, directory)
+    if not isinstance(examples, (tuple, list)) or len(examples) != 2:
+        raise ValueError(
+            f"`{name}` must be a pair (x, y) or a tf.data.Dataset of such batches. Received: {type(examples).__name__}."
+        )
+    x, y = examples
+    x = x if isinstance(x, (ImageFiles, DiskArray)) else np.asarray(x)
+    y = np.asarray(y)
+    if len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"`{name}` must have as many labels as examples, at least one: {len(x)} x, {len(y)} y.")
+    return LabelledSet(x, y)
+
+
+def _read_dataset(name: str, dataset: tf.data.Dataset, memory_budget: int, directory) -> LabelledSet:
+    """Reads a data set in one pass, because one that shuffles gives another order in the next."""
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) != 2 or any(not isinstance(part, tf.TensorSpec) for part in spec):
+        raise ValueError(f"`{name}` must be a tf.data.Dataset of batches (x, y). Received elements: {spec}")
+    if spec[1].shape.rank == 0:
+        raise ValueError(f"`{name}` must be a tf.data.Dataset of batches (x, y); batch it. Received elements: {spec}")
+    batches = int(dataset.cardinality())
+    if batches == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(f"`{name}` must be a tf.data.Dataset that ends; leave out `repeat`.")
+    images, labels = Collector(memory_budget, directory), []
+    bar = tqdm(dataset.as_numpy_iterator(), desc=f"Reading {name}", total=batches if batches >= 0 else None, delay=3)
+    for x, y in bar:
+        images.append(x)
+        labels.append(y)
+    if not labels:
+        raise ValueError(f"`{name}` must be a tf.data.Dataset that is not empty.")
+    return LabelledSet(images.collected(), np.concatenate(labels))

@@ -1,0 +1,149 @@
+"""Arrays that need not be in memory: on disk, or rows of another array.
+
+All are indexed by a slice or by whole numbers along their first axis, and give NumPy
+arrays.
+"""
+
+import os
+import tempfile
+
+import numpy as np
+
+# So many bytes are read, decoded or written at a time.
+_BLOCK_BYTES = 2**26
+
+
+class DiskArray:
+    """Rows of an array in a temporary file, which is gone with the process.
+
+    The file is read, not mapped: pages of a mapped file count as memory of the process.
+
+    Args:
+        row_shape: Shape of a row.
+        dtype: NumPy dtype.
+        directory: Folder of the file; by default the system's for temporary files.
+    """
+
+    def __init__(self, row_shape: tuple[int, ...], dtype, directory: str | os.PathLike | None = None):
+        self.dtype = np.dtype(dtype)
+        self.shape = (0, *row_shape)
+        self._row_bytes = int(np.prod(row_shape)) * self.dtype.itemsize
+        self._file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 (it lives as long as the array)
+
+    def __del__(self):
+        self._file.close()
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def append(self, rows: np.ndarray):
+        """Writes rows after the last."""
+        self._file.seek(len(self) * self._row_bytes)
+        self._file.write(np.ascontiguousarray(rows, self.dtype).data)
+        self._file.flush()
+        self.shape = (len(self) + len(rows), *self.shape[1:])
+
+    def __getitem__(self, rows) -> np.ndarray:
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step == 1:
+                return self._read(start, max(0, stop - start))
+            rows = np.arange(start, stop, step)
+        rows = np.asarray(rows)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise IndexError(f"Rows must be from 0 to {len(self) - 1}. Received: {rows.min()} to {rows.max()}")
+        taken = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        for place, row in enumerate(rows):
+            taken[place] = self._read(int(row), 1)[0]
+        return taken
+
+    def _read(self, start: int, count: int) -> np.ndarray:
+        data = os.pread(self._file.fileno(), count * self._row_bytes, start * self._row_bytes)
+        return np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
+
+
+class Rows:
+    """Some rows of an array, in the array's place and without a copy of them.
+
+    Args:
+        array: The array.
+        rows: Indices of the rows.
+    """
+
+    def __init__(self, array, rows: np.ndarray):
+        self._array, self._rows = array, np.asarray(rows)
+        self.shape, self.dtype = (len(self._rows), *array.shape[1:]), array.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows) -> np.ndarray:
+        return self._array[self._rows[rows]]
+
+
+class Collector:
+    """Gathers rows in memory, and on disk once they exceed a budget.
+
+    Args:
+        memory_budget: Number of bytes.
+        directory: Folder of the file.
+    """
+
+    def __init__(self, memory_budget: int, directory: str | os.PathLike | None = None):
+        self._budget, self._directory = memory_budget, directory
+        self._parts, self._bytes, self._disk = [], 0, None
+
+    def append(self, rows: np.ndarray):
+        """Adds rows after the last."""
+        if self._disk is None:
+            # The parts may be views of a batch that is to be freed.
+            self._parts.append(np.array(rows))
+            self._bytes += rows.nbytes
+            if self._bytes <= self._budget:
+                return
+            self._disk = DiskArray(rows.shape[1:], rows.dtype, self._directory)
+            self._parts, rows = [], self._parts
+            for part in rows:
+                self._disk.append(part)
+            return
+        self._disk.append(rows)
+
+    def collected(self) -> "np.ndarray | DiskArray":
+        """All rows."""
+        if self._disk is not None:
+            return self._disk
+        parts, self._parts = self._parts, []
+        rows = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+        start = 0
+        while parts:
+            # Let go one by one: all are never there twice.
+            part = parts.pop(0)
+            rows[start : start + len(part)] = part
+            start += len(part)
+        return rows
+
+
+def blocks(array):
+    """Yields the rows of an array some at a time, in order."""
+    row_bytes = int(np.prod(array.shape[1:])) * array.dtype.itemsize
+    step = max(1, _BLOCK_BYTES // max(1, row_bytes))
+    for start in range(0, len(array), step):
+        yield array[start : start + step]
+
+
+def collect(array, memory_budget: int, directory: str | os.PathLike | None = None) -> "np.ndarray | DiskArray":
+    """Reads an array whose rows are costly to get once, into memory or onto disk."""
+    collector = Collector(memory_budget, directory)
+    for block in blocks(array):
+        collector.append(block)
+    return collector.collected()

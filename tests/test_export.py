@@ -1,0 +1,115 @@
+"""Export: what is written gives the model's outputs, where kdefrost is not."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import kdefrost
+
+RECIPE = kdefrost.Recipe(epochs=2, batch_size=16)
+
+
+@pytest.fixture
+def trained(residual, easy):
+    source = kdefrost.standardized(residual, easy["train"][0] * 9 + 4)
+    sets = {name: (x * 9 + 4, y) for name, (x, y) in easy.items()}
+    defroster = kdefrost.Defroster(source, recipe=RECIPE, cuts=[2, 4])
+    profile = defroster.profile(**sets, per_class=[5, 10], seeds=2, verbose=False)
+    return defroster.best_model(profile, per_class=10), profile, sets
+
+
+_ELSEWHERE = """
+import sys
+import numpy as np
+images = np.load(sys.argv[2])
+if sys.argv[1] == "tensorflow":
+    import tensorflow as tf
+    loaded = tf.saved_model.load(sys.argv[3])
+    outputs = [loaded.serve(images).numpy(), loaded.serve(images[:1]).numpy()]
+else:
+    import keras
+    model = keras.models.load_model(sys.argv[3] + "/model.keras")
+    outputs = [model.predict(images, verbose=0), model.predict(images[:1], verbose=0)]
+assert "kdefrost" not in sys.modules
+np.savez(sys.argv[4], *outputs)
+"""
+
+
+def test_reloaded_elsewhere_it_scores_what_the_profile_says(trained, tmp_path):
+    model, profile, sets = trained
+    folder = kdefrost.export(model, tmp_path / "mine", profile, per_class=10, class_names=["a", "b", "c"])
+    x, y = sets["test"]
+    np.save(tmp_path / "images.npy", x)
+    for package in ("tensorflow", "keras"):
+        arguments = [package, tmp_path / "images.npy", folder, tmp_path / "outputs.npz"]
+        script = [sys.executable, "-c", _ELSEWHERE, *map(str, arguments)]
+        done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        with np.load(tmp_path / "outputs.npz") as outputs:
+            whole, single = outputs["arr_0"], outputs["arr_1"]
+        assert np.mean(whole.argmax(axis=1) == y) == profile.best_trial(10).test["accuracy"]
+        np.testing.assert_allclose(whole, model(x), atol=1e-5)
+        np.testing.assert_allclose(single, whole[:1], atol=1e-5)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_the_card_says_what_the_model_is(trained, tmp_path):
+    model, profile, _ = trained
+    folder = kdefrost.export(model, tmp_path / "mine", profile, class_names=["a", "b", "c"])
+    card = (folder / "model_card.md").read_text()
+    cut, trial = profile.best_cut(10), profile.best_trial(10)
+    for words in (
+        "float32 `(batch, 8, 8, 1)`, gives float32 `(batch, 3)`",
+        "Classes, in order: a, b, c.",
+        f"{cut.index}, after `{cut.name}`",
+        f"10 per class, seed {trial.seed} of 0, 1",
+        "accuracy on the test set",
+        f"{100 * trial.test['accuracy']:.1f} %",
+        profile.configuration["source"],
+        f"keras {keras.__version__}",
+    ):
+        assert words in card
+
+
+def test_any_model_is_exported_without_layers_of_kdefrosts(residual, tmp_path):
+    folder = kdefrost.export(residual, tmp_path / "mine")
+    loaded = keras.models.load_model(folder / "model.keras")
+    assert {type(layer).__module__.split(".")[0] for layer in loaded.layers} == {"keras"}
+
+
+def test_an_earlier_export_is_replaced_and_nothing_else(plain, residual, tmp_path):
+    folder = kdefrost.export(residual, tmp_path / "mine")
+    kdefrost.export(plain, folder)
+    assert "second" in [layer.name for layer in keras.models.load_model(folder / "model.keras").layers]
+    (tmp_path / "other").mkdir()
+    with pytest.raises(ValueError, match="`path` must be a new folder, or one of an earlier export"):
+        kdefrost.export(plain, tmp_path / "other")
+
+
+@keras.saving.register_keras_serializable(package="test")
+class _Forgetful(keras.layers.Layer):
+    """A layer whose file lacks what it computes with."""
+
+    factor = 1.0
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+    @classmethod
+    def from_config(cls, config):
+        layer = super().from_config(config)
+        layer.factor = cls.factor
+        cls.factor += 1.0
+        return layer
+
+
+def test_outputs_that_differ_are_refused_and_nothing_is_left(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), _Forgetful(), keras.layers.Dense(2)])
+    with pytest.raises(
+        ValueError, match=r"`model` cannot be exported: the (SavedModel|\.keras file) .* gives other outputs"
+    ):
+        kdefrost.export(model, tmp_path / "mine")
+    assert not list(tmp_path.iterdir())

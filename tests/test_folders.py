@@ -1,0 +1,293 @@
+"""Image files as an array, and what folders are refused: on files that each test writes."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kdefrost import folders
+from kdefrost.folders import ImageFiles, list_folder, list_patches
+
+
+def write(path, pixels, **options):
+    """Writes an image, of one number all over or of an array, in a folder that need not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((4, 6, 3), pixels, np.uint8) if np.isscalar(pixels) else pixels
+    Image.fromarray(pixels).save(path, **options)
+
+
+@pytest.fixture
+def six(tmp_path):
+    """Six images of random pixels, and their pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 5, 3)).astype(np.uint8)
+    for number, image in enumerate(pixels):
+        write(tmp_path / f"{number}.png", image)
+    return ImageFiles(tmp_path, [f"{number}.png" for number in range(6)], (4, 5)), pixels
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Paths of the image files that are opened."""
+    paths = []
+    original = Image.open
+
+    def counting(path, *args, **kwargs):
+        paths.append(os.path.basename(path))
+        return original(path, *args, **kwargs)
+
+    monkeypatch.setattr(folders.Image, "open", counting)
+    return paths
+
+
+ROWS = [
+    3,
+    -1,
+    slice(1, 5, 2),
+    slice(None, None, -1),
+    [4, 0, 4],
+    np.array([], int),
+    np.arange(6) % 2 == 0,
+    slice(9, 12),
+    ...,
+]
+
+
+@pytest.mark.parametrize("rows", ROWS, ids=str)
+def test_files_are_indexed_and_taken_as_their_array_is(six, rows):
+    images, pixels = six
+    np.testing.assert_array_equal(images[rows], pixels[rows])
+    np.testing.assert_array_equal(images.take(rows)[:], np.atleast_1d(pixels[rows]).reshape(-1, 4, 5, 3))
+
+
+def test_files_have_the_shape_of_their_array(six):
+    images, pixels = six
+    assert (images.shape, images.dtype, images.ndim, len(images)) == (pixels.shape, pixels.dtype, pixels.ndim, 6)
+    np.testing.assert_array_equal(np.asarray(images), pixels)
+    assert np.asarray(images, dtype="float32").dtype == np.float32 and np.array(images, copy=True).dtype == np.uint8
+    np.testing.assert_array_equal(np.stack(list(images)), pixels)
+    with pytest.raises(ValueError, match=r"must be read into a new array.*copy=False"):
+        images.__array__(copy=False)
+
+
+@pytest.mark.parametrize("rows", [(..., 0), (0, 0), np.zeros((2, 2), int), None], ids=str)
+def test_pixels_cannot_be_indexed_in_files(six, rows):
+    with pytest.raises(IndexError, match=r"indexed by a whole number, a slice, or a list.*np.asarray"):
+        six[0][rows]
+
+
+def test_rows_out_of_range_are_refused_as_by_an_array(six):
+    with pytest.raises(IndexError, match="out of bounds"):
+        six[0][6]
+
+
+def test_only_the_files_asked_for_are_opened(six, opened):
+    images, _ = six
+    part = images.take([5, 2, 3])
+    assert len(images) == 6 and images.fingerprint and part.shape == (3, 4, 5, 3) and opened == []
+    assert part[1:].shape == (2, 4, 5, 3) and sorted(opened) == ["2.png", "3.png"]
+
+
+def test_files_are_found_after_the_working_folder_changed(tmp_path, six, monkeypatch):
+    _, pixels = six
+    monkeypatch.chdir(tmp_path)
+    images = ImageFiles(".", ["1.png"], (4, 5))
+    monkeypatch.chdir("/")
+    np.testing.assert_array_equal(images[0], pixels[1])
+
+
+def test_every_kind_of_image_gives_the_colours_it_shows(tmp_path):
+    grey = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)
+    color = np.stack([grey, 255 - grey, np.full_like(grey, 7)], axis=-1)
+    clear = Image.fromarray(grey).convert("P")
+    clear.info["transparency"] = bytes(range(256))
+    write(tmp_path / "grey.png", grey)
+    # 257 = 65535 / 255, and 128 more round up to no other value.
+    write(tmp_path / "deep.png", grey.astype(np.uint16) * 257 + 128)
+    write(tmp_path / "deep.tif", grey.astype(np.uint16) * 257)
+    write(tmp_path / "alpha.png", np.dstack([color, grey]))
+    write(tmp_path / "grey_alpha.png", np.dstack([grey, 255 - grey]))
+    write(tmp_path / "black_white.png", grey > 100)
+    clear.save(tmp_path / "palette.PNG")
+    Image.fromarray(grey).save(tmp_path / "first.gif", save_all=True, append_images=[Image.fromarray(255 - grey)])
+    Image.fromarray(color).convert("CMYK").save(tmp_path / "print.tiff")
+    shown = {"alpha.png": color, "print.tiff": color, "black_white.png": 255 * (grey > 100)}
+    names = sorted(path.name for path in tmp_path.iterdir())
+    for name, image in zip(names, ImageFiles(tmp_path, names, (4, 6)), strict=True):
+        expected = shown.get(name, grey)
+        expected = expected if expected.ndim == 3 else np.repeat(expected[..., None], 3, axis=-1)
+        np.testing.assert_array_equal(image, expected, err_msg=name)
+    greys = ImageFiles(tmp_path, ["grey.png", "deep.png", "palette.PNG"], (4, 6), "grayscale")
+    np.testing.assert_array_equal(greys[:], np.tile(grey[None, ..., None], (3, 1, 1, 1)))
+
+
+def test_images_of_another_size_are_stretched_and_averaged(tmp_path):
+    write(tmp_path / "even.jpg", 90)
+    checks = np.indices((40, 60)).sum(axis=0) % 2 * np.uint8(255)
+    write(tmp_path / "checks.bmp", checks.astype(np.uint8))
+    write(tmp_path / "ramp.png", np.tile(np.arange(60, dtype=np.uint8), (40, 1)))
+    images = ImageFiles(tmp_path, ["even.jpg", "checks.bmp", "ramp.png"], (8, 5))[:]
+    np.testing.assert_array_equal(images[0], 90)
+    # Without antialiasing, single pixels of 0 or 255 would be picked.
+    np.testing.assert_allclose(images[1, 1:-1, 1:-1], 127.5, atol=6)
+    # Brighter to the right, and alike from top to bottom.
+    np.testing.assert_array_equal(images[2], np.broadcast_to(images[2, :1], (8, 5, 3)))
+    np.testing.assert_allclose(images[2, 0, 1:-1, 0], [17.5, 29.5, 41.5], atol=1)
+
+
+def test_the_fingerprint_tells_names_sizes_and_shape_apart_and_not_the_place(tmp_path):
+    for root in (tmp_path / "a", tmp_path / "b"):
+        for number in range(2):
+            write(root / f"{number}.bmp", 50 * number)
+    files = ["0.bmp", "1.bmp"]
+    same = ImageFiles(tmp_path / "a", files, (4, 6)).fingerprint
+    assert len(same) == 16 and int(same, 16) >= 0 and same == ImageFiles(tmp_path / "b", files, (4, 6)).fingerprint
+    others = [
+        ImageFiles(tmp_path / "a", files[::-1], (4, 6)),
+        ImageFiles(tmp_path / "a", files, (6, 4)),
+        ImageFiles(tmp_path / "a", files, (4, 6), "grayscale"),
+        ImageFiles(tmp_path / "a", files, (4, 6)).take([0]),
+    ]
+    write(tmp_path / "b" / "0.bmp", np.zeros((5, 6, 3), np.uint8))
+    others.append(ImageFiles(tmp_path / "b", files, (4, 6)))
+    assert len({same, *(images.fingerprint for images in others)}) == 6
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """One good image, and files that are none: by name, what is said of each."""
+    write(tmp_path / "good.png", 10)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)
+    write(tmp_path / "cut.png", noise)
+    write(tmp_path / "cut.jpg", noise)
+    for name in ("cut.png", "cut.jpg"):
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("not an image")
+    Image.fromarray(np.ones((4, 6), np.float32)).save(tmp_path / "float.tif")
+    return {
+        "cut.png": "truncated",
+        "cut.jpg": "truncated",
+        "empty.jpg": "empty",
+        "text.jpg": "no image",
+        "float.tif": "32",
+    }
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, broken):
+    for name, reason in broken.items():
+        images = ImageFiles(tmp_path, ["good.png", name], (4, 6))
+        np.testing.assert_array_equal(images[0], 10)
+        with pytest.raises(
+            ValueError, match=rf"{name} cannot be read \(.*{reason}.*\): remove it.*on_corrupt=\"skip\""
+        ):
+            images[:]
+    names = ["good.png", *broken, "good.png"]
+    np.testing.assert_array_equal(ImageFiles(tmp_path, names, (4, 6)).readable(), [True] + 5 * [False] + [True])
+
+
+def test_a_missing_file_is_not_called_corrupt(tmp_path):
+    images = ImageFiles(tmp_path, ["gone.png"], (4, 6))
+    for read in (lambda: images[0], images.readable, lambda: images.fingerprint):
+        with pytest.raises(FileNotFoundError, match=r"gone\.png"):
+            read()
+
+
+def test_a_fault_of_the_disk_is_not_called_corrupt(six, monkeypatch):
+    def fault(path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(folders.Image, "open", fault)
+    for read in (lambda: six[0][0], six[0].readable):
+        with pytest.raises(OSError, match=r"Input/output error: .*0\.png"):
+            read()
+
+
+def test_an_unknown_color_mode_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"`color_mode` must be 'rgb' or 'grayscale'.*color_mode='bgr'"):
+        ImageFiles(tmp_path, [], (4, 6), "bgr")
+
+
+def test_classes_are_the_sorted_folders_and_hidden_files_are_none(tmp_path):
+    for file in ("żaba/ż.png", "cat/b.PNG", "cat/a/deep.Jpg", "Dog/1.webp", "cat/.hidden.png", ".git/1.png"):
+        write(tmp_path / file, 0)
+    write(tmp_path / "cat" / ".thumbs" / "1.png", 0)
+    write(tmp_path / "beside.png", 0)
+    (tmp_path / "cat" / "notes.txt").touch()
+    listing = list_folder(tmp_path)
+    assert listing.classes == ("Dog", "cat", "żaba") and listing.test is None and listing.groups is None
+    assert listing.files.tolist() == ["Dog/1.webp", "cat/a/deep.Jpg", "cat/b.PNG", "żaba/ż.png"]
+    assert listing.labels.tolist() == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("test_part", ["test", "validation", "val", "Test"])
+def test_train_and_test_folders_are_the_parts(tmp_path, test_part):
+    train = "Train" if test_part == "Test" else "train"
+    files = [f"{train}/a/1.png", f"{train}/a/2.png", f"{train}/b/1.png", f"{test_part}/b/1.png"]
+    for file in [*files, "unlabelled/x/1.png"]:
+        write(tmp_path / file, 0)
+    listing = list_folder(tmp_path)
+    assert listing.classes == ("a", "b") and listing.files.tolist() == files
+    assert listing.labels.tolist() == [0, 0, 1, 1] and listing.test.tolist() == [False, False, False, True]
+
+
+def test_test_goes_before_validation_and_a_class_may_be_called_train(tmp_path):
+    for part in ("train", "val", "test"):
+        for name in ("a", "b"):
+            write(tmp_path / "parts" / part / name / "1.png", 0)
+    assert {file.split("/")[0] for file in list_folder(tmp_path / "parts").files} == {"train", "test"}
+    for name in ("train", "plane"):
+        write(tmp_path / "vehicles" / name / "1.png", 0)
+    assert list_folder(tmp_path / "vehicles").classes == ("plane", "train")
+
+
+def test_folders_without_classes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"two or more sub-folders of images.*sub-folders are \(\), with 0 images"):
+        list_folder(tmp_path)
+    write(tmp_path / "1.png", 0)
+    write(tmp_path / "2.JPG", 0)
+    with pytest.raises(ValueError, match=r"sub-folders are \(\), with 2 images beside them: sort the images"):
+        list_folder(tmp_path)
+    write(tmp_path / "train" / "a" / "1.png", 0)
+    with pytest.raises(ValueError, match=r"sub-folders are \(train\).*or name the folder that has them"):
+        list_folder(tmp_path)
+
+
+def test_a_class_without_images_is_refused(tmp_path):
+    write(tmp_path / "train" / "a" / "1.png", 0)
+    (tmp_path / "train" / "b").mkdir()
+    write(tmp_path / "test" / "a" / "1.png", 0)
+    with pytest.raises(ValueError, match=r"class folder .*train/b must hold images \(.jpg, .*holds none: add some"):
+        list_folder(tmp_path)
+    write(tmp_path / "train" / "b" / "1.png", 0)
+    assert list_folder(tmp_path).labels.tolist() == [0, 1, 0]
+
+
+def test_a_class_that_is_only_tested_on_is_refused(tmp_path):
+    for file in ("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/ćma/1.png"):
+        write(tmp_path / file, 0)
+    with pytest.raises(ValueError, match=r"classes in .*test must be among those in .*train; only to test on is ćma"):
+        list_folder(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["", "idc", "IDC_regular_ps50_idx5"])
+def test_patches_have_the_class_of_their_folder_and_the_group_of_their_patient(tmp_path, below):
+    files = ["10/1/10_idx5_x1_y1_class0.png", "8/0/8_idx5_x1_y1_class0.png", "8/1/8_idx5_x1_y2_class1.png"]
+    for file in files:
+        write(tmp_path / below / file, 0)
+    # As in Kaggle's archive, which holds all patches twice.
+    write(tmp_path / below / "IDC_regular_ps50_idx5" / "8" / "0" / "1.png", 0)
+    listing = list_patches(tmp_path)
+    assert listing.root == tmp_path / below and listing.classes == ("negative", "positive")
+    assert listing.files.tolist() == files and listing.labels.tolist() == [1, 0, 1]
+    assert listing.groups.tolist() == ["10", "8", "8"] and listing.test is None
+
+
+@pytest.mark.parametrize("folder", [None, "missing", "empty"])
+def test_a_folder_without_patients_is_told_how_it_must_look(tmp_path, folder):
+    (tmp_path / "empty" / "8" / "other").mkdir(parents=True)
+    data_dir = folder and tmp_path / folder
+    with pytest.raises(ValueError, match=rf"`data_dir`.*<patient>/<0 or 1>/<patch>.png.*data_dir=.*{folder}"):
+        list_patches(data_dir)

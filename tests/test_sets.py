@@ -1,0 +1,83 @@
+"""Sets as users give them: arrays and data sets, read once, in memory or not."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kdefrost.folders import ImageFiles
+from kdefrost.sets import hold, read_sets, take_rows
+from kdefrost.storage import DiskArray
+
+X = np.random.default_rng(0).integers(0, 255, (20, 4, 4, 3), np.uint8)
+Y = np.arange(20) % 2
+
+
+def _batches(x=X, y=Y, size=3):
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(size)
+
+
+@pytest.mark.parametrize(("budget", "kind"), [(10**6, np.ndarray), (600, DiskArray)])
+def test_a_data_set_is_read_into_memory_or_onto_disk(budget, kind, tmp_path):
+    sets = read_sets(budget, tmp_path, train=_batches(), test=(X, Y), validation=None)
+    assert list(sets) == ["train", "test"]
+    for part in sets.values():
+        np.testing.assert_array_equal(part.x[:], X)
+        np.testing.assert_array_equal(part.y, Y)
+    assert isinstance(sets["train"].x, kind)
+
+
+def test_a_data_set_that_shuffles_keeps_images_with_labels():
+    marked = np.tile(Y[:, None, None, None], (1, 4, 4, 3)).astype(np.uint8)
+    sets = read_sets(10**6, None, train=_batches(marked).unbatch().shuffle(20).batch(4), test=(X, Y), validation=None)
+    np.testing.assert_array_equal(sets["train"].x[:, 0, 0, 0], sets["train"].y)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (tf.data.Dataset.from_tensor_slices((X, Y)), "batches .x, y.; batch it"),
+        (tf.data.Dataset.from_tensor_slices(X).batch(2), r"Dataset of batches \(x, y\)"),
+        (_batches().map(lambda x, y: ({"image": x}, y)), r"Dataset of batches \(x, y\)"),
+        (_batches().repeat(), "that ends; leave out `repeat`"),
+        (_batches().take(0), "that is not empty"),
+        (X, r"a pair \(x, y\)"),
+        ((X, Y[:3]), "as many labels as examples"),
+        ((X[:0], Y[:0]), "at least one"),
+    ],
+    ids=["unbatched", "without labels", "dict", "endless", "empty", "no pair", "lengths", "nothing"],
+)
+def test_bad_sets(given, message):
+    with pytest.raises(ValueError, match=f"`train` must .*{message}"):
+        read_sets(10**6, None, train=given, test=(X, Y), validation=None)
+
+
+def test_without_anything_to_score_on():
+    with pytest.raises(ValueError, match="`test`, `validation` or both"):
+        read_sets(10**6, None, train=(X, Y), test=None, validation=None)
+
+
+@pytest.fixture
+def files(tmp_path):
+    from PIL import Image
+
+    for row, image in enumerate(X):
+        Image.fromarray(image).save(tmp_path / f"{row:02}.png")
+    return ImageFiles(tmp_path, [f"{row:02}.png" for row in range(20)], (4, 4))
+
+
+def test_files_are_decoded_once_and_only_the_rows_that_are_used(files, monkeypatch):
+    opened = []
+    decode = ImageFiles._decode
+    monkeypatch.setattr(ImageFiles, "_decode", lambda self, row: (opened.append(int(row)), decode(self, row))[1])
+    chosen = take_rows(files, np.array([3, 7, 8]))
+    assert not opened
+    held = hold(chosen, 10**6, None)
+    for _ in range(3):
+        np.testing.assert_array_equal(held[np.arange(3)], X[[3, 7, 8]])
+    assert len(opened) == 3
+
+
+def test_arrays_are_not_copied():
+    chosen = take_rows(X, np.array([3, 7]))
+    assert hold(chosen, 0, None) is chosen
+    np.testing.assert_array_equal(chosen[:], X[[3, 7]])

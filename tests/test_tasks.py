@@ -1,0 +1,172 @@
+"""Tasks: what labels mean, and metrics by hand."""
+
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+import kdefrost
+from kdefrost.tasks import as_labels, example_weights, kind_of, make_task, strata
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "loss", "kind"),
+    [
+        ([0, 1, 2], None, "classification"),
+        ([0.0, 1.0, 2.0], None, "classification"),
+        ([[1], [2]], None, "classification"),
+        (np.eye(3), None, "classification"),
+        ([True, False], None, "classification"),
+        ([[1, 1, 0], [0, 0, 0]], None, "multi-label"),
+        (np.eye(3), "binary_crossentropy", "multi-label"),
+        ([0, 1, 1], keras.losses.BinaryCrossentropy(), "multi-label"),
+        ([0.5, 1.0], None, "regression"),
+        ([[0.5, 1.0]], None, "regression"),
+        ([0, 1, 2], "mean_squared_error", "regression"),
+        ([0, 1, 2], keras.losses.Huber(), "regression"),
+        ([0, 1, 2], keras.losses.SparseCategoricalCrossentropy(), "classification"),
+    ],
+)
+def test_kinds_of_labels(labels, loss, kind):
+    assert kind_of(labels, loss) == kind
+
+
+def test_labels_take_one_form():
+    np.testing.assert_array_equal(as_labels("train", np.eye(3)[[2, 0]], "classification"), [2, 0])
+    np.testing.assert_array_equal(as_labels("train", [[1], [2]], "classification"), [1, 2])
+    assert as_labels("train", [0, 1], "regression").shape == (2, 1)
+    assert as_labels("train", [[True, False]], "multi-label").dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "message"),
+    [
+        (["cat", "dog"], "classification", "must be numbers"),
+        (np.zeros((2, 2, 2)), "regression", r"must be numbers \(examples,\) or \(examples, columns\)"),
+        ([0, np.nan], "regression", "must be finite"),
+        ([0.5, 1], "classification", "must be whole numbers"),
+        ([[1, 1], [0, 1]], "classification", "or one-hot rows"),
+        ([[0, 2]], "multi-label", "zeros and ones"),
+    ],
+)
+def test_bad_labels(labels, kind, message):
+    with pytest.raises(ValueError, match=f"Labels of `test` .*{message}"):
+        as_labels("test", labels, kind)
+
+
+def test_training_sets_are_balanced_by_class_where_there_is_one():
+    np.testing.assert_array_equal(strata(np.array([2, 0]), "classification"), [2, 0])
+    np.testing.assert_array_equal(strata(np.array([[1.0], [0.0]]), "multi-label"), [1, 0])
+    np.testing.assert_array_equal(strata(np.array([[1.0, 0.0], [0.0, 0.0]]), "multi-label"), [0, 0])
+    np.testing.assert_array_equal(strata(np.array([[1.5], [0.5]]), "regression"), [0, 0])
+
+
+def test_two_class_metrics_are_scikit_learns():
+    labels = np.array([0] * 30 + [1] * 10)
+    positive = np.clip(0.3 * labels + RNG.uniform(0, 0.7, 40), 0, 1).round(2)
+    outputs = np.stack([1 - positive, positive], axis=1).astype("float32")
+    task = make_task("classification", labels, metrics=["balanced_accuracy", "accuracy", "auc", "precision", "recall"])
+    scores = task.scores(labels, outputs)
+    answers = positive > 0.5
+    assert scores["accuracy"] == pytest.approx(np.mean(answers == labels))
+    assert scores["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, answers))
+    assert scores["auc"] == pytest.approx(roc_auc_score(labels, outputs[:, 1]))
+    assert scores["precision"] == pytest.approx(labels[answers].mean(), abs=1e-6)
+    assert scores["recall"] == pytest.approx(answers[labels == 1].mean(), abs=1e-6)
+
+
+def test_metrics_of_several_classes():
+    labels = np.array([0, 1, 2, 2])
+    outputs = np.array([[0.8, 0.1, 0.1], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1]], "float32")
+    task = make_task(
+        "classification",
+        labels,
+        metrics=["accuracy", "balanced_accuracy", "auc", "f1_score", "sparse_top_k_categorical_accuracy"],
+    )
+    scores = task.scores(labels, outputs)
+    assert scores["accuracy"] == 0.75 and scores["balanced_accuracy"] == pytest.approx((1 + 1 + 0.5) / 3)
+    # Each class against the rest: 3 of 3 pairs, 3 of 3 (0.5 above 0.1, 0.2, 0.3), and 2.5 of 4.
+    assert scores["auc"] == pytest.approx((1 + 1 + 2.5 / 4) / 3)
+    # F1 is 2/3, 1 and 2/3.
+    assert scores["f1_score"] == pytest.approx((2 / 3 + 1 + 2 / 3) / 3)
+    assert scores["sparse_top_k_categorical_accuracy"] == 1
+
+
+def test_metrics_of_labels_and_numbers():
+    labels = np.array([[1, 0], [1, 1], [0, 1]], "float32")
+    outputs = np.array([[0.9, 0.4], [0.6, 0.3], [0.2, 0.8]], "float32")
+    scores = make_task("multi-label", labels).scores(labels, outputs)
+    assert scores["binary_accuracy"] == pytest.approx(5 / 6) and scores["auc"] == pytest.approx((1 + 0.5) / 2)
+    numbers = np.array([[1.0], [3.0]], "float32")
+    scores = make_task("regression", numbers).scores(numbers, np.array([[2.0], [1.0]], "float32"))
+    assert scores == {"mean_squared_error": 2.5, "mean_absolute_error": 1.5}
+
+
+def test_a_diverged_classifier_scores_as_a_guess():
+    labels = np.array([0, 1, 0, 1])
+    scores = make_task("classification", labels).scores(labels, np.full((4, 2), np.nan, "float32"))
+    assert scores == {"balanced_accuracy": 0.5, "accuracy": 0.5, "auc": 0.5}
+
+
+def test_an_area_without_both_classes_is_unknown():
+    task = make_task("classification", np.array([0, 1]))
+    assert np.isnan(task.scores(np.array([1, 1]), np.full((2, 2), 0.5, "float32"))["auc"])
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [("accuracy", "max"), ("auc", "max"), ("f1_score", "max"), ("sparse_categorical_crossentropy", "min")],
+)
+def test_directions(metric, direction):
+    task = make_task("classification", np.array([0, 1]), metrics=[metric])
+    assert task.objective == kdefrost.Objective(metric, direction)
+
+
+def test_the_objective_is_the_first_metric_or_the_one_named():
+    labels = np.array([0, 1])
+    assert make_task("classification", labels).objective.name == "balanced_accuracy"
+    assert make_task("classification", labels, objective="auc").objective.name == "auc"
+    assert make_task("classification", np.array([0, 1, 2])).objective.name == "accuracy"
+
+
+def test_losses_of_one_hot_rows_get_them():
+    task = make_task("classification", np.array([0, 1, 2]), loss=keras.losses.CategoricalFocalCrossentropy())
+    np.testing.assert_array_equal(task.targets(np.array([2, 0])), [[0, 0, 1], [1, 0, 0]])
+    sparse = make_task("classification", np.array([0, 1, 2]))
+    np.testing.assert_array_equal(sparse.targets(np.array([2, 0])), [2, 0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metrics": ["acuracy"]}, "There is no metric 'acuracy'"),
+        ({"metrics": "accuracy"}, "`metrics` must be a list"),
+        ({"metrics": []}, "`metrics` must be a list"),
+        ({"metrics": [3]}, "`metrics` must be Keras metrics or their names"),
+        ({"metrics": [keras.metrics.F1Score()]}, r"each give one number; 'f1_score.*' gives \(3,\)"),
+        ({"metrics": ["accuracy"], "objective": "auc"}, r"`objective` must be one of the metrics \(accuracy\)"),
+        ({"metrics": [keras.metrics.Mean(name="odd")]}, r"more of the metric 'odd' is better is not known"),
+        ({"output": 5}, "`output` must be 3, as the labels have it"),
+        ({"output": "ten"}, "`output` must be a number of units, a layer"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_task("classification", np.array([0, 1, 2]), **arguments)
+
+
+def test_class_weights():
+    labels = np.array([0, 0, 0, 1])
+    assert example_weights(None, labels, 2) is None
+    np.testing.assert_allclose(example_weights({0: 1.0, 1: 3.0}, labels, 2), [1, 1, 1, 3])
+    # Examples over classes times their share, as scikit-learn has it.
+    np.testing.assert_allclose(example_weights("balanced", labels, 2), [2 / 3, 2 / 3, 2 / 3, 2])
+    for bad in ({0: 1.0}, "even", 3):
+        with pytest.raises(
+            ValueError, match='`class_weight` must be "balanced" or a dict with a weight for each class'
+        ):
+            example_weights(bad, labels, 2)
+    with pytest.raises(ValueError, match="`class_weight` is for classification alone"):
+        example_weights("balanced", np.zeros((4, 1)), 1)

@@ -431,12 +431,16 @@ class _ProgressBar:
         self.bar.set_postfix_str(f"cut {key[0]} of {self.last}, {key[1]} per class, seed {key[2]}{last}")
 
     def advance(self, share: float):
-        self.bar.update((share - self.done) * self.work[self.key] * 0.95)
+        self._move((share - self.done) * self.work[self.key] * 0.95)
         self.done = share
 
     def end(self, trial: Trial):
-        self.bar.update(self.work[self.key] * (1 - 0.95 * self.done))
+        self._move(self.work[self.key] * (1 - 0.95 * self.done))
         self.score = (trial.validation if trial.test is None else trial.test)[self.objective]
+
+    def _move(self, work: float):
+        # Rounding must not take it past its end, of which it would warn.
+        self.bar.update(min(work, self.bar.total - self.bar.n))
 
 
 def subset(groups: np.ndarray, per_class: int, seed: int, stream: int = _SUBSET) -> np.ndarray:

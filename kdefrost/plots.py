@@ -4,11 +4,14 @@ import matplotlib
 import numpy as np
 from matplotlib.lines import Line2D
 
+from kdefrost.cuts import Cut
 from kdefrost.profile import DefrostProfile
 from kdefrost.tables import in_percent, label_of
 
 # One hue from light to dark: readable in grey and with any colour vision.
 _COLOURS = "YlGnBu"
+# Letters of a layer's name that a tick has room for.
+_LONGEST = 22
 
 
 def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
@@ -31,7 +34,8 @@ def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
         width = max(5.0, 0.42 * len(profile.cuts) + 3.2)
         ax = pyplot.subplots(figsize=(width, 3.8), layout="constrained")[1]
     sizes = profile.per_class
-    positions = np.array([cut.index for cut in profile.cuts])
+    # Evenly spaced: cuts that are chosen by cost may be neighbours among all, and their names would overlap.
+    positions = np.arange(len(profile.cuts))
     on, metric = profile.reported_on, metric or profile.objective.name
     unit = 100 if in_percent(metric) else 1
     for shade, size in zip(np.linspace(1.0, 0.4, len(sizes))[::-1], sizes, strict=True):
@@ -56,7 +60,7 @@ def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
 
 
 def _label(ax, profile: DefrostProfile, score: str):
-    ax.set_xticks([cut.index for cut in profile.cuts], [_tick(profile, cut) for cut in profile.cuts])
+    ax.set_xticks(range(len(profile.cuts)), [_tick(cut) for cut in profile.cuts])
     ax.tick_params(axis="x", labelrotation=45, labelsize=8)
     for tick in ax.get_xticklabels():
         tick.set(horizontalalignment="right", rotation_mode="anchor")
@@ -82,9 +86,8 @@ def _has_classes(profile: DefrostProfile) -> bool:
     return profile.configuration.get("task", {}).get("kind", "classification") == "classification"
 
 
-def _tick(profile: DefrostProfile, cut) -> str:
+def _tick(cut: Cut) -> str:
     if cut.frozen_layers == 0:
         return f"{cut.index} (scratch)"
-    if cut.frozen_layers == cut.layers - 1:
-        return f"{cut.name} {cut.index} (vanilla)"
-    return f"{cut.name} {cut.index}"
+    name = cut.name if len(cut.name) <= _LONGEST else f"{cut.name[: _LONGEST - 1]}…"
+    return f"{name} {cut.index} (vanilla)" if cut.frozen_layers == cut.layers - 1 else f"{name} {cut.index}"

@@ -93,6 +93,7 @@ def run(arguments: argparse.Namespace):
     import kdefrost
 
     preset = fill_in(kdefrost.PRESETS[arguments.preset], arguments)
+    check_export(arguments.export)
     trained = is_trained(arguments)
     network = kdefrost.load_source(arguments.src, arguments.weights, image_size(arguments)) if trained else None
     data = load_target(arguments, network)
@@ -109,7 +110,6 @@ def run(arguments: argparse.Namespace):
     if arguments.dry_run:
         print_plan(plan, defroster.source, trials, None if trained else preset.source.epochs * images)
         return
-    check_export(arguments.export)
     out.mkdir(parents=True, exist_ok=True)
     if not trained:
         kept = PROJECT / "saved_models" / "sources"
@@ -178,6 +178,8 @@ def fill_in(preset, arguments):
         raise ValueError("--model names a network to train as a source; with a trained --src there is none to train.")
     if arguments.inputs != "raw" and not arguments.src.endswith(".keras"):
         raise ValueError("--inputs is for a .keras source; of the others it is known what they take.")
+    if arguments.weights and not arguments.src.startswith("imagenet:"):
+        raise ValueError("--weights is for an imagenet source, such as imagenet:ResNet50.")
     given = {"model": arguments.model, "per_class": arguments.per_class, "seeds": arguments.seeds}
     if arguments.epochs is not None:
         given["target"] = dataclasses.replace(preset.target, epochs=arguments.epochs)

@@ -79,3 +79,16 @@ def test_another_metric_is_drawn_in_its_own_unit(profile):
 def test_without_classes_sizes_are_of_the_whole_set(profile):
     regression = dataclasses.replace(profile, configuration={"task": {"kind": "regression"}})
     assert regression.plot().get_legend().get_title().get_text() == "training images"
+
+
+def test_chosen_cuts_are_evenly_spaced_under_their_own_numbers(profile):
+    cuts = tuple(cut for cut in profile.cuts if cut.index in (0, 3, 4))
+    ax = dataclasses.replace(profile, cuts=cuts, trials=tuple(t for t in profile.trials if t.cut in (0, 3, 4))).plot()
+    np.testing.assert_array_equal(ax.get_xticks(), [0, 1, 2])
+    assert ax.get_xticklabels()[1].get_text() == "group2_block1 3"
+
+
+def test_long_names_are_cut_short(profile):
+    cuts = (*profile.cuts[:-2], dataclasses.replace(profile.cuts[-2], name="a" * 40), profile.cuts[-1])
+    label = dataclasses.replace(profile, cuts=cuts).plot().get_xticklabels()[-2].get_text()
+    assert label == "a" * 21 + "… 3"

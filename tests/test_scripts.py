@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
+from PIL import Image
 
 import kdefrost
 
@@ -36,7 +39,7 @@ def test_a_profile_from_one_command_and_more_seeds_later(source, tmp_path):
     assert "Freeze the first" in first.stdout and str(tmp_path / "profile.png") in first.stdout
     assert "per class, seed 0" in first.stderr and "left" in first.stderr
     files = {"profile.png", "profile.svg", "profile.csv", "profile.json", "trials.jsonl", "configuration.json"}
-    assert {path.name for path in tmp_path.iterdir()} == files
+    assert {path.name for path in tmp_path.iterdir()} == files | {"tail-4.npz", "tail-16.npz"}
     lines = (tmp_path / "trials.jsonl").read_text().splitlines()
     assert len(lines) == 2 * 2 * 1
     second = run(*command, "--seeds", "2")
@@ -44,8 +47,78 @@ def test_a_profile_from_one_command_and_more_seeds_later(source, tmp_path):
     assert (tmp_path / "trials.jsonl").read_text().splitlines()[: len(lines)] == lines
     profile = kdefrost.DefrostProfile.load(tmp_path / "profile.json")
     assert len(profile.trials) == 8 and profile.chosen_on == "validation" and profile.per_class == [4, 16]
-    assert profile.configuration["seeds"] == 2 and profile.configuration["source"] == str(source)
+    assert profile.configuration["seeds"] == 2 and profile.configuration["source_name"] == str(source)
     assert "keras" in profile.configuration["versions"]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of images of three classes, `<class>/*.png`."""
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(["ant", "bee", "wasp"]):
+        folder = tmp_path / "photos" / name
+        folder.mkdir(parents=True)
+        for number in range(20):
+            image = rng.integers(0, 100, (40, 30, 3)) + 70 * label
+            Image.fromarray(image.astype(np.uint8)).save(folder / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def test_from_imagenet_to_a_folder_of_images_and_an_exported_model(photos, tmp_path):
+    network = keras.applications.MobileNet((32, 32, 3), alpha=0.25, include_top=False, weights=None)
+    network.save_weights(tmp_path / "mobilenet.weights.h5")
+    source = ["--src", "imagenet:MobileNet:0.25", "--weights", tmp_path / "mobilenet.weights.h5", "--image-size", "32"]
+    size = [
+        "--per-class",
+        "3",
+        "--seeds",
+        "2",
+        "--epochs",
+        "2",
+        "--cuts",
+        "conv_pw_12_relu",
+        "global_average_pooling2d",
+    ]
+    folders = ["--out", tmp_path / "out", "--export", tmp_path / "exported"]
+    result = run(*source, "--tgt", photos, *size, *folders, "--metrics", "accuracy", "auc", "--objective", "auc")
+    assert result.returncode == 0, result.stderr
+    assert (
+        "Test AUC" in result.stdout and "chosen by AUC" in result.stdout and str(tmp_path / "exported") in result.stdout
+    )
+    profile = kdefrost.DefrostProfile.load(tmp_path / "out" / "profile.json")
+    assert profile.metrics == ["auc", "accuracy"] and len(profile.trials) == 4
+    test = kdefrost.load_data(photos, image_size=32).test
+    outputs = keras.models.load_model(tmp_path / "exported" / "model.keras").predict(np.asarray(test.images), verbose=0)
+    accuracy = np.mean(outputs.argmax(axis=1) == test.labels)
+    assert accuracy == profile.best_trial(3).test["accuracy"]
+    assert "ant, bee, wasp" in (tmp_path / "exported" / "model_card.md").read_text()
+
+
+def test_readmes_lines_for_a_users_own_model_and_folder(photos, residual_rgb, tmp_path, monkeypatch):
+    """The very lines, run where a model and a folder of those names are."""
+    section = (PROJECT / "README.md").read_text().split("## Your own model and images")[1]
+    lines = section.split("```python\n")[1].split("```")[0]
+    assert len([line for line in lines.splitlines() if line and not line.startswith("import")]) <= 8
+    monkeypatch.chdir(tmp_path)
+    residual_rgb.save("my_model.keras")
+    names = {}
+    exec(lines, names)
+    profile, model = names["profile"], names["model"]
+    loaded = keras.models.load_model("saved_models/photos/model.keras")
+    outputs = loaded.predict(np.asarray(names["data"].test.images), verbose=0)
+    best = profile.best_trial(8).test["accuracy"]
+    assert np.mean(outputs.argmax(axis=1) == names["data"].test.labels) == best
+    assert model.output_shape == (None, 3)
+
+
+@pytest.fixture
+def residual_rgb():
+    """A model as many users build theirs: rescaling, a base model, and a classifier."""
+    base = kdefrost.wide_resnet(10, 1, input_shape=(16, 16, 3))
+    base = keras.Model(base.input, base.get_layer("pool").output, name="base")
+    inputs = keras.Input((16, 16, 3))
+    x = base(keras.layers.Rescaling(1 / 127.5, -1.0)(inputs), training=False)
+    return keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(x))
 
 
 def test_dry_run_says_what_would_run_and_writes_nothing(source, tmp_path):
@@ -64,8 +137,17 @@ def test_dry_run_says_what_would_run_and_writes_nothing(source, tmp_path):
         (["--src", "gm", "--model", "wrn"], "error: There is no model 'wrn'"),
         (["--src", "gm", "--per-class", "500"], "error: `per_class` must be at most 139"),
         (["--src", "gm", "--seeds", "0"], "error: `seeds` must be"),
-        (["--src", "gm", "--cuts", "42"], "error: There is no cut 42: they run from 0 to 7"),
+        (["--src", "gm", "--cuts", "1", "42"], "error: There is no cut 42: they run from 0 to 7"),
         (["--src", "missing.keras"], "error: There is no source file missing.keras"),
+        (["--src", "imagenet:MobileNetV9"], "error: There is no ImageNet model 'MobileNetV9'"),
+        (["--src", "imagenet:MobileNet", "--weights", "no.h5"], "error: There is no weights file no.h5"),
+        (["--src", "gm", "--inputs", "standardized"], "error: --inputs is for a .keras source"),
+        (["--src", "gm", "--weights", "w.h5"], "error: --weights is for an imagenet source"),
+        (["--src", "gm", "--tgt", "idc"], "error: `data_dir` (--data-dir) must be the folder of the IDC patches"),
+        (["--src", "gm", "--metrics", "acuracy"], "error: There is no metric 'acuracy'"),
+        (["--src", "gm", "--objective", "auc"], "error: `objective` must be one of the metrics (accuracy)"),
+        (["--src", "gm", "--cuts", "1"], "error: `cuts` as a number must be at least 2"),
+        (["--src", "gm", "--export", "tests"], "error: --export must be a new folder"),
         (["--src", "x.keras", "--model", "wide_resnet_16_1"], "error: --model names a network to train"),
     ],
 )

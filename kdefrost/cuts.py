@@ -18,6 +18,11 @@ from kdefrost.graph import Call, Graph, Tensor, copy_layer, has_graph, input_lik
 from kdefrost.initialization import reinitialize
 from kdefrost.tables import align
 
+_POOLING = {
+    3: keras.layers.GlobalAveragePooling1D,
+    4: keras.layers.GlobalAveragePooling2D,
+    5: keras.layers.GlobalAveragePooling3D,
+}
 _RANDOM = (
     keras.layers.Dropout,
     keras.layers.SpatialDropout1D,
@@ -173,7 +178,7 @@ def split(
         cut: One of `cut_points(model)`.
         output: What follows the features that the old output layer took: a number of
             classes, for a dense layer with softmax; a layer; or a small Keras model. Where
-            these features are images, a layer gets their mean over positions, a model gets
+            these features have positions, a layer gets their mean over positions, a model gets
             them as they are. `None` keeps the old output layer.
         seed: Seed, or sequence of seeds, of the tail's new weights; see `reinitialize`.
             `None` keeps the model's weights, except in a new output layer.
@@ -278,6 +283,11 @@ def _cuttable(model) -> Graph:
         raise ValueError(
             f"`model` must have one input and one output. Received {len(graph.inputs)} inputs and "
             f"{len(graph.outputs)} outputs."
+        )
+    if None in graph.inputs[0].shape[1:]:
+        raise ValueError(
+            f"`model` must take inputs of one size, but it takes {graph.inputs[0].shape}. Give it one: inputs = "
+            "keras.Input((height, width, channels)); model = keras.Model(inputs, model(inputs))."
         )
     if not any(call.kernels for call in graph.calls):
         raise ValueError(f"`model` has no layer with weights: there is nothing to freeze. Received: {model.name}")
@@ -425,8 +435,8 @@ def _attach(output, features, default_name: str, names: set[str]):
             )
         return _single(replay(head, head.inputs, [features], head.outputs, taken=names))
     layer = _output_layer(output, default_name, names)
-    if len(features.shape) == 4:
-        features = keras.layers.GlobalAveragePooling2D(name=f"{layer.name}_pool")(features)
+    if len(features.shape) in _POOLING:
+        features = _POOLING[len(features.shape)](name=f"{layer.name}_pool")(features)
     return layer(features)
 
 

@@ -1,11 +1,13 @@
 """The defroster: plans the trials of a profile, runs them, and gives the best model."""
 
 import dataclasses
+import json
 import os
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -19,9 +21,10 @@ from kdefrost.models import FUSED_LAYERS, with_keras_layers
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import Recipe
 from kdefrost.sets import LabelledSet, check_sets, check_sizes, hold, read_sets, take_rows
+from kdefrost.storage import Rows
 from kdefrost.tables import format_score, label_of
 from kdefrost.tasks import Objective, Task, as_labels, example_weights, kind_of, loss_name, make_task, strata
-from kdefrost.trials import TailStore, Trial, TrialLog, read_trials
+from kdefrost.trials import TailStore, Trial, TrialLog, check_configuration, read_trials, same_scores
 
 # Changed whenever the same configuration comes to give other scores.
 _FORMAT = 2
@@ -144,8 +147,7 @@ class Defroster:
         self.directory = directory
         self.output, self.loss, self.metrics, self.objective = output, loss, metrics, objective
         self.class_weight, self.memory_budget = class_weight, memory_budget
-        self._sets: dict[str, LabelledSet] | None = None
-        self._task: Task | None = None
+        self._last: _Run | None = None
         self._tails = TailStore(directory)
 
     def profile(
@@ -166,9 +168,11 @@ class Defroster:
 
         Args:
             train: The target's training examples: a pair `(x, y)` with `x` as the source
-                takes it, or a `tf.data.Dataset` of such batches, which is read once. `y`
-                are whole numbers from 0, one-hot rows, rows of zeros and ones, or numbers;
-                see `output` and `loss`.
+                takes it, or a `tf.data.Dataset` of such batches, which is read once (it must
+                shuffle with a seed, if it does, for a folder to be gone on with). `y` are
+                whole numbers from 0, one-hot rows, rows of zeros and ones, or numbers;
+                see `output` and `loss`. Numbers of about mean 0 and deviation 1 suit the
+                default learning rate.
             test: The examples whose scores are reported, in the same form.
             validation: The examples whose scores choose the cut. Without them the test
                 scores do, which flatters the chosen cut; the profile says so.
@@ -191,14 +195,14 @@ class Defroster:
         """
         if self.directory is not None:
             Path(self.directory).mkdir(parents=True, exist_ok=True)
-        plan, sets = self._plan(train, test, validation, per_class, seeds, classes)
-        self._sets, self._task, self._test_per_class = sets, plan.task, test_per_class
+        plan, sets = self._plan(train, test, validation, per_class, seeds, classes, test_per_class, verbose)
         log = TrialLog(self.directory, self._configuration(sets, plan.task, test_per_class))
+        self._last = _Run(sets, plan.task, test_per_class, log.configuration)
         sizes, seeds = _as_list(per_class, "per_class"), _as_seeds(seeds)
 
         def so_far() -> DefrostProfile:
-            asked = [trial for trial in log.finished.values() if trial.per_class in sizes and trial.seed in seeds]
-            trials = tuple(sorted(asked, key=lambda trial: trial.key))
+            asked = {(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds}
+            trials = tuple(log.finished[key] for key in sorted(asked & log.finished.keys()))
             configuration = {**log.configuration, "source_name": self.source.name}
             return DefrostProfile(self.cuts, trials, plan.task.objective, configuration)
 
@@ -209,9 +213,19 @@ class Defroster:
                 self._tails.offer(trial, tail, so_far(), complete)
         return so_far()
 
-    def plan(self, train, test=None, validation=None, per_class=(16, 64, 256), seeds=5, classes=None) -> Plan:
+    def plan(
+        self,
+        train,
+        test=None,
+        validation=None,
+        per_class=(16, 64, 256),
+        seeds=5,
+        classes=None,
+        test_per_class=None,
+        verbose: bool = True,
+    ) -> Plan:
         """Says what `profile` would run with the same arguments, and runs nothing."""
-        return self._plan(train, test, validation, per_class, seeds, classes)[0]
+        return self._plan(train, test, validation, per_class, seeds, classes, test_per_class, verbose)[0]
 
     def best_model(self, profile: DefrostProfile, per_class: int, verbose: bool = True) -> keras.Model:
         """Gives the model of the best trial at the best cut, ready to be used.
@@ -233,27 +247,36 @@ class Defroster:
             ValueError: If the profile has no trial of that size or is not of this
                 defroster, or the tail must be trained again and `profile` was not called.
         """
-        if self._task is None:
+        if self._last is None:
             raise ValueError("Call `profile` with the data first: it says what the model's output is.")
+        other = [name for name, value in self._last.configuration.items() if profile.configuration.get(name) != value]
+        if other:
+            raise ValueError(
+                f"`profile` is not of this defroster's last call of `profile`, which had another {' and '.join(other)}."
+            )
         trial = profile.best_trial(per_class)
-        cut = next((cut for cut in self.cuts if cut.index == trial.cut), None)
-        if cut is None or profile.configuration.get("source") != fingerprint.of_model(self.source):
-            raise ValueError("`profile` is not of this defroster: its source or its cuts are others.")
+        cut = next(cut for cut in self.cuts if cut.index == trial.cut)
         weights = self._tails.find(trial)
         if weights is None:
             weights = self._train_again(trial, verbose)
-        extractor, tail = split(self.source, cut, output=self._task.output)
+        extractor, tail = split(self.source, cut, output=self._last.task.output)
         tail.set_weights(weights)
         return with_keras_layers(join(extractor, tail))
 
-    def _plan(self, train, test, validation, per_class, seeds, classes):
-        sets = read_sets(self.memory_budget, self.directory, train=train, test=test, validation=validation)
+    def _plan(self, train, test, validation, per_class, seeds, classes, test_per_class, verbose: bool):
+        given = {"train": train, "test": test, "validation": validation}
+        sets = read_sets(self.memory_budget, self.directory, verbose, **given)
         task = self._make_task(sets, classes)
         check_sets(sets, self.source, task)
         sizes, seeds = _as_list(per_class, "per_class"), _as_seeds(seeds)
         groups = strata(sets["train"].y, task.kind)
         check_sizes(groups, sizes, task)
-        finished = {} if self.directory is None else read_trials(Path(self.directory))
+        example_weights(self.class_weight, sets["train"].y, task.units)
+        finished = {}
+        if self.directory is not None:
+            configuration = json.loads(json.dumps(self._configuration(sets, task, test_per_class)))
+            check_configuration(Path(self.directory), configuration)
+            finished = read_trials(Path(self.directory))
         wanted = [(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds]
         missing = tuple(key for key in wanted if key not in finished)
         subsets = {key[1:]: subset(groups, *key[1:]) for key in missing}
@@ -273,7 +296,14 @@ class Defroster:
         kind = kind_of(sets["train"].y, self.loss)
         for name, part in sets.items():
             sets[name] = part._replace(y=as_labels(name, part.y, kind))
-        return make_task(kind, sets["train"].y, self.output, self.loss, self.metrics, self.objective, classes)
+        task = make_task(kind, sets["train"].y, self.output, self.loss, self.metrics, self.objective, classes)
+        given = tail_of(self.source, self.cuts[-1], output=task.output).output_shape
+        if given != (None, task.units):
+            raise ValueError(
+                f"`output` must give one vector of {task.units} numbers for each example, as the labels of `train` "
+                f"have it for {task.kind}; it gives {given[1:]}."
+            )
+        return task
 
     def _configuration(self, sets: dict[str, LabelledSet], task: Task, test_per_class: int | None) -> dict:
         return {
@@ -281,8 +311,8 @@ class Defroster:
             "task": {
                 "kind": task.kind,
                 "units": task.units,
-                "loss": loss_name(task.loss),
-                "metrics": list(task.metrics),
+                "loss": fingerprint.of_metric(task.loss) if loss_name(task.loss) != task.loss else task.loss,
+                "metrics": {name: fingerprint.of_metric(metric) for name, metric in task.metrics.items()},
                 "objective": dataclasses.asdict(task.objective),
                 "output": fingerprint.of_layer(task.output),
                 "class_weight": None if self.class_weight is None else str(self.class_weight),
@@ -291,20 +321,18 @@ class Defroster:
             "source": fingerprint.of_model(self.source),
             "data": {name: fingerprint.of_arrays(part.x, part.y) for name, part in sets.items()},
             "recipe": dataclasses.asdict(self.recipe),
-            "cuts": [cut.name for cut in self.cuts],
+            # Not their names, which Keras numbers as a process goes on.
+            "cuts": [[cut.index, cut.frozen_layers, cut.shape_text] for cut in self.cuts],
         }
 
     def _train_again(self, trial: Trial, verbose: bool) -> list[np.ndarray]:
         """The tail's weights of a trial that ran before."""
-        key = trial.key
-        groups = strata(self._sets["train"].y, self._task.kind)
-        examples = len(subset(groups, *key[1:]))
-        evaluated = sum(len(part.y) for name, part in self._sets.items() if name != "train")
-        plan = Plan(
-            self.cuts, (key,), self.recipe, self._task, {key: examples}, examples, evaluated, self.memory_budget
-        )
-        ((again, tail),) = self._run(plan, self._sets, self._test_per_class, verbose)
-        if (again.test, again.validation) != (trial.test, trial.validation):
+        key, (sets, task, test_per_class, _) = trial.key, self._last
+        examples = len(subset(strata(sets["train"].y, task.kind), *key[1:]))
+        evaluated = sum(len(part.y) for name, part in sets.items() if name != "train")
+        plan = Plan(self.cuts, (key,), self.recipe, task, {key: examples}, examples, evaluated, self.memory_budget)
+        ((again, tail),) = self._run(plan, sets, test_per_class, verbose)
+        if not same_scores(again, trial):
             warnings.warn(
                 f"Trained again, the best trial scores {again.test or again.validation} where the profile has "
                 f"{trial.test or trial.validation}: the machine, or the packages, round otherwise.",
@@ -323,7 +351,6 @@ class Defroster:
         images = {
             name: hold(array, self.memory_budget // len(images), self.directory) for name, array in images.items()
         }
-        weights = example_weights(self.class_weight, labels["train"], plan.task.units)
         samples = {seed: _test_sample(groups, test_per_class, seed) for _, seed in subsets}
         flow = FeatureFlow(self.source, cut_points(self.source)[0], images, self.memory_budget)
         del images
@@ -335,15 +362,24 @@ class Defroster:
                 flow.advance(cut)
                 trials = [key for key in plan.trials if key[0] == cut.index]
                 if trials:
-                    tail = _Tail(self.source, cut, plan.task, self.recipe, flow, labels, weights)
+                    tail = _Tail(self.source, cut, plan.task, self.recipe, flow, labels, self.class_weight)
                 for key in trials:
                     yield tail.run(key, rows[key[1:]], samples[key[2]], bar), tail.model
+
+
+class _Run(NamedTuple):
+    """What the last profile was made of."""
+
+    sets: dict[str, LabelledSet]
+    task: Task
+    test_per_class: int | None
+    configuration: dict
 
 
 class _Tail:
     """The tail of one cut, compiled once, and the features that it is trained on."""
 
-    def __init__(self, source, cut: Cut, task: Task, recipe: Recipe, flow: FeatureFlow, labels: dict, weights):
+    def __init__(self, source, cut: Cut, task: Task, recipe: Recipe, flow: FeatureFlow, labels: dict, class_weight):
         self.model = tail_of(source, cut, output=task.output, substitutes=FUSED_LAYERS)
         for layer in self.model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -352,10 +388,10 @@ class _Tail:
         self.whole = self.model if flow.between is None else _in_a_row(flow.between, self.model)
         training.compile_model(self.whole, recipe, task.loss)
         self.infer = Inference(self.whole)
-        self.task, self.recipe, self.features, self.weights = task, recipe, dict(flow.features), weights
-        self.labels = labels
+        self.task, self.recipe, self.features, self.labels = task, recipe, dict(flow.features), labels
+        self.class_weight = class_weight
 
-    def run(self, key: tuple[int, int, int], rows: np.ndarray, sample: np.ndarray, bar: "_ProgressBar") -> Trial:
+    def run(self, key: tuple[int, int, int], rows: np.ndarray, sample: np.ndarray | None, bar) -> Trial:
         cut, per_class, seed = key
         bar.begin(key)
         start = time.perf_counter()
@@ -367,35 +403,57 @@ class _Tail:
             self.recipe,
             seed=(_ORDER, seed, per_class),
             subset=rows,
-            weights=self.weights,
+            weights=self._weights(rows),
             on_progress=bar.advance,
         )
         scores = {"test": self._score("test", sample), "validation": self._score("validation")}
         if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
             tqdm.write(
-                f"Training diverged at cut {cut}, {per_class} per class, seed {seed}: its score is that of a guess. A "
-                f"lower learning rate than {self.recipe.learning_rate} may help."
+                f"Training diverged at cut {cut}, {per_class} per class, seed {seed}: its score says nothing of the "
+                f"cut. A lower learning rate than {self.recipe.learning_rate} may help."
             )
         trial = Trial(*key, **scores, seconds=round(time.perf_counter() - start, 3))
         bar.end(trial)
         return trial
 
-    def _score(self, name: str, rows: np.ndarray | slice = slice(None)) -> dict[str, float] | None:
+    def _weights(self, rows: np.ndarray) -> np.ndarray | None:
+        """Weights of all examples, of which those of the trial are by the trial's own classes."""
+        mine = example_weights(self.class_weight, self.labels["train"][rows], self.task.units)
+        if mine is None:
+            return None
+        weights = np.zeros(len(self.labels["train"]), np.float32)
+        weights[rows] = mine
+        return weights
+
+    def _score(self, name: str, sample: np.ndarray | None = None) -> dict[str, float] | None:
         if name not in self.features:
             return None
-        (outputs,) = self.infer(*self.features[name])
-        return self.task.scores(self.labels[name][rows], outputs[rows])
+        rows = np.arange(len(self.labels[name])) if sample is None else sample
+        (outputs,) = self.infer(*(Rows(part, rows) for part in self.features[name]))
+        return self.task.scores(self.labels[name][rows], outputs)
+
+
+class _Frozen(keras.layers.Layer):
+    """A model in inference mode inside one that trains, which would pass its own mode on to a bare model."""
+
+    def __init__(self, model: keras.Model):
+        super().__init__(trainable=False)
+        self.model = model
+
+    def call(self, inputs):
+        return self.model(inputs, training=False)
 
 
 def _in_a_row(between: keras.Model, tail: keras.Model) -> keras.Model:
-    outputs = between.outputs if len(between.outputs) > 1 else between.outputs[0]
-    return keras.Model(between.inputs if len(between.inputs) > 1 else between.inputs[0], tail(outputs))
+    """The frozen layers and the tail, as one model."""
+    inputs = between.inputs if len(between.inputs) > 1 else between.inputs[0]
+    return keras.Model(inputs, tail(_Frozen(between)(inputs)))
 
 
-def _test_sample(groups: dict[str, np.ndarray], per_class: int | None, seed: int) -> np.ndarray | slice:
-    """The rows of the test set that a seed is scored on."""
+def _test_sample(groups: dict[str, np.ndarray], per_class: int | None, seed: int) -> np.ndarray | None:
+    """The rows of the test set that a seed is scored on; `None` for all."""
     if per_class is None or "test" not in groups:
-        return slice(None)
+        return None
     smallest = int(np.unique(groups["test"], return_counts=True)[1].min())
     return subset(groups["test"], min(per_class, smallest), seed, stream=_SAMPLE)
 

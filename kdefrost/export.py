@@ -66,7 +66,7 @@ def export(
     model = with_keras_layers(model)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
         beside = Path(scratch) / path.name
-        model.export(beside, format="tf_saved_model", verbose=False)
+        _write_saved_model(model, beside)
         model.save(beside / _KERAS)
         _compare(model, beside)
         (beside / _CARD).write_text(model_card(model, profile, per_class, class_names))
@@ -93,9 +93,13 @@ def model_card(
     Returns:
         The text.
     """
-    lines = [f"# {model.name}", "", f"Takes {_shape(model.inputs[0])}, gives {_shape(model.outputs[0])}."]
+    title = "Model" if profile is None else f"{profile.configuration['source_name']}, transferred"
+    lines = [f"# {title}", "", f"Takes {_shape(model.inputs[0])}, gives {_shape(model.outputs[0])}."]
     if class_names is not None:
         lines.append(f"Classes, in order: {', '.join(class_names)}.")
+    own = sorted({type(layer).__name__ for layer in _own_layers(model)})
+    if own:
+        lines.append(f"Keras needs these layers, which are not its own, to load it: {', '.join(own)}.")
     if profile is not None:
         lines += ["", *_facts(profile, max(profile.per_class) if per_class is None else per_class)]
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
@@ -119,7 +123,7 @@ def _facts(profile: DefrostProfile, per_class: int) -> list[str]:
         ("source", known.get("source_name", "not named")),
         ("target", known.get("target", "not named")),
         ("cut", f"{cut.index}, after `{cut.name}`: {cut.frozen_layers} of {cut.layers} layers frozen"),
-        ("trained on", f"{per_class} per class, seed {trial.seed} of {', '.join(map(str, profile.seeds))}"),
+        ("trained on", f"{profile.size_text(per_class)}, seed {trial.seed} of {', '.join(map(str, profile.seeds))}"),
         ("cut and seed chosen by", f"{label_of(profile.objective.name)} on the {profile.chosen_on} set"),
         ("fingerprint of the source", known.get("source", "unknown")),
         ("fingerprints of the data", ", ".join(f"{k} {v}" for k, v in known.get("data", {}).items()) or "unknown"),
@@ -136,7 +140,9 @@ def _facts(profile: DefrostProfile, per_class: int) -> list[str]:
         ]
         own = format_score(metric, getattr(trial, on)[metric])
         scores.append([f"{on} {label_of(metric)}", own, format_score(metric, mean[at], error[at]), *ends])
-    return [*_markdown([["", ""], *map(list, rows)]), "", *_markdown(scores), "", "± is the standard error over seeds."]
+    flattery = " Cut and seed were chosen by these very scores, which flatters them." if profile.chosen_on == on else ""
+    note = f"± is the standard error over seeds.{flattery}"
+    return [*_markdown([["", ""], *map(list, rows)]), "", *_markdown(scores), "", note]
 
 
 def _markdown(rows: list[list[str]]) -> list[str]:
@@ -148,18 +154,33 @@ def _shape(tensor) -> str:
     return f"{tensor.dtype} `({', '.join('batch' if size is None else str(size) for size in tensor.shape)})`"
 
 
+def _write_saved_model(model: keras.Model, folder: Path):
+    """Writes the model in inference mode, in which augmentation layers inside it do nothing."""
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    taken = model.inputs[0]
+    signature = tf.TensorSpec((None, *taken.shape[1:]), taken.dtype, name="images")
+    archive.add_endpoint("serve", lambda images: model(images, training=False), [signature])
+    archive.write_out(folder, verbose=False)
+
+
 def _compare(model: keras.Model, folder: Path):
     """Loads both again and holds them to the model, for two batch sizes."""
     # Its functions work only as long as it is there itself.
     saved_model = tf.saved_model.load(str(folder))
+    own = {type(layer).__name__: type(layer) for layer in _own_layers(model)}
+    # A file that was written here a moment ago may hold the user's own functions.
+    loaded_file = keras.models.load_model(folder / _KERAS, custom_objects=own, compile=False, safe_mode=False)
     ways = {
         "SavedModel": saved_model.serve,
-        ".keras file": keras.models.load_model(folder / _KERAS, compile=False),
+        ".keras file": lambda images: loaded_file(images, training=False),
     }
     rng = np.random.default_rng(0)
     for size in (1, 3):
-        shape = [size, *(64 if length is None else length for length in model.inputs[0].shape[1:])]
-        images = tf.cast(rng.uniform(0, 255, shape), model.inputs[0].dtype)
+        shape = (size, *model.inputs[0].shape[1:])
+        # Whole numbers may be places in a table, of which 0 and 1 are there.
+        largest = 255 if model.inputs[0].dtype.startswith(("float", "bfloat", "uint8")) else 2
+        images = tf.cast(rng.uniform(0, largest, shape), model.inputs[0].dtype)
         expected = np.asarray(model(images, training=False))
         for name, loaded in ways.items():
             difference = np.abs(np.asarray(loaded(images)) - expected).max() / max(1.0, np.abs(expected).max())
@@ -168,3 +189,8 @@ def _compare(model: keras.Model, folder: Path):
                     f"`model` cannot be exported: the {name} that was written gives other outputs than it "
                     f"(by {difference:.2g} of the largest). A layer of its own may not save all that it needs."
                 )
+
+
+def _own_layers(model: keras.Model) -> list:
+    """The layers that are not Keras's."""
+    return [layer for layer in model.layers if not type(layer).__module__.startswith("keras.")]

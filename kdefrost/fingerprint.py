@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import re
 
 import keras
 import numpy as np
 
-from kdefrost.graph import Graph, has_graph
+from kdefrost.graph import Graph, Tensor, has_graph
 from kdefrost.storage import blocks
 
 _LENGTH = 16
@@ -38,13 +39,36 @@ def of_layer(layer: keras.layers.Layer) -> str:
     return of_settings({"layers": _layers(layer) if has_graph(layer) else [_settings(layer)]})
 
 
+def of_metric(metric) -> str:
+    """Name and settings of a Keras metric or loss, or the name by which it is known."""
+    if not hasattr(metric, "get_config"):
+        return getattr(metric, "__name__", str(metric))
+    # The configuration of some of Keras's losses lacks what they compute with, such as Huber's delta.
+    return str((_settings(metric), getattr(metric, "_fn_kwargs", {})))
+
+
 def _layers(model: keras.Model) -> list:
-    return [_settings(call.operation) for call in Graph(model).calls]
+    """Settings of the layers in the order of their calls, and from which calls each takes what."""
+    graph = Graph(model)
+    places = {tensor: f"input {number}" for number, tensor in enumerate(graph.inputs)}
+    layers = []
+    for number, call in enumerate(graph.calls):
+        arguments = keras.tree.map_structure(
+            lambda value: places[value] if isinstance(value, Tensor) else value, (call.args, call.kwargs)
+        )
+        layers.append((*_settings(call.operation), _without_addresses(arguments)))
+        places.update({tensor: f"call {number} {output}" for output, tensor in enumerate(call.outputs)})
+    return layers
 
 
 def _settings(layer) -> tuple[str, str]:
     settings = {key: value for key, value in layer.get_config().items() if key != "name"}
-    return type(layer).__name__, str(settings)
+    return type(layer).__name__, _without_addresses(settings)
+
+
+def _without_addresses(value) -> str:
+    """A value as text, the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))
 
 
 def of_settings(settings: dict) -> str:

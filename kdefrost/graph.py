@@ -99,13 +99,26 @@ class Graph:
         # A sequential model has no nodes of its own. A model between tensors that are real
         # inputs adds no node to any layer.
         functional = keras.Model(model.inputs, model.outputs)
-        known = {id(inner): outer for inner, outer in zip(functional.inputs, given, strict=True)}
+        known = {
+            id(inner): self._cast(outer, inner.dtype, path)
+            for inner, outer in zip(functional.inputs, given, strict=True)
+        }
         by_depth = functional._nodes_by_depth
         for node in (node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]):
             if not node.is_input:
                 made = self._read_call(node, known, path)
                 known.update({id(old): new for old, new in zip(node.output_tensors, made, strict=True)})
         return [known[id(tensor)] for tensor in functional.outputs]
+
+    def _cast(self, tensor: Tensor, dtype: str, path: str) -> Tensor:
+        """What a nested model makes of a tensor of another dtype before its first layer."""
+        if tensor.dtype == dtype:
+            return tensor
+        operation = keras.layers.Rescaling(1.0, dtype=dtype, name=f"{path}cast")
+        name = self._name(operation, path)
+        cast = Tensor(tensor.shape, dtype, (name, 0, 0))
+        self.calls.append(Call(operation, name, (tensor,), {}, [cast]))
+        return cast
 
     def _read_call(self, node, known: dict, path: str) -> list[Tensor]:
         args, kwargs = keras.tree.map_structure(
@@ -120,7 +133,11 @@ class Graph:
             del kwargs["training"]
         name = self._name(operation, path)
         call = self._counts[name] = self._counts.get(name, -1) + 1
-        outputs = [self._tensor(t, (name, call, output)) for output, t in enumerate(node.output_tensors)]
+        specs = node.output_tensors
+        if any(None in spec.shape[1:] for spec in specs):
+            # A nested model that was built for any size has one here.
+            specs = _output_specs(operation, args, kwargs)
+        outputs = [self._tensor(spec, (name, call, output)) for output, spec in enumerate(specs)]
         self.calls.append(Call(operation, name, args, kwargs, outputs))
         return outputs
 
@@ -178,6 +195,15 @@ class Graph:
             _gives_probabilities(call.operation) for call in self.calls[position:]
         )
         return position if ends and after == last.outputs else end
+
+
+def _output_specs(operation, args: tuple, kwargs: dict) -> list:
+    """What an operation makes of tensors, as Keras tensors."""
+    args, kwargs = keras.tree.map_structure(
+        lambda value: keras.KerasTensor(value.shape, value.dtype) if isinstance(value, Tensor) else value,
+        (args, kwargs),
+    )
+    return keras.tree.flatten(operation.compute_output_spec(*args, **kwargs))
 
 
 def inference_batch_size(model: keras.Model) -> int:

@@ -55,7 +55,9 @@ def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
         )
         best = profile.cuts.index(profile.best_cut(size))
         ax.plot(positions[best], mean[best], "*", color=colour, markersize=13, markeredgecolor="black", zorder=5)
-    _label(ax, profile, f"{on} {label_of(metric)}{' (%)' if in_percent(metric) else ''}")
+    unit_text = " (%)" if in_percent(metric) else ""
+    lower = " (lower is better)" if (metric, "min") == (profile.objective.name, profile.objective.direction) else ""
+    _label(ax, profile, f"{on} {label_of(metric)}{unit_text}{lower}")
     return ax
 
 
@@ -73,17 +75,13 @@ def _label(ax, profile: DefrostProfile, score: str):
     ax.legend(
         [*handles[::-1], star],
         [*labels[::-1], f"best cut\n(by {profile.chosen_on})"],
-        title="images per class" if _has_classes(profile) else "training images",
+        title="images per class" if profile.has_classes else "training images",
         fontsize=8,
         title_fontsize=8,
         frameon=False,
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
     )
-
-
-def _has_classes(profile: DefrostProfile) -> bool:
-    return profile.configuration.get("task", {}).get("kind", "classification") == "classification"
 
 
 def _tick(cut: Cut) -> str:

@@ -102,8 +102,8 @@ class DefrostProfile:
     def standard_error(self, per_class: int, on: str = "test", metric: str | None = None) -> np.ndarray:
         """The standard error of `mean`, an array `(cuts,)`, NaN with fewer than two seeds.
 
-        It covers subset, initialisation and order; the sampling of the test set, the same
-        for all cuts, is not in it.
+        It covers subset, initialisation and order, and the test sample where every seed has
+        its own; otherwise the sampling of the test set, the same for all, is not in it.
         """
         return _over_seeds(
             self.scores(per_class, on, metric),
@@ -120,9 +120,19 @@ class DefrostProfile:
             per_class: Number of training examples per class.
 
         Returns:
-            The `Cut`; of equal ones the first.
+            The `Cut`; of equal ones the first. One at which a training diverged, so that
+            its score is no number, is worse than all others.
+
+        Raises:
+            ValueError: If there is no trial of that size, or none has a score.
         """
+        if not self.is_scored(per_class):
+            raise ValueError(f"No trial with per_class={per_class} has a number for its {self.objective.name}.")
         return self.cuts[int(np.nanargmax(_over_seeds(self._paired(per_class), stat=np.mean)))]
+
+    def is_scored(self, per_class: int) -> bool:
+        """Whether any trial of that size has a number for the objective on the set that chooses."""
+        return bool(np.isfinite(self.scores(per_class, self.chosen_on)).any())
 
     def best_trial(self, per_class: int) -> Trial:
         """The trial at the best cut with the best of the scores that choose; of equal ones the first seed.
@@ -149,8 +159,8 @@ class DefrostProfile:
         seeds and k cuts, scores less the means of their seed and cut leave a variance σ² on
         (n − 1)(k − 1) degrees of freedom; a cut is told apart when its mean is more than
         t √(2σ²/n) worse than the best, t being the one-sided quantile for k − 1 comparisons
-        (Bonferroni). With one seed no cut is told apart. The sampling of the validation or
-        test set, the same for all cuts, is not in σ.
+        (Bonferroni). With one seed no cut is told apart. The sampling of the set that chooses,
+        the same for all cuts, is not in σ.
 
         Args:
             per_class: Number of training examples per class.
@@ -160,10 +170,10 @@ class DefrostProfile:
             A list of `Cut` in their order.
         """
         scores = self._paired(per_class)
-        tried = np.isfinite(scores).any(axis=0)
         mean = _over_seeds(scores, stat=np.mean)
-        margin = _margin(scores[:, tried], confidence)
-        return [cut for cut, value in zip(self.cuts, mean, strict=True) if value >= np.nanmax(mean) - margin]
+        finite = np.isfinite(mean)
+        near = finite & (mean >= np.nanmax(mean) - _margin(scores[:, finite], confidence))
+        return [cut for cut, is_near in zip(self.cuts, near, strict=True) if is_near]
 
     def sentence(self, per_class: int) -> str:
         """Says in plain words what to freeze, and what it is worth.
@@ -174,6 +184,8 @@ class DefrostProfile:
         Returns:
             One or two sentences, with scores of the objective, ± their standard error.
         """
+        if not self.is_scored(per_class):
+            return f"No trial has a number for its {label_of(self.objective.name)}."
         best, metric = self.best_cut(per_class), self.objective.name
         mean, error = self.mean(per_class, self.reported_on), self.standard_error(per_class, self.reported_on)
         at = self.cuts.index(best)
@@ -194,7 +206,7 @@ class DefrostProfile:
             metric: Name of the metric, by default the objective's.
         """
         metric, sizes, on = metric or self.objective.name, self.per_class, self.reported_on
-        head = ["cut", "after layer", "frozen", "features", *(f"{size} per class" for size in sizes)]
+        head = ["cut", "after layer", "frozen", "features", *map(self.size_text, sizes)]
         cells = {}
         for size in sizes:
             mean, error = self.mean(size, on, metric), self.standard_error(size, on, metric)
@@ -224,8 +236,27 @@ class DefrostProfile:
         lower = ", lower is better" if self.objective.direction == "min" else ""
         tables = [f"{self._heading(metric)}\n\n{self.table(metric)}\n" for metric in self.metrics]
         tables[0] = tables[0].replace("\n", f"{lower}\n", 1)
-        sentences = [f"{size} per class: {self.sentence(size)}" for size in self.per_class]
-        return "\n".join([*tables, legend, "", *sentences])
+        sentences = [f"{self.size_text(size)}: {self.sentence(size)}" for size in self.per_class]
+        return "\n".join([*tables, *self._learnt(), legend, "", *sentences])
+
+    def size_text(self, per_class: int) -> str:
+        """A size in words: so many per class, or so many examples where there are no classes."""
+        return f"{per_class} per class" if self.has_classes else f"{per_class} examples"
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether each example is of one class, of which sizes are counted."""
+        return self._task.get("kind", "classification") == "classification"
+
+    @property
+    def _task(self) -> dict:
+        return self.configuration.get("task", {})
+
+    def _learnt(self) -> list[str]:
+        """A line on what was learnt, which kdefrost may have concluded from the labels."""
+        things = {"classification": "classes", "multi-label": "labels", "regression": "targets"}
+        kind, units = self._task.get("kind"), self._task.get("units")
+        return [] if kind is None else [f"Learnt: {kind}, {units} {things[kind]}, by {self._task.get('loss')}."]
 
     def _heading(self, metric: str) -> str:
         unit = " in %" if in_percent(metric) else ""
@@ -282,23 +313,31 @@ class DefrostProfile:
             raise ValueError(f"{path} is damaged: {error!r}.") from error
 
     def _worth(self, trial: Trial) -> float:
-        """The score that chooses, more being better."""
-        return self.objective.sign * getattr(trial, self.chosen_on)[self.objective.name]
+        """The score that chooses, more being better; that of a diverged training is the worst."""
+        score = getattr(trial, self.chosen_on)[self.objective.name]
+        return self.objective.sign * score if np.isfinite(score) else -np.inf
 
     def _paired(self, per_class: int) -> np.ndarray:
         """What `_worth` gives `(seeds, cuts)`, of the seeds that have all tried cuts if there are any."""
-        scores = self.objective.sign * self.scores(per_class, self.chosen_on)
-        tried = np.isfinite(scores).any(axis=0)
-        complete = np.isfinite(scores[:, tried]).all(axis=1)
-        return scores[complete] if complete.any() else scores
+        worth = np.full((len(self.seeds), len(self.cuts)), np.nan)
+        columns = {cut.index: column for column, cut in enumerate(self.cuts)}
+        for trial in self.trials:
+            if trial.per_class == per_class:
+                worth[self.seeds.index(trial.seed), columns[trial.cut]] = self._worth(trial)
+        untried = np.isnan(worth)
+        complete = ~untried[:, ~untried.all(axis=0)].any(axis=1)
+        return worth[complete] if complete.any() else worth
 
     def _marks(self, per_class: int) -> list[str]:
+        if not self.is_scored(per_class):
+            return [" "] * len(self.cuts)
         best, near = self.best_cut(per_class), self.near_best_cuts(per_class)
         return ["*" if cut is best else "~" if cut in near else " " for cut in self.cuts]
 
 
 def _over_seeds(scores: np.ndarray, stat) -> np.ndarray:
-    columns = (column[np.isfinite(column)] for column in scores.T)
+    """A statistic of each column `(seeds, cuts)` over what is there, NaN where nothing is."""
+    columns = (column[~np.isnan(column)] for column in scores.T)
     return np.array([stat(column) if len(column) else np.nan for column in columns])
 
 

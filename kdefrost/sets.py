@@ -21,12 +21,15 @@ class LabelledSet(NamedTuple):
     y: np.ndarray
 
 
-def read_sets(memory_budget: int, directory: str | os.PathLike | None, **given) -> dict[str, LabelledSet]:
+def read_sets(
+    memory_budget: int, directory: str | os.PathLike | None, verbose: bool = True, **given
+) -> dict[str, LabelledSet]:
     """Brings the sets of a profile into one form.
 
     Args:
         memory_budget: Bytes of images of a `tf.data.Dataset` that stay in memory; more go to disk.
         directory: Folder for what goes to disk.
+        verbose: Whether to show a progress bar where reading takes long.
         **given: By the argument's name, a pair `(x, y)`, a `tf.data.Dataset` of batches of
             such, or `None`.
 
@@ -41,7 +44,8 @@ def read_sets(memory_budget: int, directory: str | os.PathLike | None, **given) 
     budget = memory_budget // len(given)
     # Where only a plan is asked for, the folder may not be there.
     directory = directory if directory is not None and os.path.isdir(directory) else None
-    return {name: _read(name, examples, budget, directory) for name, examples in given.items() if examples is not None}
+    there = {name: examples for name, examples in given.items() if examples is not None}
+    return {name: _read(name, examples, budget, directory, verbose) for name, examples in there.items()}
 
 
 def check_sets(sets: dict[str, LabelledSet], source: keras.Model, task: Task):
@@ -107,9 +111,9 @@ def hold(x, memory_budget: int, directory: str | os.PathLike | None):
     return collect(x, memory_budget, directory) if isinstance(x, ImageFiles) else x
 
 
-def _read(name: str, examples, memory_budget: int, directory) -> LabelledSet:
+def _read(name: str, examples, memory_budget: int, directory, verbose: bool) -> LabelledSet:
     if isinstance(examples, tf.data.Dataset):
-        return _read_dataset(name, examples, memory_budget, directory)
+        return _read_dataset(name, examples, memory_budget, directory, verbose)
     if not isinstance(examples, (tuple, list)) or len(examples) != 2:
         raise ValueError(
             f"`{name}` must be a pair (x, y) or a tf.data.Dataset of such batches. Received: {type(examples).__name__}."
@@ -122,7 +126,7 @@ def _read(name: str, examples, memory_budget: int, directory) -> LabelledSet:
     return LabelledSet(x, y)
 
 
-def _read_dataset(name: str, dataset: tf.data.Dataset, memory_budget: int, directory) -> LabelledSet:
+def _read_dataset(name: str, dataset: tf.data.Dataset, memory_budget: int, directory, verbose: bool) -> LabelledSet:
     """Reads a data set in one pass, because one that shuffles gives another order in the next."""
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) != 2 or any(not isinstance(part, tf.TensorSpec) for part in spec):
@@ -133,7 +137,8 @@ def _read_dataset(name: str, dataset: tf.data.Dataset, memory_budget: int, direc
     if batches == tf.data.INFINITE_CARDINALITY:
         raise ValueError(f"`{name}` must be a tf.data.Dataset that ends; leave out `repeat`.")
     images, labels = Collector(memory_budget, directory), []
-    bar = tqdm(dataset.as_numpy_iterator(), desc=f"Reading {name}", total=batches if batches >= 0 else None, delay=3)
+    total = batches if batches >= 0 else None
+    bar = tqdm(dataset.as_numpy_iterator(), f"Reading {name}", total, unit="batch", disable=not verbose, delay=3)
     for x, y in bar:
         images.append(x)
         labels.append(y)

@@ -1,10 +1,12 @@
 """What a tail is trained for: its output layer, its loss, and the metrics that score it."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
+from scipy.special import expit, softmax
 from sklearn import metrics as exact
 from sklearn.utils.class_weight import compute_class_weight
 
@@ -22,6 +24,10 @@ class Objective:
 
     name: str
     direction: str
+
+    def __post_init__(self):
+        if self.direction not in ("max", "min"):
+            raise ValueError(f'`direction` must be "max" or "min". Received: direction={self.direction!r}')
 
     @property
     def sign(self) -> int:
@@ -68,15 +74,19 @@ class Task:
         Raises:
             ValueError: If a metric cannot score such labels and outputs.
         """
+        # Of a policy of lower precision they are of a type that NumPy lacks.
+        outputs = np.asarray(outputs).astype(np.float32)
         if self.kind != "regression":
             # A diverged training answers as a guess does.
             outputs = np.nan_to_num(outputs)
+        if getattr(self.loss, "from_logits", False):
+            outputs = softmax(outputs, axis=-1) if self.kind == "classification" else expit(outputs)
         return {name: self._score(name, labels, outputs) for name in self.metrics}
 
     def _score(self, name: str, labels, outputs) -> float:
-        if name in _EXACT and self.kind in _EXACT[name]:
+        if isinstance(self.metrics[name], str) and self.kind in _EXACT.get(name, {}):
             return float(_EXACT[name][self.kind](labels, outputs))
-        metric = _keras_metric(name, self.metrics[name])
+        metric = _keras_metric(name, self.metrics[name], self.kind)
         metric.update_state(*self._as_metric_takes(metric, labels, outputs))
         value = np.asarray(metric.result())
         if value.ndim:
@@ -134,7 +144,8 @@ def make_task(
     loss = _DEFAULT_LOSS[kind] if loss is None else loss
     task = Task(kind, units, loss, named, _objective(named, objective), _output(output, kind, units))
     # A metric that does not fit shows here, not after the first training.
-    task.scores(labels[:8], np.full((len(labels[:8]), units), 1 / units, np.float32))
+    few = labels[:8] if labels.ndim == 2 else np.clip(labels[:8], 0, units - 1)
+    task.scores(few, np.full((len(few), units), 1 / units, np.float32))
     return task
 
 
@@ -248,10 +259,29 @@ def example_weights(class_weight, labels: np.ndarray, units: int) -> np.ndarray 
 
 
 def loss_name(loss) -> str:
-    """The name of a Keras loss, empty for none."""
-    if loss is None or isinstance(loss, str):
-        return loss or ""
-    return getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    """The name under which Keras has a loss, or which it has itself; empty for none.
+
+    Args:
+        loss: Keras loss, any of its names, a function, or `None`.
+
+    Returns:
+        The name.
+
+    Raises:
+        ValueError: If there is no such loss.
+    """
+    if loss is None:
+        return ""
+    try:
+        loss = keras.losses.get(loss)
+    except (ValueError, TypeError):
+        raise ValueError(f"`loss` must be a Keras loss or its name. Received: loss={loss!r}") from None
+    if not isinstance(loss, keras.losses.Loss):
+        return getattr(loss, "__name__", "")
+    # A user's own class is of the kind of the class of Keras's that it is made from.
+    names = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower() for cls in type(loss).__mro__]
+    known = tuple(beginning for beginnings in _LOSSES.values() for beginning in beginnings)
+    return next((name for name in names if name.startswith(known)), names[0])
 
 
 def _output(output, kind: str, units: int) -> keras.layers.Layer:
@@ -287,16 +317,21 @@ def _named(metrics: Sequence) -> dict[str, object]:
     return named
 
 
-def _keras_metric(name: str, metric) -> keras.metrics.Metric:
+def _keras_metric(name: str, metric, kind: str = "classification") -> keras.metrics.Metric:
     """A Keras metric with no state."""
-    if metric == "f1_score":
-        return keras.metrics.F1Score(average="macro")
+    if isinstance(metric, str) and metric == "f1_score":
+        # Without a threshold it takes the one largest output for the answer.
+        return keras.metrics.F1Score(average="macro", threshold=0.5 if kind == "multi-label" else None)
     if isinstance(metric, str):
         try:
             metric = keras.metrics.get(_ALIASES.get(metric, metric))
-        except ValueError:
+        # A metric that needs arguments, such as IoU, cannot be made of its name.
+        except (ValueError, TypeError):
             known = ", ".join(_EXACT)
-            raise ValueError(f"There is no metric {name!r}: it must be {known}, or one of keras.metrics.") from None
+            raise ValueError(
+                f"There is no metric {name!r}: it must be {known}, or one of keras.metrics that needs no arguments; of "
+                "those that do, give the metric itself."
+            ) from None
     if isinstance(metric, keras.metrics.Metric):
         metric.reset_state()
         return metric
@@ -354,7 +389,7 @@ _DEFAULT_LOSS = {
 _LOSSES = {
     "classification": ("sparse_categorical", "categorical"),
     "multi-label": ("binary",),
-    "regression": ("mean_", "mse", "mae", "msle", "mape", "huber", "log_cosh", "poisson", "cosine_similarity"),
+    "regression": ("mean_", "huber", "log_cosh", "poisson", "cosine_similarity"),
 }
 # Computed from all outputs at once. Keras's accuracy does not know the form of the labels,
 # it has no balanced accuracy, and its AUC is of 200 thresholds, too few for sure outputs.

@@ -69,7 +69,8 @@ def compile_model(
         loss: Keras loss, or its name.
     """
     optimizer = CoupledSGD(StepSchedule(recipe), recipe.momentum, recipe.weight_decay)
-    model.compile(optimizer, loss=loss, steps_per_execution=STEPS_PER_EXECUTION)
+    # Under a policy of half precision Keras would wrap the optimiser, whose state is reset here.
+    model.compile(optimizer, loss=loss, steps_per_execution=STEPS_PER_EXECUTION, auto_scale_loss=False)
 
 
 def fit(

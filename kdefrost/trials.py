@@ -4,10 +4,13 @@ import dataclasses
 import json
 import os
 import sys
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+
+_CONFIGURATION, _TRIALS = "configuration.json", "trials.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,26 +75,42 @@ class TrialLog:
 
     @property
     def _path(self) -> Path:
-        return self.directory / "trials.jsonl"
+        return self.directory / _TRIALS
 
     def _check_configuration(self):
-        path = self.directory / "configuration.json"
-        has_trials = self._path.exists() and self._path.stat().st_size > 0
-        if not has_trials:
-            write_atomically(path, json.dumps({**self.configuration, "versions": versions()}, indent=2) + "\n")
-            return
-        if not path.exists():
-            raise ValueError(f"{self._path} has no configuration.json beside it; choose another folder.")
-        kept = read_json(path)
-        different = [name for name, value in self.configuration.items() if kept.get(name) != value]
-        if different:
-            changes = "; ".join(
-                f"{name} was {kept.get(name)!r}, now {self.configuration[name]!r}" for name in different
-            )
-            raise ValueError(
-                f"The folder {self.directory} holds results of another configuration ({changes}). Choose another "
-                "folder, or delete this one."
-            )
+        if not check_configuration(self.directory, self.configuration):
+            text = json.dumps({**self.configuration, "versions": versions()}, indent=2) + "\n"
+            write_atomically(self.directory / _CONFIGURATION, text)
+
+
+def check_configuration(directory: Path, configuration: dict) -> bool:
+    """Checks that the trials of a folder, if there are any, are of a configuration.
+
+    Args:
+        directory: The folder, which need not exist.
+        configuration: All that the scores depend on, as JSON has it.
+
+    Returns:
+        Whether there are trials.
+
+    Raises:
+        ValueError: If they are of another one.
+    """
+    path, trials = directory / _CONFIGURATION, directory / _TRIALS
+    if not trials.exists() or trials.stat().st_size == 0:
+        return False
+    if not path.exists():
+        raise ValueError(f"{trials} has no {_CONFIGURATION} beside it; choose another folder.")
+    kept = read_json(path)
+    different = [name for name, value in configuration.items() if kept.get(name) != value]
+    if different:
+        changes = "; ".join(f"{name} was {kept.get(name)!r}, now {configuration[name]!r}" for name in different)
+        order = " A data set that shuffles must do so with a seed." if "data" in different else ""
+        raise ValueError(
+            f"The folder {directory} holds results of another configuration ({changes}). Choose another folder, or "
+            f"delete this one.{order}"
+        )
+    return True
 
 
 class TailStore:
@@ -121,35 +140,46 @@ class TailStore:
             self._candidates[group] = trial, model.get_weights()
         if complete:
             candidate, weights = self._candidates.pop(group)
-            if profile.best_trial(trial.per_class).key == candidate.key:
+            if profile.is_scored(trial.per_class) and profile.best_trial(trial.per_class).key == candidate.key:
                 self._keep(candidate, weights)
 
     def find(self, trial: Trial) -> list[np.ndarray] | None:
         """The weights of a trial's tail, `None` where they are not kept."""
         kept, weights = self._kept.get(trial.per_class) or self._read(trial.per_class) or (None, None)
-        return weights if kept is not None and _without_time(kept) == _without_time(trial) else None
+        return weights if kept is not None and same_scores(kept, trial) else None
 
     def _keep(self, trial: Trial, weights: list[np.ndarray]):
         self._kept[trial.per_class] = trial, weights
         if self.directory is None:
             return
         path = self._path(trial.per_class)
-        beside = path.with_name(f"{path.stem}.{os.getpid()}.part.npz")
-        np.savez(beside, trial=json.dumps(dataclasses.asdict(trial)), **{f"w{i}": w for i, w in enumerate(weights)})
+        beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+        with beside.open("wb") as file:
+            arrays = {f"w{number}": array for number, array in enumerate(weights)}
+            np.savez(file, trial=json.dumps(dataclasses.asdict(trial)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
         beside.replace(path)
 
     def _read(self, per_class: int) -> tuple[Trial, list[np.ndarray]] | None:
         if self.directory is None or not self._path(per_class).exists():
             return None
-        with np.load(self._path(per_class)) as file:
-            return Trial(**json.loads(str(file["trial"]))), [file[f"w{i}"] for i in range(len(file.files) - 1)]
+        try:
+            with self._path(per_class).open("rb") as opened, np.load(opened) as file:
+                return Trial(**json.loads(str(file["trial"]))), [file[f"w{i}"] for i in range(len(file.files) - 1)]
+        # A damaged file ends in whatever zipfile, NumPy or json raises; its tail is trained again.
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            return None
 
     def _path(self, per_class: int) -> Path:
         return self.directory / f"tail-{per_class}.npz"
 
 
-def _without_time(trial: Trial) -> Trial:
-    return dataclasses.replace(trial, seconds=0.0)
+def same_scores(one: Trial, other: Trial) -> bool:
+    """Whether two trials are the same one with the same scores, whatever time they took."""
+    # As text, because NaN is not equal to itself.
+    texts = [json.dumps(dataclasses.asdict(dataclasses.replace(trial, seconds=0.0))) for trial in (one, other)]
+    return texts[0] == texts[1]
 
 
 def read_trials(directory: Path) -> dict[tuple[int, int, int], Trial]:
@@ -165,7 +195,7 @@ def read_trials(directory: Path) -> dict[tuple[int, int, int], Trial]:
     Raises:
         ValueError: If the log is damaged.
     """
-    path = directory / "trials.jsonl"
+    path = directory / _TRIALS
     if not path.exists():
         return {}
     finished = {}

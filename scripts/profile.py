@@ -68,7 +68,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--epochs", type=int, metavar="N", help="epochs of each trial on the target (of the preset)")
     add("--metrics", nargs="+", metavar="NAME", help="Keras metrics, and balanced_accuracy (by the number of classes)")
     add("--objective", metavar="NAME", help="the metric that chooses the cut (the first)")
-    add("--memory", type=float, default=2.0, metavar="GIB", help="what cached features may take (2)")
+    add("--memory", type=positive, default=2.0, metavar="GIB", help="what cached features may take (2)")
 
     results = parser.add_argument_group("results")
     add = results.add_argument
@@ -76,6 +76,13 @@ def parse_arguments() -> argparse.Namespace:
     add("--export", metavar="DIR", help="write the best model of the largest size, as SavedModel and .keras")
     add("--dry-run", action="store_true", help="say what would run and how long it would take, and stop")
     return parser.parse_args()
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a positive number, not {text}")
+    return value
 
 
 def main():
@@ -105,8 +112,7 @@ def run(arguments: argparse.Namespace):
     out = Path(arguments.out or PROJECT / "runs" / default_name(arguments, trials))
     # Mistakes in the arguments show here, before anything is trained.
     defroster = make_defroster(network, data, preset, arguments, out)
-    asked = {name: value for name, value in trials.items() if name != "test_per_class"}
-    plan = defroster.plan(**asked)
+    plan = defroster.plan(**trials)
     if arguments.dry_run:
         print_plan(plan, defroster.source, trials, None if trained else preset.source.epochs * images)
         return
@@ -141,10 +147,12 @@ def load_target(arguments, network):
 
     size, color_mode = arguments.image_size, "rgb"
     if network is not None:
-        *taken, channels = network.inputs[0].shape[1:]
-        color_mode = "grayscale" if channels == 1 else "rgb"
-        if None not in taken:
-            size = tuple(taken) if size is None else size
+        kdefrost.cut_points(network)
+        shape = network.inputs[0].shape[1:]
+        if len(shape) != 3:
+            raise ValueError(f"{arguments.src} must take images (height, width, channels); it takes {shape}.")
+        color_mode = "grayscale" if shape[2] == 1 else "rgb"
+        size = shape[:2] if size is None else size
     return kdefrost.load_data(
         arguments.tgt,
         arguments.data_dir,

@@ -411,3 +411,35 @@ def test_adapted_preprocessing_is_copied_with_its_statistics(images):
     np.testing.assert_allclose(tail(extractor(images)), model(images), atol=1e-6)
     joined = kdefrost.join(extractor, tail)
     np.testing.assert_allclose(joined(images), model(images), atol=1e-6)
+
+
+def test_a_nested_model_of_any_size_has_the_size_that_it_is_called_with(images):
+    open_inputs = keras.Input((None, None, 1))
+    base = keras.Model(open_inputs, keras.layers.Conv2D(4, 3, name="conv")(open_inputs), name="base")
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.GlobalAveragePooling2D()(base(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Dense(3)(x)))
+    cuts = kdefrost.cut_points(model, "layers")
+    assert [cut.shapes for cut in cuts] == [((8, 8, 1),), ((4,),), ((3,),)]
+    assert cuts[0].multiply_adds == 6 * 6 * 9 * 4 + 4 * 3 + 3 * 2
+    extractor, tail = kdefrost.split(model, cuts[1])
+    np.testing.assert_allclose(tail(extractor(images)), model(images), atol=1e-6)
+    with pytest.raises(ValueError, match=r"must take inputs of one size, but it takes \(None, None, None, 1\)"):
+        kdefrost.cut_points(base)
+
+
+def test_whole_number_images_into_a_nested_model_are_cast():
+    base = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, name="conv"), keras.layers.Flatten()])
+    inputs = keras.Input((8, 8, 1), dtype="uint8")
+    model = keras.Model(inputs, keras.layers.Dense(2)(base(inputs)))
+    raw = np.random.default_rng(0).integers(0, 255, (3, 8, 8, 1), np.uint8)
+    for cut in kdefrost.cut_points(model):
+        extractor, tail = kdefrost.split(model, cut)
+        np.testing.assert_allclose(tail(extractor(raw)), model(raw), rtol=1e-5)
+
+
+def test_features_with_positions_of_any_rank_are_pooled():
+    for layer, shape in ((keras.layers.Conv1D, (9, 2)), (keras.layers.Conv3D, (4, 4, 4, 1))):
+        model = keras.Sequential([keras.Input(shape), layer(4, 2), layer(3, 2)])
+        _, tail = kdefrost.split(model, kdefrost.cut_points(model)[1], output=5)
+        assert tail.output_shape == (None, 5)

@@ -262,8 +262,12 @@ def test_the_best_model_needs_the_data_and_its_own_profile(residual, plain, easy
         kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4]).best_model(profile, per_class=2)
     other = kdefrost.Defroster(plain, recipe=RECIPE)
     other.profile(**easy, per_class=2, seeds=1, verbose=False)
-    with pytest.raises(ValueError, match="`profile` is not of this defroster"):
+    with pytest.raises(ValueError, match=r"`profile` is not of this .* had another source and cuts"):
         other.best_model(profile, per_class=2)
+    x, y = easy["train"]
+    defroster.profile((x, 2 - y), test=easy["test"], per_class=2, seeds=1, verbose=False)
+    with pytest.raises(ValueError, match="had another data"):
+        defroster.best_model(profile, per_class=2)
 
 
 def test_the_memory_budget_changes_no_score(run):
@@ -371,5 +375,97 @@ def test_each_seed_is_scored_on_a_balanced_test_sample_of_its_own(run, easy, mon
     assert len(samples) == 2 and all((np.bincount(labels) == 4).all() for labels in samples)
     rows = [module._test_sample({"test": easy["test"][1]}, 4, seed) for seed in (0, 1)]
     assert not np.array_equal(*rows)
+    assert module._test_sample({"test": easy["test"][1]}, None, 0) is None
     # No more than the smallest class has.
     assert len(module._test_sample({"test": easy["test"][1]}, 5000, 0)) == 45
+
+
+def test_weights_of_classes_are_of_the_trials_own_set(residual, easy):
+    """The same trial with the same weights, whichever other seeds run."""
+    x, y = easy["train"]
+    few = np.concatenate([np.flatnonzero(y == 0)[:5], np.flatnonzero(y > 0)])
+    scores = []
+    for seeds in ([0], [0, 1, 2]):
+        defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], class_weight="balanced")
+        profile = defroster.profile((x[few], y[few]), easy["test"], per_class=4, seeds=seeds, verbose=False)
+        scores.append(_scores(profile)[4, 4, 0])
+    assert (
+        scores[0]
+        == scores[1]
+        == _scores(
+            kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4]).profile(
+                (x[few], y[few]), easy["test"], per_class=4, seeds=1, verbose=False
+            )
+        )[4, 4, 0]
+    )
+
+
+def test_frozen_layers_that_run_again_do_not_drop_out():
+    layers = keras.layers
+    source = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    cuts = kdefrost.cut_points(source)
+    between = module.FeatureFlow(source, cuts[0], {"x": np.ones((2, 8, 8, 1))}, memory_budget=0)
+    between.advance(cuts[2])
+    whole = module._in_a_row(between.between, kdefrost.split(source, cuts[2], output=3, seed=0)[1])
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    np.testing.assert_array_equal(whole(x, training=True), whole(x, training=False))
+
+
+def test_a_model_built_again_goes_on_in_the_same_folder(easy, tmp_path):
+    """Keras numbers the names of layers as a process goes on."""
+    weights = None
+    for seeds in (1, 2):
+        inputs = keras.Input((8, 8, 1))
+        hidden = keras.layers.Dense(4, activation="relu")(keras.layers.Flatten()(inputs))
+        source = keras.Model(inputs, keras.layers.Dense(3)(hidden))
+        weights = weights or source.get_weights()
+        source.set_weights(weights)
+        defroster = kdefrost.Defroster(source, recipe=RECIPE, directory=tmp_path)
+        profile = defroster.profile(**easy, per_class=2, seeds=seeds, verbose=False)
+    assert len(profile.trials) == 4
+
+
+def test_a_loss_with_other_settings_is_another_configuration(run, tmp_path):
+    losses = [keras.losses.SparseCategoricalCrossentropy(from_logits=logits) for logits in (False, True)]
+    run(cuts=[4], per_class=2, seeds=1, directory=tmp_path, loss=losses[0])
+    with pytest.raises(ValueError, match="task was"):
+        run(cuts=[4], per_class=2, seeds=1, directory=tmp_path, loss=losses[1])
+
+
+def test_the_plan_refuses_a_folder_of_another_configuration(run, residual, easy, tmp_path):
+    run(cuts=[4], per_class=2, seeds=1, directory=tmp_path)
+    other = kdefrost.Defroster(residual, recipe=kdefrost.Recipe(epochs=9), cuts=[4], directory=tmp_path)
+    with pytest.raises(ValueError, match="recipe was"):
+        other.plan(**easy, per_class=2, seeds=1)
+
+
+def test_half_precision_sources_are_trained_and_scored(easy):
+    for policy in ("mixed_float16", "mixed_bfloat16"):
+        keras.config.set_dtype_policy(policy)
+        try:
+            inputs = keras.Input((8, 8, 1))
+            hidden = keras.layers.Dense(4, activation="relu")(keras.layers.Flatten()(inputs))
+            source = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(hidden))
+            defroster = kdefrost.Defroster(source, recipe=RECIPE)
+            profile = defroster.profile(**easy, per_class=5, seeds=1, verbose=False)
+            assert np.isfinite(profile.mean(5)).all()
+            defroster.best_model(profile, 5)
+        finally:
+            keras.config.set_dtype_policy("float32")
+
+
+def test_an_output_that_does_not_fit_the_labels_is_refused_before_training(residual, easy):
+    defroster = kdefrost.Defroster(residual, recipe=RECIPE, output=keras.layers.Dense(2))
+    with pytest.raises(ValueError, match=r"`output` must give one vector of 3 numbers .* it gives \(2,\)"):
+        defroster.plan(**easy, per_class=2)
+    with pytest.raises(ValueError, match="`class_weight` must be"):
+        kdefrost.Defroster(residual, recipe=RECIPE, class_weight="blanced").plan(**easy, per_class=2)

@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kdefrost
 
@@ -113,3 +114,37 @@ def test_outputs_that_differ_are_refused_and_nothing_is_left(tmp_path):
     ):
         kdefrost.export(model, tmp_path / "mine")
     assert not list(tmp_path.iterdir())
+
+
+def test_augmentation_inside_the_model_does_nothing_in_what_is_exported(tmp_path):
+    layers = keras.layers
+    augment = [layers.RandomFlip(), layers.RandomRotation(0.4), layers.Dropout(0.5)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *augment, layers.Flatten(), layers.Dense(2)])
+    folder = kdefrost.export(model, tmp_path / "mine")
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype("float32")
+    loaded = tf.saved_model.load(folder)
+    np.testing.assert_allclose(loaded.serve(x), model(x, training=False), atol=1e-5)
+
+
+class _Doubling(keras.layers.Layer):
+    """A layer of a user's own, unknown to Keras."""
+
+    def call(self, inputs):
+        return 2 * inputs
+
+
+def test_layers_of_the_users_own_and_functions_are_exported_and_named(tmp_path):
+    layers = [_Doubling(), keras.layers.Lambda(lambda x: x + 1, output_shape=(3,)), keras.layers.Dense(2)]
+    folder = kdefrost.export(keras.Sequential([keras.Input((3,)), *layers]), tmp_path / "mine")
+    assert "not its own, to load it: _Doubling." in (folder / "model_card.md").read_text()
+
+
+def test_places_in_a_table_are_probed_within_it(tmp_path):
+    inputs = keras.Input((4,), dtype="int32")
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Embedding(5, 3)(inputs))))
+    kdefrost.export(model, tmp_path / "mine")
+
+
+def test_a_card_says_when_its_scores_chose(trained):
+    model, profile, _ = trained
+    assert "which flatters them" in kdefrost.export.__globals__["model_card"](model, profile)

@@ -81,6 +81,12 @@ def test_without_classes_sizes_are_of_the_whole_set(profile):
     assert regression.plot().get_legend().get_title().get_text() == "training images"
 
 
+def test_that_lower_is_better_is_on_the_axis(profile):
+    lower = dataclasses.replace(profile, objective=kdefrost.Objective("auc", "min"))
+    assert lower.plot().get_ylabel() == "test AUC (lower is better)"
+    assert lower.plot(metric="accuracy").get_ylabel() == "test accuracy (%)"
+
+
 def test_chosen_cuts_are_evenly_spaced_under_their_own_numbers(profile):
     cuts = tuple(cut for cut in profile.cuts if cut.index in (0, 3, 4))
     ax = dataclasses.replace(profile, cuts=cuts, trials=tuple(t for t in profile.trials if t.cut in (0, 3, 4))).plot()

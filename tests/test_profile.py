@@ -1,6 +1,7 @@
 """The profile: means, errors, the best cut and what is not told apart from it."""
 
 import csv
+import dataclasses
 
 import numpy as np
 import pytest
@@ -202,3 +203,33 @@ def test_every_metric_has_a_table(cuts):
     assert "0.3700 ± 0.0058 *" in profile.table("auc")
     with pytest.raises(ValueError, match=r"`metric` must be one of accuracy, auc"):
         profile.scores(16, metric="recall")
+
+
+def _with_score(profile, key, score):
+    trials = [
+        dataclasses.replace(t, test={"accuracy": score, "auc": 0.5}) if t.key == key else t for t in profile.trials
+    ]
+    return dataclasses.replace(profile, trials=tuple(trials))
+
+
+def test_a_diverged_training_is_worse_than_any_other(cuts):
+    diverged = _with_score(make_profile(cuts, SCORES), (2, 16, 2), np.nan)
+    assert diverged.best_cut(16) == cuts[3]
+    assert cuts[2] not in diverged.near_best_cuts(16)
+    everywhere = make_profile(cuts, SCORES)
+    for cut in range(5):
+        everywhere = _with_score(everywhere, (cut, 16, 0), np.nan)
+    only_seed = dataclasses.replace(everywhere, trials=everywhere.trials[:5])
+    with pytest.raises(ValueError, match="No trial with per_class=16 has a number for its accuracy"):
+        only_seed.best_cut(16)
+    assert "No trial has a number for its accuracy." in only_seed.summary()
+    trials = {trial.key: trial for trial in diverged.trials}
+    assert diverged.is_better(trials[2, 16, 0], trials[2, 16, 2])
+    assert not diverged.is_better(trials[2, 16, 2], trials[2, 16, 0])
+
+
+def test_without_classes_sizes_are_numbers_of_examples(cuts):
+    task = {"kind": "regression", "units": 1, "loss": "mean_squared_error"}
+    profile = dataclasses.replace(make_profile(cuts, SCORES), configuration={"task": task})
+    assert "16 examples: Freeze" in profile.summary() and "per class" not in profile.summary()
+    assert "Learnt: regression, 1 targets, by mean_squared_error." in profile.summary()

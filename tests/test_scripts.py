@@ -129,6 +129,14 @@ def test_dry_run_says_what_would_run_and_writes_nothing(source, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_source_that_takes_no_images_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)]).save(tmp_path / "vector.keras")
+    main = _main()
+    monkeypatch.setattr(sys, "argv", ["profile.py", "--src", str(tmp_path / "vector.keras")])
+    with pytest.raises(SystemExit, match=r"vector.keras must take images \(height, width, channels\); it takes \(5,\)"):
+        main()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -27,10 +27,20 @@ RNG = np.random.default_rng(0)
         ([0, 1, 2], "mean_squared_error", "regression"),
         ([0, 1, 2], keras.losses.Huber(), "regression"),
         ([0, 1, 2], keras.losses.SparseCategoricalCrossentropy(), "classification"),
+        ([0, 1, 1], "bce", "multi-label"),
+        ([0, 1, 1], "BinaryCrossentropy", "multi-label"),
+        ([0, 1, 2], "MSE", "regression"),
+        ([0, 1, 2], "MeanSquaredError", "regression"),
+        ([0.0, 1.0], keras.losses.CategoricalCrossentropy(name="cce"), "classification"),
     ],
 )
 def test_kinds_of_labels(labels, loss, kind):
     assert kind_of(labels, loss) == kind
+
+
+def test_a_loss_that_there_is_not():
+    with pytest.raises(ValueError, match="`loss` must be a Keras loss or its name. Received: loss='crossentropie'"):
+        kind_of([0, 1], "crossentropie")
 
 
 def test_labels_take_one_form():
@@ -138,9 +148,47 @@ def test_losses_of_one_hot_rows_get_them():
     np.testing.assert_array_equal(sparse.targets(np.array([2, 0])), [2, 0])
 
 
+def test_logits_are_scored_as_the_probabilities_that_they_mean():
+    labels = np.array([0, 1, 1, 0])
+    logits = np.array([[2.0, 1.0], [-1.0, 3.0], [5.0, 5.5], [0.0, -4.0]], "float32")
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    metrics = ["auc", "recall", "sparse_categorical_crossentropy"]
+    from_logits = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    scores = make_task("classification", labels, loss=from_logits, metrics=metrics).scores(labels, logits)
+    assert scores == pytest.approx(make_task("classification", labels, metrics=metrics).scores(labels, probabilities))
+    columns = labels[:, None].astype("float32")
+    sure = keras.losses.BinaryCrossentropy(from_logits=True)
+    task = make_task("multi-label", columns, loss=sure, metrics=["binary_accuracy"])
+    assert task.scores(columns, np.array([[-0.1], [0.2], [0.3], [-0.4]])) == {"binary_accuracy": 1}
+
+
+def test_a_metric_object_is_itself_whatever_its_name():
+    labels = np.array([0, 1, 1, 0, 1])
+    positive = np.array([0.6, 0.7, 0.4, 0.1, 0.5], "float32")
+    outputs = np.stack([1 - positive, positive], axis=1)
+    metric = keras.metrics.AUC(curve="PR", name="auc")
+    metric.update_state(labels, positive)
+    expected = float(metric.result())
+    assert make_task("classification", labels, metrics=[metric]).scores(labels, outputs)["auc"] == pytest.approx(
+        expected
+    )
+
+
+def test_f1_of_labels_is_by_threshold():
+    labels = np.array([[1, 1], [0, 1], [1, 0]], "float32")
+    task = make_task("multi-label", labels, metrics=["f1_score"])
+    assert task.scores(labels, 0.1 + 0.8 * labels)["f1_score"] == pytest.approx(1)
+
+
+def test_directions_are_max_or_min():
+    with pytest.raises(ValueError, match='`direction` must be "max" or "min"'):
+        kdefrost.Objective("accuracy", "Max")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"metrics": ["IoU"]}, "There is no metric 'IoU'.* that needs no arguments"),
         ({"metrics": ["acuracy"]}, "There is no metric 'acuracy'"),
         ({"metrics": "accuracy"}, "`metrics` must be a list"),
         ({"metrics": []}, "`metrics` must be a list"),

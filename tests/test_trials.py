@@ -3,9 +3,10 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
-from kdefrost.trials import Trial, TrialLog
+from kdefrost.trials import TailStore, Trial, TrialLog, same_scores
 
 CONFIGURATION = {"source": "abc", "recipe": {"epochs": 3}}
 TRIALS = [
@@ -84,3 +85,19 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     log = _filled(None)
     assert list(log.finished.values()) == TRIALS and not list(tmp_path.iterdir())
+
+
+def test_a_damaged_tail_is_as_good_as_none(tmp_path):
+    store = TailStore(tmp_path)
+    store._keep(TRIALS[0], [np.ones(3)])
+    np.testing.assert_array_equal(TailStore(tmp_path).find(TRIALS[0]), [np.ones(3)])
+    assert TailStore(tmp_path).find(TRIALS[1]) is None
+    for content in (b"", b"half a file", (tmp_path / "tail-4.npz").read_bytes()[:-40]):
+        (tmp_path / "tail-4.npz").write_bytes(content)
+        assert TailStore(tmp_path).find(TRIALS[0]) is None
+
+
+def test_the_same_scores_are_the_same_even_where_they_are_no_numbers():
+    odd = dataclasses.replace(TRIALS[0], test={"auc": float("nan")}, seconds=1.0)
+    again = Trial(**json.loads(json.dumps(dataclasses.asdict(odd))))
+    assert same_scores(odd, dataclasses.replace(again, seconds=2.0)) and not same_scores(odd, TRIALS[0])

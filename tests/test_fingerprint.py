@@ -1,0 +1,43 @@
+"""Content addresses: the same for the same content, another for any other."""
+
+import keras
+import pytest
+
+from kdefrost import fingerprint
+
+
+def _model(build):
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, build(inputs))
+
+
+def test_names_do_not_matter_and_weights_do():
+    first, second = (_model(lambda x: keras.layers.Dense(2, kernel_initializer="ones")(x)) for _ in range(2))
+    assert first.layers[-1].name != second.layers[-1].name
+    assert fingerprint.of_model(first) == fingerprint.of_model(second)
+    second.layers[-1].kernel.assign(2 * second.layers[-1].kernel)
+    assert fingerprint.of_model(first) != fingerprint.of_model(second)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda x: x * 2.0, lambda x: x * 300.0),
+        (
+            lambda x: keras.layers.Add()([x, keras.layers.ReLU()(x)]),
+            lambda x: keras.layers.Add()([keras.layers.ReLU()(x)] * 2),
+        ),
+        (lambda x: keras.layers.ReLU(1.0)(x), lambda x: keras.layers.ReLU(2.0)(x)),
+    ],
+    ids=["constants", "wiring", "settings"],
+)
+def test_what_is_computed_matters(one, other):
+    assert fingerprint.of_model(_model(one)) == fingerprint.of_model(_model(one))
+    assert fingerprint.of_model(_model(one)) != fingerprint.of_model(_model(other))
+
+
+def test_losses_and_metrics_are_told_apart_by_their_settings():
+    losses = [keras.losses.Huber(delta) for delta in (1.0, 2.0, 1.0)]
+    first, second, third = map(fingerprint.of_metric, losses)
+    assert first == third != second
+    assert fingerprint.of_metric("accuracy") == "accuracy"

@@ -3,11 +3,12 @@
 from kdefrost.clones import CLONES, make_clone
 from kdefrost.cuts import Cut, CutList, cut_points, join, split
 from kdefrost.data import Examples, ImageData, channel_statistics, hold_out, load_data
-from kdefrost.defroster import Defroster, Plan, subset
+from kdefrost.defroster import Defroster
 from kdefrost.export import export
 from kdefrost.imagenet import imagenet_source, resnet18
 from kdefrost.initialization import reinitialize
 from kdefrost.models import MODELS, build_model, load_source, wide_resnet
+from kdefrost.plan import Plan, subset
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import PRESETS, Preset, Recipe
 from kdefrost.sources import source_size, standardized, train_source

@@ -1,5 +1,7 @@
 """Features: what the frozen layers make of a data set, computed once and passed from cut to cut."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -25,11 +27,12 @@ class Inference:
 
         self._run = tf.function(run).get_concrete_function(*self._taken)
 
-    def __call__(self, *arrays) -> tuple[np.ndarray, ...]:
+    def __call__(self, *arrays, on_progress: Callable[[int], None] | None = None) -> tuple[np.ndarray, ...]:
         """Runs over a data set.
 
         Args:
             *arrays: What the model takes, each `(examples, …)`, in memory or not.
+            on_progress: Called with the number of examples of each batch that is done.
 
         Returns:
             What it gives, each `(examples, …)`, in memory.
@@ -41,6 +44,8 @@ class Inference:
             batch = (tf.cast(array[rows], spec.dtype) for array, spec in zip(arrays, self._taken, strict=True))
             for whole, part in zip(outputs, self._run(*batch), strict=True):
                 whole[rows] = part
+            if on_progress is not None:
+                on_progress(rows.stop - rows.start)
         return outputs
 
 
@@ -70,8 +75,13 @@ class FeatureFlow:
         self.features = {name: (array,) for name, array in images.items()}
         self.between = None
 
-    def advance(self, cut: Cut):
-        """Carries all features on to a later cut, or leaves them at the present one."""
+    def advance(self, cut: Cut, on_progress: Callable[[int], None] | None = None):
+        """Carries all features on to a later cut, or leaves them at the present one.
+
+        Args:
+            cut: The cut.
+            on_progress: Called with the number of examples of each batch that is done.
+        """
         if cut.tensors == self.cut.tensors:
             self.between = None
             return
@@ -83,5 +93,5 @@ class FeatureFlow:
         run = Inference(between)
         for name in self.features:
             # Replaced one by one, so that the memory of each old set is free again.
-            self.features[name] = run(*self.features[name])
+            self.features[name] = run(*self.features[name], on_progress=on_progress)
         self.cut, self.between = cut, None

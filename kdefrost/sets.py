@@ -106,9 +106,9 @@ def take_rows(x, rows: np.ndarray):
     return x.take(rows) if isinstance(x, ImageFiles) else Rows(x, rows)
 
 
-def hold(x, memory_budget: int, directory: str | os.PathLike | None):
+def hold(x, memory_budget: int, directory: str | os.PathLike | None, verbose: bool):
     """A set from which rows are cheap to get: images in files are decoded, once."""
-    return collect(x, memory_budget, directory) if isinstance(x, ImageFiles) else x
+    return collect(x, memory_budget, directory, verbose) if isinstance(x, ImageFiles) else x
 
 
 def _read(name: str, examples, memory_budget: int, directory, verbose: bool) -> LabelledSet:

@@ -8,6 +8,7 @@ import os
 import tempfile
 
 import numpy as np
+from tqdm import tqdm
 
 # So many bytes are read, decoded or written at a time.
 _BLOCK_BYTES = 2**26
@@ -141,9 +142,13 @@ def blocks(array):
         yield array[start : start + step]
 
 
-def collect(array, memory_budget: int, directory: str | os.PathLike | None = None) -> "np.ndarray | DiskArray":
+def collect(
+    array, memory_budget: int, directory: str | os.PathLike | None = None, verbose: bool = False
+) -> "np.ndarray | DiskArray":
     """Reads an array whose rows are costly to get once, into memory or onto disk."""
     collector = Collector(memory_budget, directory)
-    for block in blocks(array):
-        collector.append(block)
+    with tqdm(total=len(array), desc="Reading images", unit="image", disable=not verbose, delay=3) as bar:
+        for block in blocks(array):
+            collector.append(block)
+            bar.update(len(block))
     return collector.collected()

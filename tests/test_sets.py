@@ -71,7 +71,7 @@ def test_files_are_decoded_once_and_only_the_rows_that_are_used(files, monkeypat
     monkeypatch.setattr(ImageFiles, "_decode", lambda self, row: (opened.append(int(row)), decode(self, row))[1])
     chosen = take_rows(files, np.array([3, 7, 8]))
     assert not opened
-    held = hold(chosen, 10**6, None)
+    held = hold(chosen, 10**6, None, False)
     for _ in range(3):
         np.testing.assert_array_equal(held[np.arange(3)], X[[3, 7, 8]])
     assert len(opened) == 3
@@ -79,5 +79,5 @@ def test_files_are_decoded_once_and_only_the_rows_that_are_used(files, monkeypat
 
 def test_arrays_are_not_copied():
     chosen = take_rows(X, np.array([3, 7]))
-    assert hold(chosen, 0, None) is chosen
+    assert hold(chosen, 0, None, False) is chosen
     np.testing.assert_array_equal(chosen[:], X[[3, 7]])

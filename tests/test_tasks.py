@@ -39,7 +39,7 @@ def test_kinds_of_labels(labels, loss, kind):
 
 
 def test_a_loss_that_there_is_not():
-    with pytest.raises(ValueError, match="`loss` must be a Keras loss or its name. Received: loss='crossentropie'"):
+    with pytest.raises(ValueError, match=r"`loss` must be a Keras loss or its name\. Received: loss='crossentropie'"):
         kind_of([0, 1], "crossentropie")
 
 

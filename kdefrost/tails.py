@@ -1,0 +1,185 @@
+"""Tails as they are trained: compiled once for a cut, and run trial by trial."""
+
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from kdefrost import training
+from kdefrost.cuts import Cut, tail_of
+from kdefrost.features import FeatureFlow, Inference
+from kdefrost.initialization import reinitialize
+from kdefrost.models import FUSED_LAYERS
+from kdefrost.plan import INITIALISATION, ORDER, Plan
+from kdefrost.recipe import Recipe
+from kdefrost.storage import Rows
+from kdefrost.tables import format_score, label_of
+from kdefrost.tasks import Task, example_weights
+from kdefrost.trials import Trial
+
+
+class Tail:
+    """The tail of one cut, compiled once, and the features that it is trained on.
+
+    Args:
+        source: The source model.
+        cut: The cut.
+        task: What is learnt.
+        recipe: How to train.
+        flow: The features, carried on to the cut.
+        labels: Labels by the name of the set, row by row those of the features.
+        class_weight: Weights of the classes in the loss.
+
+    Attributes:
+        model: The tail.
+    """
+
+    def __init__(self, source, cut: Cut, task: Task, recipe: Recipe, flow: FeatureFlow, labels: dict, class_weight):
+        self.model = tail_of(source, cut, output=task.output, substitutes=FUSED_LAYERS)
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = recipe.batch_norm_momentum
+        # Where the features at the cut are not kept, the frozen layers before it run too.
+        self.whole = self.model if flow.between is None else _in_a_row(flow.between, self.model)
+        training.compile_model(self.whole, recipe, task.loss)
+        self.infer = Inference(self.whole)
+        self.task, self.recipe, self.features, self.labels = task, recipe, dict(flow.features), labels
+        self.class_weight = class_weight
+
+    def run(self, key: tuple[int, int, int], rows: np.ndarray, sample: np.ndarray | None, bar) -> Trial:
+        """Runs one trial.
+
+        Args:
+            key: `(cut index, per_class, seed)`.
+            rows: The examples to train on.
+            sample: The test examples to score on; `None` for all.
+            bar: A `ProgressBar`.
+
+        Returns:
+            The `Trial`; the tail has its weights until the next.
+        """
+        cut, per_class, seed = key
+        bar.begin(key)
+        start = time.perf_counter()
+        reinitialize(self.model, (INITIALISATION, seed, cut))
+        training.fit(
+            self.whole,
+            self.features["train"],
+            self.task.targets(self.labels["train"]),
+            self.recipe,
+            seed=(ORDER, seed, per_class),
+            subset=rows,
+            weights=self._weights(rows),
+            on_progress=bar.advance,
+        )
+        scores = {"test": self._score("test", sample), "validation": self._score("validation")}
+        if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
+            tqdm.write(
+                f"Training diverged at cut {cut}, {per_class} per class, seed {seed}: its score says nothing of the "
+                f"cut. A lower learning rate than {self.recipe.learning_rate} may help."
+            )
+        trial = Trial(*key, **scores, seconds=round(time.perf_counter() - start, 3))
+        bar.end(trial)
+        return trial
+
+    def _weights(self, rows: np.ndarray) -> np.ndarray | None:
+        """Weights of all examples, of which those of the trial are by the trial's own classes."""
+        mine = example_weights(self.class_weight, self.labels["train"][rows], self.task.units)
+        if mine is None:
+            return None
+        weights = np.zeros(len(self.labels["train"]), np.float32)
+        weights[rows] = mine
+        return weights
+
+    def _score(self, name: str, sample: np.ndarray | None = None) -> dict[str, float] | None:
+        if name not in self.features:
+            return None
+        rows = np.arange(len(self.labels[name])) if sample is None else sample
+        (outputs,) = self.infer(*(Rows(part, rows) for part in self.features[name]))
+        return self.task.scores(self.labels[name][rows], outputs)
+
+
+class ProgressBar:
+    """One bar over all trials, in units of their work.
+
+    Args:
+        plan: The plan of the trials.
+        verbose: Whether to show it.
+    """
+
+    def __init__(self, plan: Plan, verbose: bool):
+        # What a trial costs beside its arithmetic, as seen on two cores, in operations.
+        self.work = {key: plan.flops(key) + 5e9 for key in plan.trials}
+        self.last, self.objective = plan.cuts[-1].index, plan.task.objective.name
+        # What one example's features cost on the way to each cut, and where they come from.
+        self.plan, self.before = plan, plan.cuts[0].multiply_adds
+        self.bar = tqdm(
+            total=sum(self.work.values()) + self._features_work(plan.held_at(self._last_cut())),
+            disable=not verbose,
+            smoothing=0.02,
+            bar_format="{percentage:3.0f}% |{bar:20}| {elapsed} gone, {remaining} left{postfix}",
+        )
+        self.score, self.done, self.key = None, 0.0, None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.bar.close()
+
+    def begin_features(self, cut: Cut) -> Callable[[int], None]:
+        """Names the cut whose features are computed, and gives what to call with numbers of examples done."""
+        if self.plan.held_at(cut) is not cut:
+            return lambda examples: None
+        self.bar.set_postfix_str(f"features at cut {cut.index} of {self.last}")
+        work, self.before = 2 * (self.before - cut.tail_multiply_adds), cut.tail_multiply_adds
+        return lambda examples: self._move(examples * work)
+
+    def _last_cut(self) -> Cut:
+        last = max(trial[0] for trial in self.plan.trials)
+        return next(cut for cut in self.plan.cuts if cut.index == last)
+
+    def _features_work(self, cut: Cut | None) -> int:
+        """What carrying all features on to a cut costs, in operations."""
+        examples = self.plan.trained + self.plan.evaluated
+        return 0 if cut is None else 2 * (cut.multiply_adds - cut.tail_multiply_adds) * examples
+
+    def begin(self, key: tuple[int, int, int]):
+        """Names the trial that begins."""
+        self.key, self.done = key, 0.0
+        scored = self.score is not None
+        last = f", last {label_of(self.objective)} {format_score(self.objective, self.score)}" if scored else ""
+        self.bar.set_postfix_str(f"cut {key[0]} of {self.last}, {key[1]} per class, seed {key[2]}{last}")
+
+    def advance(self, share: float):
+        """Moves on to where a share of the trial's training is done."""
+        self._move((share - self.done) * self.work[self.key] * 0.95)
+        self.done = share
+
+    def end(self, trial: Trial):
+        """Moves on to the trial's end."""
+        self._move(self.work[self.key] * (1 - 0.95 * self.done))
+        self.score = (trial.validation if trial.test is None else trial.test)[self.objective]
+
+    def _move(self, work: float):
+        # Rounding must not take it past its end, of which it would warn.
+        self.bar.update(min(work, self.bar.total - self.bar.n))
+
+
+class _Frozen(keras.layers.Layer):
+    """A model in inference mode inside one that trains, which would pass its own mode on to a bare model."""
+
+    def __init__(self, model: keras.Model):
+        super().__init__(trainable=False)
+        self.model = model
+
+    def call(self, inputs):
+        return self.model(inputs, training=False)
+
+
+def _in_a_row(between: keras.Model, tail: keras.Model) -> keras.Model:
+    """The frozen layers and the tail, as one model."""
+    inputs = between.inputs if len(between.inputs) > 1 else between.inputs[0]
+    return keras.Model(inputs, tail(_Frozen(between)(inputs)))

@@ -163,7 +163,7 @@ def cut_points(model: keras.Model, cuts: "str | int | Sequence[int | str | Cut]"
 
 def split(
     model: keras.Model,
-    cut: Cut,
+    cut: Cut | int | str,
     output: "int | keras.layers.Layer | None" = None,
     seed: int | Sequence[int] | None = None,
 ) -> tuple[keras.Model, keras.Model]:
@@ -175,7 +175,7 @@ def split(
 
     Args:
         model: The model that `cut` is from.
-        cut: One of `cut_points(model)`.
+        cut: One of `cut_points(model)`, or its index or layer name.
         output: What follows the features that the old output layer took: a number of
             classes, for a dense layer with softmax; a layer; or a small Keras model. Where
             these features have positions, a layer gets their mean over positions, a model gets
@@ -398,8 +398,10 @@ def _look_up(every: CutList, wanted: int | str) -> Cut:
     raise ValueError(f"There is no cut {wanted!r}: they run from 0 to {every[-1].index}. The nearest: {nearest}.")
 
 
-def _find(graph: Graph, cut: Cut) -> list[Tensor]:
-    """The tensors of a graph that cross a cut."""
+def _find(graph: Graph, cut: "Cut | int | str") -> list[Tensor]:
+    """The tensors of a graph that cross a cut, given as such, or by index or name of a block's."""
+    if not isinstance(cut, Cut):
+        cut = _look_up(_describe(graph, _places(graph, single=True)), cut)
     by_reference = {tensor.reference: tensor for tensor in graph.tensors}
     found = [by_reference.get(reference) for reference in cut.tensors]
     if any(t is None or t.shape[1:] != shape for t, shape in zip(found, cut.shapes, strict=True)):

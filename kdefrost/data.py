@@ -137,7 +137,8 @@ def hold_out(
     leaves some of every class. Any share above 0.4 therefore comes to about a half.
 
     Args:
-        examples: Images and labels. `ImageFiles` stay unread.
+        examples: A pair of images and labels, `(examples, …)` and `(examples,)`. `ImageFiles`
+            stay unread.
         share: Share of each class that is set aside, above 0 and below 1; at least one,
             but never all. With groups, about that share of the images.
         seed: Seed of the draw.
@@ -150,6 +151,10 @@ def hold_out(
         ValueError: If `share` is out of its range, or `groups` is not one for each example
             or does not allow any to be set aside.
     """
+    if not isinstance(examples, Examples):
+        if not isinstance(examples, (tuple, list)) or len(examples) != 2:
+            raise ValueError(f"`examples` must be a pair (images, labels). Received: {type(examples).__name__}")
+        examples = Examples(*map(np.asarray, examples))
     if not 0 < share < 1:
         raise ValueError(f"`share` must be above 0 and below 1. Received: share={share}")
     aside = _draw(examples.labels, share, seed, groups)

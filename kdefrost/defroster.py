@@ -118,11 +118,10 @@ class Defroster:
 
         Args:
             train: The target's training examples: a pair `(x, y)` with `x` as the source
-                takes it, or a `tf.data.Dataset` of such batches, which is read once (it must
-                shuffle with a seed, if it does, for a folder to be gone on with). `y` are
-                whole numbers from 0, one-hot rows, rows of zeros and ones, or numbers;
-                see `output` and `loss`. Numbers of about mean 0 and deviation 1 suit the
-                default learning rate.
+                takes it, or a `tf.data.Dataset` of such batches, which is read once, and
+                whose order does not matter. `y` are whole numbers from 0, one-hot rows, rows of
+                zeros and ones, or numbers; see `output` and `loss`. Numbers of about mean 0 and
+                deviation 1 suit the default learning rate.
             test: The examples whose scores are reported, in the same form.
             validation: The examples whose scores choose the cut. Without them the test
                 scores do, which flatters the chosen cut; the profile says so.
@@ -220,7 +219,7 @@ class Defroster:
         sizes, seeds = as_sizes(per_class), as_seeds(seeds)
         groups = strata(sets["train"].y, task.kind)
         check_sizes(groups, sizes, task)
-        example_weights(self.class_weight, sets["train"].y, task.units)
+        example_weights(self.class_weight, sets["train"].y, task.kind, task.units)
         # As JSON has it, because a folder's is compared with it.
         configuration = json.loads(json.dumps(self._configuration(sets, task, test_per_class)))
         run = _Run(sets, task, test_per_class, configuration)

@@ -39,7 +39,8 @@ def export(
         model: A functional or sequential Keras model with one input and one output.
         path: Folder that is to hold `saved_model.pb`, `model.keras` and `model_card.md`. An
             earlier export there is replaced.
-        profile: The profile that the model is of, whose facts the card states.
+        profile: The profile that the model is of, whose facts the card states: those of its
+            best trial, not of what may have been trained since.
         per_class: The size that the model was trained with; by default the largest.
         class_names: Names of the classes, for the card.
 
@@ -47,8 +48,9 @@ def export(
         The folder.
 
     Raises:
-        ValueError: If `path` is something other than an earlier export, or what is loaded
-            again gives other outputs than the model.
+        ValueError: If `class_names` are not as many as the outputs, `path` is something
+            other than an earlier export, or what is loaded again gives other outputs than the
+            model.
 
     Example:
 
@@ -60,6 +62,9 @@ def export(
     ```
     """
     path = Path(path)
+    outputs = model.outputs[0].shape[-1]
+    if class_names is not None and len(class_names) != outputs:
+        raise ValueError(f"`class_names` must be {outputs}, one for each output. Received: {list(class_names)}")
     if path.exists() and not (path / _CARD).exists():
         raise ValueError(f"`path` must be a new folder, or one of an earlier export. {path} is something else.")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,11 +129,20 @@ def _facts(profile: DefrostProfile, per_class: int) -> list[str]:
         ("target", known.get("target", "not named")),
         ("cut", f"{cut.index}, after `{cut.name}`: {cut.frozen_layers} of {cut.layers} layers frozen"),
         ("trained on", f"{profile.size_text(per_class)}, seed {trial.seed} of {', '.join(map(str, profile.seeds))}"),
+        ("recipe", ", ".join(f"{name} {value}" for name, value in known.get("recipe", {}).items()) or "unknown"),
         ("cut and seed chosen by", f"{label_of(profile.objective.name)} on the {profile.chosen_on} set"),
         ("fingerprint of the source", known.get("source", "unknown")),
         ("fingerprints of the data", ", ".join(f"{k} {v}" for k, v in known.get("data", {}).items()) or "unknown"),
     ]
-    scores = [["metric", "this model", f"its cut, {len(profile.seeds)} seeds", "scratch", "only the output layer"]]
+    scores = [
+        [
+            "metric",
+            "this model",
+            f"its cut, {len(profile.seeds)} seed{'s' if len(profile.seeds) > 1 else ''}",
+            "scratch",
+            "only the output layer",
+        ]
+    ]
     for metric in profile.metrics:
         mean, error = profile.mean(per_class, on, metric), profile.standard_error(per_class, on, metric)
         ends = [

@@ -170,7 +170,7 @@ class ImageFiles:
                 raise
             raise ValueError(
                 f"The image file {path} cannot be read ({_reason(path, error)}): remove it, or leave out all such "
-                'files by on_corrupt="skip".'
+                'files by load_data(on_corrupt="skip"), --on-corrupt skip.'
             ) from error
 
 

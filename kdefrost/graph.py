@@ -217,6 +217,11 @@ def has_graph(model) -> bool:
     return isinstance(model, keras.Model) and bool(getattr(model, "inputs", None) and getattr(model, "outputs", None))
 
 
+def ends_in_probabilities(layer: keras.layers.Layer) -> bool:
+    """Whether the last operation of a layer or model is a softmax or a sigmoid."""
+    return _gives_probabilities(Graph(layer).calls[-1].operation if has_graph(layer) else layer)
+
+
 def _gives_probabilities(operation) -> bool:
     by_name = type(operation).__name__.lower() in ("softmax", "sigmoid")
     return by_name or getattr(operation, "activation", None) in _PROBABILITIES

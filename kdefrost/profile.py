@@ -12,7 +12,7 @@ from scipy import stats
 
 from kdefrost.cuts import Cut
 from kdefrost.tables import align, format_score, in_percent, label_of
-from kdefrost.tasks import Objective
+from kdefrost.tasks import Objective, has_classes
 from kdefrost.trials import Trial, read_json, write_atomically
 
 _FORMAT = 2
@@ -120,7 +120,7 @@ class DefrostProfile:
             per_class: Number of training examples per class.
 
         Returns:
-            The `Cut`; of equal ones the first. One at which a training diverged, so that
+            The `Cut`; of equal ones the last, whose tail is the smallest. One at which a training diverged, so that
             its score is no number, is worse than all others.
 
         Raises:
@@ -128,7 +128,8 @@ class DefrostProfile:
         """
         if not self.is_scored(per_class):
             raise ValueError(f"No trial with per_class={per_class} has a number for its {self.objective.name}.")
-        return self.cuts[int(np.nanargmax(_over_seeds(self._paired(per_class), stat=np.mean)))]
+        mean = _over_seeds(self._paired(per_class), stat=np.mean)
+        return self.cuts[int(np.flatnonzero(mean == np.nanmax(mean))[-1])]
 
     def is_scored(self, per_class: int) -> bool:
         """Whether any trial of that size has a number for the objective on the set that chooses."""
@@ -246,7 +247,7 @@ class DefrostProfile:
     @property
     def has_classes(self) -> bool:
         """Whether each example is of one class, of which sizes are counted."""
-        return self._task.get("kind", "classification") == "classification"
+        return has_classes(self._task.get("kind", "classification"), self._task.get("units", 2))
 
     @property
     def _task(self) -> dict:
@@ -254,9 +255,13 @@ class DefrostProfile:
 
     def _learnt(self) -> list[str]:
         """A line on what was learnt, which kdefrost may have concluded from the labels."""
-        things = {"classification": "classes", "multi-label": "labels", "regression": "targets"}
-        kind, units = self._task.get("kind"), self._task.get("units")
-        return [] if kind is None else [f"Learnt: {kind}, {units} {things[kind]}, by {self._task.get('loss')}."]
+        kind, units, sample = (self._task.get(name) for name in ("kind", "units", "test_per_class"))
+        if kind is None:
+            return []
+        things = {"classification": "classes", "multi-label": "labels", "regression": "targets"}[kind]
+        tested = f" Each seed is tested on as many images of each class, at most {sample}." if sample else ""
+        number = f"{units} {things}" if units > 1 else f"one {things[:-1]}"
+        return [f"Learnt: {kind}, {number}, by {self._task.get('loss')}.{tested}"]
 
     def _heading(self, metric: str) -> str:
         unit = " in %" if in_percent(metric) else ""

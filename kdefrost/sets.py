@@ -1,5 +1,6 @@
 """Labelled sets as users give them: pairs of arrays, or data sets of TensorFlow."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,14 +11,14 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from kdefrost.folders import ImageFiles
-from kdefrost.storage import Collector, DiskArray, Rows, collect
+from kdefrost.storage import Collector, Rows, collect
 from kdefrost.tasks import Task
 
 
 class LabelledSet(NamedTuple):
     """Examples `(examples, …)`, in memory or not, and their labels `(examples, …)`."""
 
-    x: "np.ndarray | DiskArray | ImageFiles"
+    x: "np.ndarray | Rows | ImageFiles"
     y: np.ndarray
 
 
@@ -119,7 +120,7 @@ def _read(name: str, examples, memory_budget: int, directory, verbose: bool) -> 
             f"`{name}` must be a pair (x, y) or a tf.data.Dataset of such batches. Received: {type(examples).__name__}."
         )
     x, y = examples
-    x = x if isinstance(x, (ImageFiles, DiskArray)) else np.asarray(x)
+    x = x if isinstance(x, ImageFiles) else np.asarray(x)
     y = np.asarray(y)
     if len(x) != len(y) or len(x) == 0:
         raise ValueError(f"`{name}` must have as many labels as examples, at least one: {len(x)} x, {len(y)} y.")
@@ -127,7 +128,11 @@ def _read(name: str, examples, memory_budget: int, directory, verbose: bool) -> 
 
 
 def _read_dataset(name: str, dataset: tf.data.Dataset, memory_budget: int, directory, verbose: bool) -> LabelledSet:
-    """Reads a data set in one pass, because one that shuffles gives another order in the next."""
+    """Reads a data set in one pass, because one that shuffles gives another order in the next.
+
+    For the same reason the examples are put in the order of their content: the same data
+    set is then the same set, whatever its order.
+    """
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) != 2 or any(not isinstance(part, tf.TensorSpec) for part in spec):
         raise ValueError(f"`{name}` must be a tf.data.Dataset of batches (x, y). Received elements: {spec}")
@@ -136,12 +141,16 @@ def _read_dataset(name: str, dataset: tf.data.Dataset, memory_budget: int, direc
     batches = int(dataset.cardinality())
     if batches == tf.data.INFINITE_CARDINALITY:
         raise ValueError(f"`{name}` must be a tf.data.Dataset that ends; leave out `repeat`.")
-    images, labels = Collector(memory_budget, directory), []
+    images, labels, contents = Collector(memory_budget, directory), [], []
     total = batches if batches >= 0 else None
     bar = tqdm(dataset.as_numpy_iterator(), f"Reading {name}", total, unit="batch", disable=not verbose, delay=3)
     for x, y in bar:
         images.append(x)
         labels.append(y)
+        contents += [
+            hashlib.blake2b(a.tobytes() + b.tobytes(), digest_size=16).digest() for a, b in zip(x, y, strict=True)
+        ]
     if not labels:
         raise ValueError(f"`{name}` must be a tf.data.Dataset that is not empty.")
-    return LabelledSet(images.collected(), np.concatenate(labels))
+    order = np.array(sorted(range(len(contents)), key=contents.__getitem__))
+    return LabelledSet(Rows(images.collected(), order), np.concatenate(labels)[order])

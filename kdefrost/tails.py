@@ -19,6 +19,9 @@ from kdefrost.tables import format_score, label_of
 from kdefrost.tasks import Task, example_weights
 from kdefrost.trials import Trial
 
+# Weights start below 10; what has grown to this, or to no number, learns nothing any more.
+_DIVERGED = 1e6
+
 
 class Tail:
     """The tail of one cut, compiled once, and the features that it is trained on.
@@ -75,10 +78,11 @@ class Tail:
             on_progress=bar.advance,
         )
         scores = {"test": self._score("test", sample), "validation": self._score("validation")}
-        if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
+        if not all((np.abs(weight) < _DIVERGED).all() for weight in self.model.get_weights()):
             tqdm.write(
                 f"Training diverged at cut {cut}, {per_class} per class, seed {seed}: its score says nothing of the "
-                f"cut. A lower learning rate than {self.recipe.learning_rate} may help."
+                f"cut. A lower learning rate than {self.recipe.learning_rate} may help, or targets of mean 0 and "
+                "deviation 1."
             )
         trial = Trial(*key, **scores, seconds=round(time.perf_counter() - start, 3))
         bar.end(trial)
@@ -86,7 +90,7 @@ class Tail:
 
     def _weights(self, rows: np.ndarray) -> np.ndarray | None:
         """Weights of all examples, of which those of the trial are by the trial's own classes."""
-        mine = example_weights(self.class_weight, self.labels["train"][rows], self.task.units)
+        mine = example_weights(self.class_weight, self.labels["train"][rows], self.task.kind, self.task.units)
         if mine is None:
             return None
         weights = np.zeros(len(self.labels["train"]), np.float32)
@@ -121,7 +125,7 @@ class ProgressBar:
             smoothing=0.02,
             bar_format="{percentage:3.0f}% |{bar:20}| {elapsed} gone, {remaining} left{postfix}",
         )
-        self.score, self.done, self.key = None, 0.0, None
+        self.score, self.done, self.key, self.on = None, 0.0, None, ""
 
     def __enter__(self):
         return self
@@ -150,7 +154,9 @@ class ProgressBar:
         """Names the trial that begins."""
         self.key, self.done = key, 0.0
         scored = self.score is not None
-        last = f", last {label_of(self.objective)} {format_score(self.objective, self.score)}" if scored else ""
+        last = (
+            f", last {self.on} {label_of(self.objective)} {format_score(self.objective, self.score)}" if scored else ""
+        )
         self.bar.set_postfix_str(f"cut {key[0]} of {self.last}, {key[1]} per class, seed {key[2]}{last}")
 
     def advance(self, share: float):
@@ -161,7 +167,8 @@ class ProgressBar:
     def end(self, trial: Trial):
         """Moves on to the trial's end."""
         self._move(self.work[self.key] * (1 - 0.95 * self.done))
-        self.score = (trial.validation if trial.test is None else trial.test)[self.objective]
+        self.on = "validation" if trial.test is None else "test"
+        self.score = getattr(trial, self.on)[self.objective]
 
     def _move(self, work: float):
         # Rounding must not take it past its end, of which it would warn.

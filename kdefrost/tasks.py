@@ -10,7 +10,7 @@ from scipy.special import expit, softmax
 from sklearn import metrics as exact
 from sklearn.utils.class_weight import compute_class_weight
 
-from kdefrost.graph import has_graph
+from kdefrost.graph import ends_in_probabilities, has_graph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +121,9 @@ def make_task(
         labels: Training labels, of `as_labels`.
         output: Number of units, a layer or a small model; by default a dense layer with a
             softmax for classification, a sigmoid for multi-label, none for regression.
-        loss: Keras loss or its name; by default cross-entropy, or the mean squared error of
-            a regression.
+        loss: Keras loss or its name; by default cross-entropy (of logits, where `output` is a
+            layer or model without softmax or sigmoid), or the mean squared error of a
+            regression.
         metrics: Keras metrics or their names; also `"balanced_accuracy"`, the mean of the
             recalls of all classes. By default balanced accuracy, accuracy and AUC for two
             classes, accuracy for more, binary accuracy and AUC for multi-label, and mean
@@ -141,8 +142,9 @@ def make_task(
     else:
         units = labels.shape[1]
     named = _named(_default_metrics(kind, units) if metrics is None else metrics)
-    loss = _DEFAULT_LOSS[kind] if loss is None else loss
-    task = Task(kind, units, loss, named, _objective(named, objective), _output(output, kind, units))
+    layer = _output(output, kind, units)
+    loss = _default_loss(kind, layer) if loss is None else loss
+    task = Task(kind, units, loss, named, _objective(named, objective), layer)
     # A metric that does not fit shows here, not after the first training.
     few = labels[:8] if labels.ndim == 2 else np.clip(labels[:8], 0, units - 1)
     task.scores(few, np.full((len(few), units), 1 / units, np.float32))
@@ -160,6 +162,7 @@ def kind_of(labels, loss=None) -> str:
         `"classification"` for whole numbers or one-hot rows, `"multi-label"` for other rows
         of zeros and ones, else `"regression"`.
     """
+    _check_numbers("train", np.asarray(labels))
     said = loss_name(loss)
     for kind, beginnings in _LOSSES.items():
         if said.startswith(beginnings):
@@ -187,12 +190,7 @@ def as_labels(name: str, labels, kind: str) -> np.ndarray:
     Raises:
         ValueError: If they are no labels of that kind.
     """
-    labels = np.asarray(labels)
-    if labels.ndim not in (1, 2) or not (np.issubdtype(labels.dtype, np.number) or labels.dtype == bool):
-        raise ValueError(
-            f"Labels of `{name}` must be numbers (examples,) or (examples, columns). Received: {labels.shape} of "
-            f"{labels.dtype}."
-        )
+    _check_numbers(name, np.asarray(labels))
     columns = _columns(labels)
     if not np.isfinite(columns).all():
         raise ValueError(f"Labels of `{name}` must be finite. Received NaN or infinity.")
@@ -201,6 +199,14 @@ def as_labels(name: str, labels, kind: str) -> np.ndarray:
     if kind == "multi-label" and not np.isin(columns, (0, 1)).all():
         raise ValueError(f"Labels of `{name}` must be zeros and ones, a column for each label.")
     return columns.astype(np.float32)
+
+
+def _check_numbers(name: str, labels: np.ndarray):
+    if labels.ndim not in (1, 2) or not (np.issubdtype(labels.dtype, np.number) or labels.dtype == bool):
+        raise ValueError(
+            f"Labels of `{name}` must be numbers (examples,) or (examples, columns); number the classes from 0. "
+            f"Received: {labels.shape} of {labels.dtype}."
+        )
 
 
 def _as_classes(name: str, columns: np.ndarray) -> np.ndarray:
@@ -219,6 +225,11 @@ def _columns(labels) -> np.ndarray:
     return labels[:, None] if labels.ndim == 1 else labels
 
 
+def has_classes(kind: str, units: int) -> bool:
+    """Whether each example is of one class: of several, or of one label that holds or not."""
+    return kind == "classification" or (kind == "multi-label" and units == 1)
+
+
 def strata(labels: np.ndarray, kind: str) -> np.ndarray:
     """By what a training set is balanced: the class, or nothing where there are no classes."""
     if kind == "multi-label" and labels.shape[1] == 1:
@@ -226,14 +237,15 @@ def strata(labels: np.ndarray, kind: str) -> np.ndarray:
     return labels if kind == "classification" else np.zeros(len(labels), np.int64)
 
 
-def example_weights(class_weight, labels: np.ndarray, units: int) -> np.ndarray | None:
+def example_weights(class_weight, labels: np.ndarray, kind: str, units: int) -> np.ndarray | None:
     """The weight of each example in the loss.
 
     Args:
         class_weight: `None`, `"balanced"` (inversely proportional to the class's share, as
             scikit-learn has it), or a weight for each class.
-        labels: Labels `(examples,)`.
-        units: Number of classes.
+        labels: Labels, of `as_labels`.
+        kind: The kind of task.
+        units: Number of classes; of one label that holds or not, these are two classes.
 
     Returns:
         Array `(examples,)`, or `None`.
@@ -243,8 +255,9 @@ def example_weights(class_weight, labels: np.ndarray, units: int) -> np.ndarray 
     """
     if class_weight is None:
         return None
-    if labels.ndim != 1:
+    if not has_classes(kind, units):
         raise ValueError("`class_weight` is for classification alone; these labels have no classes.")
+    labels, units = strata(labels, kind), max(2, units)
     if class_weight != "balanced" and not (
         isinstance(class_weight, Mapping) and sorted(class_weight) == list(range(units))
     ):
@@ -298,6 +311,17 @@ def _output(output, kind: str, units: int) -> keras.layers.Layer:
             f"Received: output={output!r}"
         )
     return output
+
+
+def _default_loss(kind: str, output: keras.layers.Layer) -> str | keras.losses.Loss:
+    """The loss for an output of probabilities, or of logits where the output layer gives those."""
+    if kind == "regression" or ends_in_probabilities(output):
+        return _DEFAULT_LOSS[kind]
+    of_logits = {
+        "classification": keras.losses.SparseCategoricalCrossentropy,
+        "multi-label": keras.losses.BinaryCrossentropy,
+    }
+    return of_logits[kind](from_logits=True)
 
 
 def _default_metrics(kind: str, units: int) -> tuple[str, ...]:

@@ -104,13 +104,20 @@ def check_configuration(directory: Path, configuration: dict) -> bool:
     kept = read_json(path)
     different = [name for name, value in configuration.items() if kept.get(name) != value]
     if different:
-        changes = "; ".join(f"{name} was {kept.get(name)!r}, now {configuration[name]!r}" for name in different)
-        order = " A data set that shuffles must do so with a seed." if "data" in different else ""
+        changes = "; ".join(_change(name, kept.get(name), configuration[name]) for name in different)
         raise ValueError(
             f"The folder {directory} holds results of another configuration ({changes}). Choose another folder, or "
-            f"delete this one.{order}"
+            "delete this one."
         )
     return True
+
+
+def _change(name: str, kept, now) -> str:
+    """What differs, of settings with names those alone that do."""
+    if isinstance(kept, dict) and isinstance(now, dict):
+        names = [key for key in now if kept.get(key) != now[key]] or [key for key in kept if key not in now]
+        return ", ".join(_change(f"{name} {key}", kept.get(key), now.get(key)) for key in names)
+    return f"{name} was {kept!r}, now {now!r}"
 
 
 class TailStore:

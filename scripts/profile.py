@@ -105,11 +105,12 @@ def run(arguments: argparse.Namespace):
     network = kdefrost.load_source(arguments.src, arguments.weights, image_size(arguments)) if trained else None
     data = load_target(arguments, network)
     trials = choose_trials(data, preset, arguments)
+    print_sizes(data, trials)
     images = None
     if not trained:
         classes, images = kdefrost.source_size(arguments.src, data, arguments.data_dir)
         network = kdefrost.build_model(preset.model, classes, data.image_shape)
-    out = Path(arguments.out or PROJECT / "runs" / default_name(arguments, trials))
+    out = Path(arguments.out or Path("runs") / default_name(arguments, trials))
     # Mistakes in the arguments show here, before anything is trained.
     defroster = make_defroster(network, data, preset, arguments, out)
     plan = defroster.plan(**trials)
@@ -272,6 +273,14 @@ def describe(profile, arguments, preset):
     return dataclasses.replace(profile, configuration={**profile.configuration, **named})
 
 
+def print_sizes(data, trials: dict):
+    """Says how many images there are of what."""
+    parts = {"to train on": trials["train"], "to choose the cut on": trials["validation"], "to test on": trials["test"]}
+    counts = ", ".join(f"{len(part.labels)} {use}" for use, part in parts.items() if part is not None)
+    patients = "" if data.groups is None else "; no patient is in two of these"
+    print(f"{data.name}: {len(data.classes)} classes, {counts} images{patients}.", flush=True)
+
+
 def print_plan(plan, source, trials: dict, source_images: int | None):
     """Prints what would run, with an estimate of the time from a short measurement."""
     from kdefrost import training
@@ -288,6 +297,9 @@ def print_plan(plan, source, trials: dict, source_images: int | None):
         rows.append([str(cut.index), cut.name, str(len(mine)), f"{work:.2f}", features, kept])
     operations = sum(map(plan.flops, plan.trials))
     print(align(rows, left=(1, 5)))
+    if not plan.trials:
+        print("\nAll trials have finished: there is nothing to run.")
+        return
     print(f"\n{len(plan.trials)} trials, {operations / 1e12:.1f} TFLOP with evaluation. Measuring …", flush=True)
     whole = tail_of(source, cut_points(source)[0], output=plan.task.output, substitutes=FUSED_LAYERS)
     x, y = trials["train"]

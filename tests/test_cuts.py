@@ -443,3 +443,11 @@ def test_features_with_positions_of_any_rank_are_pooled():
         model = keras.Sequential([keras.Input(shape), layer(4, 2), layer(3, 2)])
         _, tail = kdefrost.split(model, kdefrost.cut_points(model)[1], output=5)
         assert tail.output_shape == (None, 5)
+
+
+def test_a_cut_can_be_named(residual):
+    for name in (2, "group1_block1"):
+        extractor, _ = kdefrost.split(residual, name)
+        assert extractor.output_shape == (None, 8, 8, 16)
+    with pytest.raises(ValueError, match="There is no cut 'block9'"):
+        kdefrost.split(residual, "block9")

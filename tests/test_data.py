@@ -365,3 +365,11 @@ def test_real_cifar10(cifar10):
     # The channel means that everybody normalises CIFAR-10 with.
     means = cifar10.train.images.mean(axis=(0, 1, 2)) / 255
     np.testing.assert_allclose(means, [0.4914, 0.4822, 0.4465], atol=1e-4)
+
+
+def test_a_pair_of_arrays_is_held_out_too():
+    images, labels = np.arange(20)[:, None], np.arange(20) % 2
+    rest, aside = kdefrost.hold_out((images, labels), share=0.2)
+    assert len(aside.labels) == 4 and sorted([*rest.images[:, 0], *aside.images[:, 0]]) == list(range(20))
+    with pytest.raises(ValueError, match=r"`examples` must be a pair \(images, labels\). Received: ndarray"):
+        kdefrost.hold_out(images)

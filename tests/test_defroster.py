@@ -103,14 +103,14 @@ def test_an_interrupt_keeps_the_finished_trials(run, tmp_path, monkeypatch):
 
 def test_a_folder_of_another_configuration_is_refused(run, tmp_path, easy):
     run(directory=tmp_path, cuts=[4], seeds=1)
-    with pytest.raises(ValueError, match=r"another configuration.*recipe was"):
+    with pytest.raises(ValueError, match=r"another configuration \(recipe epochs was 3, now 4\)"):
         run(directory=tmp_path, cuts=[4], recipe=kdefrost.Recipe(epochs=4, batch_size=8))
     with pytest.raises(ValueError, match=r"another configuration.*cuts was"):
         run(directory=tmp_path, cuts=[3])
     other = kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))
     with pytest.raises(ValueError, match=r"another configuration.*source was"):
         run(directory=tmp_path, cuts=[4], source=other)
-    with pytest.raises(ValueError, match=r"another configuration.*data was"):
+    with pytest.raises(ValueError, match=r"another configuration.*data test was"):
         run(directory=tmp_path, cuts=[4], test=(easy["test"][0] + 1, easy["test"][1]))
 
 
@@ -130,7 +130,11 @@ def test_validation_is_scored_too(run, easy):
 
 def test_data_sets_of_batches_are_arrays(run, easy):
     batches = {name: tf.data.Dataset.from_tensor_slices(part).batch(7) for name, part in easy.items()}
-    assert _scores(run(cuts=[3], **batches)) == _scores(run(cuts=[3]))
+    whole = _scores(run(cuts=[3], **batches))
+    again = {name: part.unbatch().shuffle(60).batch(9) for name, part in batches.items()}
+    assert _scores(run(cuts=[3], **again)) == whole
+    # Other examples are drawn than of arrays, which are in an order of their own.
+    assert whole.keys() == _scores(run(cuts=[3])).keys()
 
 
 def test_a_sequential_source_is_cut_too(run, plain):
@@ -437,14 +441,14 @@ def test_a_model_built_again_goes_on_in_the_same_folder(easy, tmp_path):
 def test_a_loss_with_other_settings_is_another_configuration(run, tmp_path):
     losses = [keras.losses.SparseCategoricalCrossentropy(from_logits=logits) for logits in (False, True)]
     run(cuts=[4], per_class=2, seeds=1, directory=tmp_path, loss=losses[0])
-    with pytest.raises(ValueError, match="task was"):
+    with pytest.raises(ValueError, match="task loss_settings was"):
         run(cuts=[4], per_class=2, seeds=1, directory=tmp_path, loss=losses[1])
 
 
 def test_the_plan_refuses_a_folder_of_another_configuration(run, residual, easy, tmp_path):
     run(cuts=[4], per_class=2, seeds=1, directory=tmp_path)
     other = kdefrost.Defroster(residual, recipe=kdefrost.Recipe(epochs=9), cuts=[4], directory=tmp_path)
-    with pytest.raises(ValueError, match="recipe was"):
+    with pytest.raises(ValueError, match="recipe epochs was 3, now 9"):
         other.plan(**easy, per_class=2, seeds=1)
 
 
@@ -469,3 +473,19 @@ def test_an_output_that_does_not_fit_the_labels_is_refused_before_training(resid
         defroster.plan(**easy, per_class=2)
     with pytest.raises(ValueError, match="`class_weight` must be"):
         kdefrost.Defroster(residual, recipe=RECIPE, class_weight="blanced").plan(**easy, per_class=2)
+
+
+def test_targets_that_make_the_training_diverge_are_told(residual, easy, capsys):
+    sets = _targets(easy, lambda x, y: 1e4 * x.mean(axis=(1, 2, 3)))
+    kdefrost.Defroster(residual, recipe=RECIPE, cuts=[0]).profile(**sets, per_class=40, seeds=1, verbose=False)
+    assert "Training diverged at cut 0, 40 per class, seed 0" in capsys.readouterr().out
+
+
+def test_one_label_that_holds_or_not_is_of_two_classes(residual, easy):
+    sets = _targets(easy, lambda x, y: (y == 2).astype(int))
+    defroster = kdefrost.Defroster(
+        residual, recipe=RECIPE, cuts=[4], loss="binary_crossentropy", class_weight={0: 1, 1: 2}
+    )
+    profile = defroster.profile(**sets, per_class=9, seeds=1, verbose=False)
+    assert "9 per class: Freeze" in profile.summary()
+    assert defroster.plan(**sets, per_class=9, seeds=1).examples == {(4, 9, 0): 18}

@@ -148,3 +148,8 @@ def test_places_in_a_table_are_probed_within_it(tmp_path):
 def test_a_card_says_when_its_scores_chose(trained):
     model, profile, _ = trained
     assert "which flatters them" in kdefrost.export.__globals__["model_card"](model, profile)
+
+
+def test_class_names_are_as_many_as_outputs(plain, tmp_path):
+    with pytest.raises(ValueError, match=r"`class_names` must be 3, one for each output. Received: \['a'\]"):
+        kdefrost.export(plain, tmp_path / "mine", class_names=["a"])

@@ -232,4 +232,8 @@ def test_without_classes_sizes_are_numbers_of_examples(cuts):
     task = {"kind": "regression", "units": 1, "loss": "mean_squared_error"}
     profile = dataclasses.replace(make_profile(cuts, SCORES), configuration={"task": task})
     assert "16 examples: Freeze" in profile.summary() and "per class" not in profile.summary()
-    assert "Learnt: regression, 1 targets, by mean_squared_error." in profile.summary()
+    assert "Learnt: regression, one target, by mean_squared_error." in profile.summary()
+
+
+def test_of_equal_cuts_the_deepest_is_the_best(cuts):
+    assert make_profile(cuts, np.array([[0.5, 0.7, 0.6, 0.7, 0.7]] * 2)).best_cut(16) == cuts[4]

@@ -36,6 +36,7 @@ def test_a_profile_from_one_command_and_more_seeds_later(source, tmp_path):
     command = ["--src", source, "--tgt", "digits", "--preset", "smoke", "--cuts", "3", "pool", "--out", tmp_path]
     first = run(*command, "--seeds", "1")
     assert first.returncode == 0, first.stderr
+    assert "digits: 10 classes, 1295 to train on, 142 to choose the cut on, 360 to test on images." in first.stdout
     assert "Freeze the first" in first.stdout and str(tmp_path / "profile.png") in first.stdout
     assert "per class, seed 0" in first.stderr and "left" in first.stderr
     files = {"profile.png", "profile.svg", "profile.csv", "profile.json", "trials.jsonl", "configuration.json"}

@@ -21,15 +21,26 @@ def test_a_data_set_is_read_into_memory_or_onto_disk(budget, kind, tmp_path):
     sets = read_sets(budget, tmp_path, train=_batches(), test=(X, Y), validation=None)
     assert list(sets) == ["train", "test"]
     for part in sets.values():
-        np.testing.assert_array_equal(part.x[:], X)
-        np.testing.assert_array_equal(part.y, Y)
-    assert isinstance(sets["train"].x, kind)
+        place = [int(np.flatnonzero((row == X).all(axis=(1, 2, 3)))[0]) for row in part.x[:]]
+        assert sorted(place) == list(range(20))
+        np.testing.assert_array_equal(part.y, Y[place])
+    assert isinstance(sets["train"].x._array, kind)
+
+
+def test_a_data_set_is_the_same_in_any_order():
+    orders = (np.arange(20), np.random.default_rng(0).permutation(20))
+    sets = [
+        read_sets(10**6, None, train=_batches(X[o], Y[o], n), test=(X, Y), validation=None)
+        for o, n in zip(orders, (3, 7), strict=True)
+    ]
+    np.testing.assert_array_equal(*(part["train"].x[:] for part in sets))
+    np.testing.assert_array_equal(*(part["train"].y for part in sets))
 
 
 def test_a_data_set_that_shuffles_keeps_images_with_labels():
     marked = np.tile(Y[:, None, None, None], (1, 4, 4, 3)).astype(np.uint8)
     sets = read_sets(10**6, None, train=_batches(marked).unbatch().shuffle(20).batch(4), test=(X, Y), validation=None)
-    np.testing.assert_array_equal(sets["train"].x[:, 0, 0, 0], sets["train"].y)
+    np.testing.assert_array_equal(sets["train"].x[:][:, 0, 0, 0], sets["train"].y)
 
 
 @pytest.mark.parametrize(

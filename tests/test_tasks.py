@@ -207,14 +207,34 @@ def test_bad_arguments(arguments, message):
 
 def test_class_weights():
     labels = np.array([0, 0, 0, 1])
-    assert example_weights(None, labels, 2) is None
-    np.testing.assert_allclose(example_weights({0: 1.0, 1: 3.0}, labels, 2), [1, 1, 1, 3])
+    assert example_weights(None, labels, "classification", 2) is None
+    np.testing.assert_allclose(example_weights({0: 1.0, 1: 3.0}, labels, "classification", 2), [1, 1, 1, 3])
+    # One label that holds or not is of two classes.
+    column = labels[:, None].astype("float32")
+    np.testing.assert_allclose(example_weights({0: 1.0, 1: 3.0}, column, "multi-label", 1), [1, 1, 1, 3])
     # Examples over classes times their share, as scikit-learn has it.
-    np.testing.assert_allclose(example_weights("balanced", labels, 2), [2 / 3, 2 / 3, 2 / 3, 2])
+    np.testing.assert_allclose(example_weights("balanced", labels, "classification", 2), [2 / 3, 2 / 3, 2 / 3, 2])
     for bad in ({0: 1.0}, "even", 3):
         with pytest.raises(
             ValueError, match='`class_weight` must be "balanced" or a dict with a weight for each class'
         ):
-            example_weights(bad, labels, 2)
+            example_weights(bad, labels, "classification", 2)
     with pytest.raises(ValueError, match="`class_weight` is for classification alone"):
-        example_weights("balanced", np.zeros((4, 1)), 1)
+        example_weights("balanced", np.zeros((4, 1)), "regression", 1)
+
+
+def test_an_output_of_logits_gets_a_loss_of_logits():
+    """By default; a loss that is given is taken as it is."""
+    labels, columns = np.array([0, 1, 2]), np.eye(3, dtype="float32")
+    for layer in (keras.layers.Dense(3), keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])):
+        assert make_task("classification", labels, output=layer).loss.from_logits
+        assert make_task("multi-label", columns, output=layer).loss.from_logits
+    for layer in (keras.layers.Dense(3, "softmax"), keras.Sequential([keras.Input((3,)), keras.layers.Softmax()])):
+        assert make_task("classification", labels, output=layer).loss == "sparse_categorical_crossentropy"
+    given = "sparse_categorical_crossentropy"
+    assert make_task("classification", labels, output=keras.layers.Dense(3), loss=given).loss == given
+
+
+def test_names_of_classes_are_no_labels():
+    with pytest.raises(ValueError, match=r"Labels of `train` must be numbers .* number the classes from 0"):
+        kind_of(["cat", "dog"])

@@ -56,7 +56,9 @@ def test_a_damaged_line_is_named(tmp_path):
 
 def test_another_configuration_is_refused_and_named(tmp_path):
     _filled(tmp_path)
-    with pytest.raises(ValueError, match=r"another configuration \(recipe was .*3.*now .*4.*Choose another folder"):
+    with pytest.raises(
+        ValueError, match=r"another configuration \(recipe epochs was 3, now 4\)\. Choose another folder"
+    ):
         TrialLog(tmp_path, {**CONFIGURATION, "recipe": {"epochs": 4}})
     assert list(TrialLog(tmp_path, CONFIGURATION).finished.values()) == TRIALS
 

@@ -194,12 +194,12 @@ def source(request):
     return _settle(request.param())
 
 
-@pytest.mark.parametrize("where", ["blocks", "layers"])
-def test_every_cut_of_every_architecture(source, where):
+def test_every_cut_of_every_architecture(source):
+    """After every layer with a kernel, among which the blocks are; see the next test."""
     shape = source.inputs[0].shape[1:]
     images = np.random.default_rng(1).uniform(0, 2, (3, *shape)).astype("float32")
     expected, before = source(images, training=False), _state(source)
-    cuts = kdefrost.cut_points(source, where)
+    cuts = kdefrost.cut_points(source, "layers")
     assert cuts[0].frozen_layers == 0 and cuts[-1].frozen_layers == cuts[-1].layers - 1
     for cut in cuts:
         extractor, tail = kdefrost.split(source, cut)
@@ -221,6 +221,7 @@ def test_cuts_after_layers_are_one_for_each_kernel_and_contain_the_blocks(source
     assert [cut.tail_multiply_adds for cut in every] == sorted((c.tail_multiply_adds for c in every), reverse=True)
 
 
+@pytest.mark.parametrize("source", [inverted_residual, nested, transformer, shared, multi_scale], indirect=True)
 def test_a_joined_model_trains_saves_and_loads(source, tmp_path):
     cut = kdefrost.cut_points(source, "layers")[2]
     extractor, tail = kdefrost.split(source, cut, output=4, seed=0)

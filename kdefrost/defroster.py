@@ -15,7 +15,7 @@ from kdefrost import fingerprint
 from kdefrost.cuts import Cut, cut_points, join, split, tail_of
 from kdefrost.features import FeatureFlow
 from kdefrost.models import with_keras_layers
-from kdefrost.plan import Plan, as_seeds, as_sizes, subset, test_sample
+from kdefrost.plan import Plan, as_seeds, as_sizes, subset, draw_test_sample
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import Recipe
 from kdefrost.sets import LabelledSet, check_sets, check_sizes, hold, read_sets, take_rows
@@ -305,7 +305,7 @@ class Defroster:
         images = {name: part.x for name, part in sets.items()} | {"train": take_rows(sets["train"].x, used)}
         budget = self.memory_budget // len(images)
         images = {name: hold(array, budget, self.directory, verbose) for name, array in images.items()}
-        samples = {seed: test_sample(groups, run.test_per_class, seed) for _, seed in subsets}
+        samples = {seed: draw_test_sample(groups, run.test_per_class, seed) for _, seed in subsets}
         flow = FeatureFlow(self.source, cut_points(self.source)[0], images, self.memory_budget)
         del images
         last = max(key[0] for key in plan.trials)

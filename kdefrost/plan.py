@@ -86,7 +86,7 @@ def subset(groups: np.ndarray, per_class: int, seed: int, stream: int = SUBSET) 
     return np.sort(np.concatenate(chosen))
 
 
-def test_sample(groups: dict[str, np.ndarray], per_class: int | None, seed: int) -> np.ndarray | None:
+def draw_test_sample(groups: dict[str, np.ndarray], per_class: int | None, seed: int) -> np.ndarray | None:
     """Draws the rows of the test set that a seed is scored on.
 
     Args:

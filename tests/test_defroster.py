@@ -377,11 +377,11 @@ def test_each_seed_is_scored_on_a_balanced_test_sample_of_its_own(run, easy, mon
     run(cuts=[4], per_class=5, seeds=2, test_per_class=4)
     samples = [labels for labels in seen if len(labels) == 12]
     assert len(samples) == 2 and all((np.bincount(labels) == 4).all() for labels in samples)
-    rows = [plan.test_sample({"test": easy["test"][1]}, 4, seed) for seed in (0, 1)]
+    rows = [plan.draw_test_sample({"test": easy["test"][1]}, 4, seed) for seed in (0, 1)]
     assert not np.array_equal(*rows)
-    assert plan.test_sample({"test": easy["test"][1]}, None, 0) is None
+    assert plan.draw_test_sample({"test": easy["test"][1]}, None, 0) is None
     # No more than the smallest class has.
-    assert len(plan.test_sample({"test": easy["test"][1]}, 5000, 0)) == 45
+    assert len(plan.draw_test_sample({"test": easy["test"][1]}, 5000, 0)) == 45
 
 
 def test_weights_of_classes_are_of_the_trials_own_set(residual, easy):

@@ -142,7 +142,9 @@ def test_layers_of_the_users_own_and_functions_are_exported_and_named(tmp_path):
 def test_places_in_a_table_are_probed_within_it(tmp_path):
     inputs = keras.Input((4,), dtype="int32")
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Embedding(5, 3)(inputs))))
-    kdefrost.export(model, tmp_path / "mine")
+    folder = kdefrost.export(model, tmp_path / "mine")
+    places = np.array([[0, 1, 4, 2]], "int32")
+    np.testing.assert_allclose(keras.models.load_model(folder / "model.keras")(places), model(places), atol=1e-6)
 
 
 def test_a_card_says_when_its_scores_chose(trained):

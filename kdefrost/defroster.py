@@ -15,7 +15,7 @@ from kdefrost import fingerprint
 from kdefrost.cuts import Cut, cut_points, join, split, tail_of
 from kdefrost.features import FeatureFlow
 from kdefrost.models import with_keras_layers
-from kdefrost.plan import Plan, as_seeds, as_sizes, subset, draw_test_sample
+from kdefrost.plan import Plan, as_seeds, as_sizes, draw_test_sample, subset
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import Recipe
 from kdefrost.sets import LabelledSet, check_sets, check_sizes, hold, read_sets, take_rows

@@ -91,6 +91,8 @@ class Defroster:
         class_weight: dict[int, float] | str | None = None,
         memory_budget: int = 2**31,
     ):
+        if isinstance(memory_budget, bool) or not isinstance(memory_budget, (int, np.integer)) or memory_budget < 0:
+            raise ValueError(f"`memory_budget` must be a whole number of bytes. Received: {memory_budget!r}")
         self.source = source
         self.recipe = Recipe(epochs=60) if recipe is None else recipe
         self.cuts = tuple(cut_points(source, cuts))
@@ -219,6 +221,8 @@ class Defroster:
         sizes, seeds = as_sizes(per_class), as_seeds(seeds)
         groups = strata(sets["train"].y, task.kind)
         check_sizes(groups, sizes, task)
+        if test_per_class is not None:
+            as_sizes(test_per_class, "test_per_class")
         example_weights(self.class_weight, sets["train"].y, task.kind, task.units)
         # As JSON has it, because a folder's is compared with it.
         configuration = json.loads(json.dumps(self._configuration(sets, task, test_per_class)))

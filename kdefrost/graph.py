@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import keras
 
-_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 _PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
 
 
@@ -61,7 +61,7 @@ class Call:
     def multiply_adds(self) -> int:
         """Multiply-adds per example: each kernel once per position."""
         # A transposed convolution spreads every input, the others gather every output.
-        ends = self.inputs if isinstance(self.operation, _TRANSPOSED) else self.outputs
+        ends = self.inputs if isinstance(self.operation, TRANSPOSED) else self.outputs
         positions = math.prod(size or 1 for size in ends[0].shape[1:-1])
         return positions * sum(math.prod(kernel.shape) for kernel in self.kernels)
 

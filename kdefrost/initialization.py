@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from kdefrost.graph import TRANSPOSED
+
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 _WITH_KERNEL = (
     keras.layers.Dense,
     keras.layers.EinsumDense,
@@ -20,7 +21,7 @@ _WITH_KERNEL = (
     keras.layers.SeparableConv1D,
     keras.layers.SeparableConv2D,
     *_DEPTHWISE,
-    *_TRANSPOSED,
+    *TRANSPOSED,
 )
 _NORMALISATIONS = (
     keras.layers.BatchNormalization,
@@ -94,7 +95,7 @@ def _fan_in(layer, name: str, shape: tuple[int, ...]) -> int:
     if name == "depthwise_kernel" or isinstance(layer, _DEPTHWISE):
         # (*window, channels, multiplier): each output sees one channel.
         return math.prod(shape[:-2])
-    if isinstance(layer, _TRANSPOSED):
+    if isinstance(layer, TRANSPOSED):
         # (*window, outputs, inputs).
         return math.prod(shape[:-2]) * shape[-1]
     if isinstance(layer, keras.layers.EinsumDense):

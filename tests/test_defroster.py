@@ -184,6 +184,8 @@ BAD = {
     "too many per class": ({"per_class": 21}, r"`per_class` must be at most 20, .* of class 0"),
     "zero per class": ({"per_class": 0}, r"`per_class` must be whole numbers, at least 1"),
     "no size": ({"per_class": []}, r"`per_class` must be whole numbers"),
+    "no test sample": ({"test_per_class": 0}, r"`test_per_class` must be whole numbers, at least 1"),
+    "budget in words": ({"memory_budget": "2 GiB"}, r"`memory_budget` must be a whole number of bytes"),
     "zero seeds": ({"seeds": 0}, r"`seeds` must be a number of repeats"),
     "negative seed": ({"seeds": [-1]}, r"`seeds` must be"),
     "nothing to score on": ({"test": None}, r"`test`, `validation` or both"),

@@ -1,6 +1,8 @@
 """kdefrost finds the layer at which to cut a trained Keras network for a small data set."""
 
+from kdefrost.autoencoders import autoencoder, train_autoencoder
 from kdefrost.clones import CLONES, make_clone
+from kdefrost.comparison import Comparison
 from kdefrost.cuts import Cut, CutList, cut_points, join, split
 from kdefrost.data import Examples, ImageData, channel_statistics, hold_out, load_data
 from kdefrost.defroster import Defroster
@@ -10,7 +12,7 @@ from kdefrost.initialization import reinitialize
 from kdefrost.models import MODELS, build_model, load_source, wide_resnet
 from kdefrost.plan import Plan, subset
 from kdefrost.profile import DefrostProfile
-from kdefrost.recipe import PRESETS, Preset, Recipe
+from kdefrost.recipe import PRESETS, AutoencoderRecipe, Preset, Recipe
 from kdefrost.sources import source_size, standardized, train_source
 from kdefrost.tasks import Objective, Task
 from kdefrost.trials import Trial
@@ -19,6 +21,8 @@ __all__ = [
     "CLONES",
     "MODELS",
     "PRESETS",
+    "AutoencoderRecipe",
+    "Comparison",
     "Cut",
     "CutList",
     "DefrostProfile",
@@ -31,6 +35,7 @@ __all__ = [
     "Recipe",
     "Task",
     "Trial",
+    "autoencoder",
     "build_model",
     "channel_statistics",
     "cut_points",
@@ -47,6 +52,7 @@ __all__ = [
     "split",
     "standardized",
     "subset",
+    "train_autoencoder",
     "train_source",
     "wide_resnet",
 ]

@@ -1,27 +1,24 @@
 """Source models: trained on a clone or a data set once, kept, and reused."""
 
 import dataclasses
-import json
 import os
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
-from kdefrost import fingerprint, training
-from kdefrost.clones import CLONES, make_clone
+from kdefrost import fingerprint, kept, training
+from kdefrost.clones import CLONES, bottleneck, check_clone, is_clone, make_clone, resolved
 from kdefrost.cuts import join
 from kdefrost.data import ImageData, channel_statistics, load_data
 from kdefrost.features import Inference
 from kdefrost.initialization import reinitialize
 from kdefrost.models import build_model, load_source
-from kdefrost.recipe import Recipe
-from kdefrost.trials import versions, write_atomically
+from kdefrost.progress import share_bar
+from kdefrost.recipe import AutoencoderRecipe, Recipe
 
 # Changed whenever the same settings come to mean another network.
-_FORMAT = 1
+_FORMAT = 2
 
 
 def train_source(
@@ -32,6 +29,7 @@ def train_source(
     directory: str | os.PathLike,
     seed: int = 0,
     data_dir: str | os.PathLike | None = None,
+    autoencoder: AutoencoderRecipe | None = None,
     verbose: bool = True,
 ) -> keras.Model:
     """Trains a network on a source data set, or takes the one that was trained before.
@@ -43,9 +41,11 @@ def train_source(
         target: The target data set.
         model: Name of the network, for `build_model`.
         recipe: How to train it.
-        directory: Folder in which trained sources are kept.
+        directory: Folder in which trained sources are kept, in its `sources`, and clones and
+            autoencoders, as `make_clone` says.
         seed: Seed of clone, initialisation and order.
         data_dir: Folder of TensorFlow Datasets.
+        autoencoder: How the autoencoder of a clone `ae<k>` is trained, as for `make_clone`.
         verbose: Whether to print what is done and show a progress bar.
 
     Returns:
@@ -55,31 +55,35 @@ def train_source(
         ValueError: If there is no such clone, data set or network, or the source's images
             differ in shape from the target's.
     """
+    if is_clone(name):
+        check_clone(name, target)
     settings = {
         "source": name,
-        "clone_of": {"name": target.name, "data": fingerprint.of_arrays(target.train.images, target.train.labels)}
-        if name in CLONES
-        else None,
+        "clone_of": _original(name, target, autoencoder) if is_clone(name) else None,
         "image_shape": list(target.image_shape),
         "model": model,
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,
         "format": _FORMAT,
     }
-    origin = f"{name}-{target.name}" if name in CLONES else name
-    path = Path(directory) / f"{origin.replace('/', '-')}-{model}-{fingerprint.of_settings(settings)[:8]}.keras"
-    kept = _load_kept(path, verbose)
-    if kept is not None:
-        return kept
-    is_clone = name in CLONES
-    source_data = _clone(name, target, seed, verbose) if is_clone else _other_data(name, target, data_dir)
-    network = build_model(model, len(source_data.classes), source_data.image_shape)
+    origin = f"{name}-{target.name}" if is_clone(name) else name
+    folder = kept.address(os.path.join(directory, "sources"), f"{origin}-{model}", settings)
+    if kept.is_whole(folder):
+        if verbose:
+            print(f"Source: reusing {folder}")
+        return load_source(folder / "model.keras")
+    if is_clone(name):
+        data = make_clone(name, target, seed, recipe=autoencoder, directory=directory, verbose=verbose)
+    else:
+        data = _other_data(name, target, data_dir)
+    network = build_model(model, len(data.classes), data.image_shape)
     start = time.perf_counter()
-    accuracy = _train(network, source_data, recipe, seed, verbose)
-    report = {**settings, "test_accuracy": accuracy, "seconds": round(time.perf_counter() - start, 1)}
-    _keep(network, path, {**report, "versions": versions()})
+    accuracy = _train(network, data, recipe, seed, verbose)
+    report = {"test_accuracy": accuracy, "seconds": round(time.perf_counter() - start, 1)}
+    with kept.writing(folder, {**settings, **report}) as beside:
+        network.save(beside / "model.keras")
     if verbose:
-        print(f"Source {origin}: test accuracy {100 * accuracy:.1f} % on its own data; kept in {path}")
+        print(f"Source {origin}: test accuracy {100 * accuracy:.1f} % on its own data; kept in {folder}")
     return network
 
 
@@ -98,7 +102,9 @@ def source_size(name: str, target: ImageData, data_dir: str | os.PathLike | None
         ValueError: If there is no such source, or its images differ in shape from the
             target's.
     """
-    data = target if name in CLONES else _other_data(name, target, data_dir)
+    if is_clone(name):
+        check_clone(name, target)
+    data = target if is_clone(name) else _other_data(name, target, data_dir)
     return len(data.classes), len(data.train.labels)
 
 
@@ -122,23 +128,12 @@ def _standardization(images) -> keras.layers.Normalization:
     return keras.layers.Normalization(mean=mean.tolist(), variance=np.square(deviation).tolist(), name="standardize")
 
 
-def _load_kept(path: Path, verbose: bool) -> keras.Model | None:
-    if not path.exists():
-        return None
-    try:
-        model = load_source(path)
-    except ValueError as error:
-        print(f"{error}. It is trained anew.")
-        return None
-    if verbose:
-        print(f"Source: reusing {path}")
-    return model
-
-
-def _clone(name: str, target: ImageData, seed: int, verbose: bool) -> ImageData:
-    if verbose:
-        print(f"Making the clone {name} of {target.name} …", flush=True)
-    return make_clone(name, target, seed=seed)
+def _original(name: str, target: ImageData, autoencoder: AutoencoderRecipe | None) -> dict:
+    """What a clone is made of."""
+    original = {"name": target.name, "data": fingerprint.of_arrays(target.train.images, target.train.labels)}
+    if bottleneck(name) is not None:
+        original["autoencoder"] = dataclasses.asdict(resolved(autoencoder))
+    return original
 
 
 def _other_data(name: str, target: ImageData, data_dir) -> ImageData:
@@ -146,7 +141,7 @@ def _other_data(name: str, target: ImageData, data_dir) -> ImageData:
     try:
         data = load_data(name, data_dir)
     except ValueError as error:
-        clones = ", ".join(CLONES)
+        clones = ", ".join([*CLONES, "ae<k>"])
         raise ValueError(f"Source {name!r} is no clone ({clones}), no .keras file and no data set. {error}") from error
     if data.image_shape != target.image_shape:
         raise ValueError(
@@ -163,22 +158,8 @@ def _train(network: keras.Model, data: ImageData, recipe: Recipe, seed: int, ver
     reinitialize(twin, seed)
     whole = keras.Sequential([keras.Input(data.image_shape), _standardization(data.train.images), twin])
     training.compile_model(whole, recipe)
-    bar = tqdm(
-        total=1.0,
-        desc=f"Training source on {data.name}",
-        disable=not verbose,
-        bar_format="{desc} {percentage:3.0f}% |{bar:20}| {elapsed} gone, {remaining} left",
-    )
-    with bar:
-        training.fit(whole, *data.train, recipe, seed, on_progress=lambda share: bar.update(share - bar.n))
+    with share_bar(f"Training source on {data.name}", verbose) as report:
+        training.fit(whole, *data.train, recipe, seed, on_progress=report)
     network.set_weights(twin.get_weights())
     (outputs,) = Inference(whole)(data.test.images)
     return float(np.mean(outputs.argmax(axis=1) == data.test.labels))
-
-
-def _keep(network: keras.Model, path: Path, report: dict):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.stem}.{os.getpid()}.part.keras")
-    network.save(beside)
-    write_atomically(path.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
-    beside.replace(path)

@@ -1,4 +1,4 @@
-"""Compiling and fitting: the one place that does, for sources and tails.
+"""Compiling and fitting: the one place that does, for sources, tails and autoencoders.
 
 A whole training runs as one epoch of `fit` over a data set of all its steps, because what
 `fit` does between epochs costs more than the steps of a small tail. A compiled model is
@@ -34,28 +34,50 @@ class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         """The learning rate of a step, counted from 0."""
+        highest, final = self.recipe.learning_rate, self.recipe.final_learning_rate
+        warmup = self.total_steps * (self.recipe.warmup_epochs / self.recipe.epochs)
+        step = keras.ops.cast(step, "float32")
+        rising = highest * step / keras.ops.maximum(warmup, 1.0)
         if self.recipe.schedule == "constant":
-            return keras.ops.convert_to_tensor(self.recipe.learning_rate, "float32")
-        progress = keras.ops.cast(step, "float32") / self.total_steps
-        return 0.5 * self.recipe.learning_rate * (1.0 + keras.ops.cos(np.pi * progress))
+            later = keras.ops.convert_to_tensor(highest, "float32")
+        else:
+            progress = (step - warmup) / (self.total_steps - warmup)
+            later = final + 0.5 * (highest - final) * (1.0 + keras.ops.cos(np.pi * progress))
+        return keras.ops.where(step < warmup, rising, later)
 
 
-class CoupledSGD(keras.optimizers.SGD):
-    """SGD whose weight decay is part of the gradient, and so of the momentum.
+class _CoupledDecay:
+    """Makes weight decay a part of the gradient, and so of the moments.
 
     Keras's own `weight_decay` shrinks the weights beside the gradient step, which under a
     momentum of 0.9 is a ten times weaker pull than the one that the recipes of the
     literature mean.
     """
 
-    def __init__(self, learning_rate: StepSchedule, momentum: float, coupled_decay: float):
-        super().__init__(learning_rate, momentum=momentum)
-        self.schedule = learning_rate
-        self.coupled_decay = coupled_decay
+    coupled_decay = 0.0
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable."""
         super().update_step(gradient + self.coupled_decay * variable, variable, learning_rate)
+
+
+class CoupledSGD(_CoupledDecay, keras.optimizers.SGD):
+    """SGD whose weight decay is part of the gradient."""
+
+
+class CoupledAdam(_CoupledDecay, keras.optimizers.Adam):
+    """Adam whose weight decay is part of the gradient."""
+
+
+def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+    schedule = StepSchedule(recipe)
+    if recipe.optimizer == "adam":
+        # Its authors' epsilon; Keras's is ten times as large.
+        optimizer = CoupledAdam(schedule, beta_1=recipe.momentum, epsilon=1e-8)
+    else:
+        optimizer = CoupledSGD(schedule, momentum=recipe.momentum)
+    optimizer.schedule, optimizer.coupled_decay = schedule, recipe.weight_decay
+    return optimizer
 
 
 def compile_model(
@@ -68,9 +90,8 @@ def compile_model(
         recipe: How it will be trained.
         loss: Keras loss, or its name.
     """
-    optimizer = CoupledSGD(StepSchedule(recipe), recipe.momentum, recipe.weight_decay)
     # Under a policy of half precision Keras would wrap the optimiser, whose state is reset here.
-    model.compile(optimizer, loss=loss, steps_per_execution=STEPS_PER_EXECUTION, auto_scale_loss=False)
+    model.compile(_optimizer(recipe), loss=loss, steps_per_execution=STEPS_PER_EXECUTION, auto_scale_loss=False)
 
 
 def fit(

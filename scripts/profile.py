@@ -26,6 +26,8 @@ EXAMPLES = """examples:
       the embedded digits, a few minutes on a laptop, no download
   python scripts/profile.py --src gm --tgt cifar10 --per-class 16 64 256
       from CIFAR-10's Gaussian clone to CIFAR-10
+  python scripts/profile.py --src ae32 --tgt cifar10 --per-class 64 256
+      from CIFAR-10 as an autoencoder with 32 numbers in its bottleneck gives it back (any ae<k>)
   python scripts/profile.py --src gm --tgt cifar10 --per-class 16 64 256 --seeds 5
       the same with more repeats: only the trials that are missing run
   python scripts/profile.py --src imagenet:MobileNetV2 --tgt photos/ --per-class 8 32 --export saved_models/mine
@@ -45,7 +47,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     what = parser.add_argument_group("source and target")
     add = what.add_argument
-    source = "a clone of the target (isogm, gm), a data set, imagenet:NAME such as imagenet:ResNet50 or "
+    source = "a clone of the target (isogm, gm, ae32, …), a data set, imagenet:NAME such as imagenet:ResNet50 or "
     add("--src", required=True, metavar="NAME", help=source + "imagenet:MobileNetV2:0.35, or a .keras file")
     add("--weights", metavar="FILE", help="local file of an imagenet source's weights (downloaded)")
     target = "digits (embedded), idc (breast cancer patches), an image set of TFDS such as cifar10, or a folder "
@@ -119,9 +121,14 @@ def run(arguments: argparse.Namespace):
         return
     out.mkdir(parents=True, exist_ok=True)
     if not trained:
-        kept = PROJECT / "saved_models" / "sources"
         network = kdefrost.train_source(
-            arguments.src, data, preset.model, preset.source, kept, data_dir=arguments.data_dir
+            arguments.src,
+            data,
+            preset.model,
+            preset.source,
+            PROJECT / "saved_models",
+            data_dir=arguments.data_dir,
+            autoencoder=preset.autoencoder,
         )
         defroster = make_defroster(network, data, preset, arguments, out)
     start = time.perf_counter()

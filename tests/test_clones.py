@@ -1,15 +1,25 @@
-"""Clones: their moments are the original's."""
+"""Clones: Gaussians have the original's moments, autoencoders give its images back; both are kept."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
 import kdefrost
-from kdefrost.clones import CLONES
+from kdefrost import clones
+from kdefrost.clones import CLONES, bottleneck, is_clone
+
+RECIPE = kdefrost.AutoencoderRecipe(epochs=3, warmup_epochs=1)
 
 
 @pytest.fixture(scope="module")
 def digits():
     return kdefrost.load_data("digits")
+
+
+def make(*arguments, **options):
+    """A clone that is made quietly and not kept."""
+    return kdefrost.make_clone(*arguments, **{"directory": None, "verbose": False, "recipe": RECIPE, **options})
 
 
 def _flat(data, label):
@@ -27,7 +37,7 @@ def test_gm_root_has_the_covariance_as_gram_matrix(images):
 
 def test_gm_has_the_first_two_moments_of_each_class(digits):
     count = 20000
-    clone = kdefrost.make_clone("gm", digits, per_class=count, test_per_class=1)
+    clone = make("gm", digits, per_class=count, test_per_class=1)
     for label in range(3):
         original, samples = _flat(digits, label), _flat(clone, label)
         # Means scatter by the standard error: five of them are one in a million.
@@ -40,7 +50,7 @@ def test_gm_has_the_first_two_moments_of_each_class(digits):
 
 
 def test_isogm_has_the_mean_and_one_variance(digits):
-    clone = kdefrost.make_clone("isogm", digits, per_class=20000, test_per_class=1)
+    clone = make("isogm", digits, per_class=20000, test_per_class=1)
     original, samples = _flat(digits, 4), _flat(clone, 4)
     variance = original.var(axis=0).mean()
     np.testing.assert_allclose(samples.mean(axis=0), original.mean(axis=0), atol=5 * np.sqrt(variance / 20000))
@@ -52,19 +62,19 @@ def test_isogm_has_the_mean_and_one_variance(digits):
 def test_samples_of_few_images_stay_in_their_span(digits):
     few = kdefrost.Examples(digits.train.images[:30], np.zeros(30, int))
     data = kdefrost.ImageData("few", few, few, ("only",))
-    samples = _flat(kdefrost.make_clone("gm", data, per_class=500), 0)
+    samples = _flat(make("gm", data, per_class=500), 0)
     assert np.linalg.matrix_rank(samples - _flat(data, 0).mean(axis=0), tol=1e-2) == 29
 
 
 def test_a_class_of_one_image_gives_that_image(digits):
     one = kdefrost.Examples(digits.train.images[:1], np.zeros(1, int))
-    clone = kdefrost.make_clone("gm", kdefrost.ImageData("one", one, one, ("only",)), per_class=3)
+    clone = make("gm", kdefrost.ImageData("one", one, one, ("only",)), per_class=3)
     np.testing.assert_allclose(clone.train.images, np.repeat(digits.train.images[:1], 3, axis=0))
 
 
 @pytest.mark.parametrize("name", ["isogm", "gm"])
 def test_labels_are_the_originals_and_images_floats(digits, name):
-    clone = kdefrost.make_clone(name, digits)
+    clone = make(name, digits)
     assert clone.name == f"{name}-digits" and clone.classes == digits.classes
     for part in ("train", "test"):
         np.testing.assert_array_equal(getattr(clone, part).labels, getattr(digits, part).labels)
@@ -75,36 +85,139 @@ def test_labels_are_the_originals_and_images_floats(digits, name):
 
 
 def test_a_clone_is_fixed_by_its_seed(digits):
-    first, again, other = (kdefrost.make_clone("gm", digits, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (make("gm", digits, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.train.images, again.train.images)
     assert not np.array_equal(first.train.images, other.train.images)
     assert not np.array_equal(first.train.images[:360], first.test.images)
 
 
 def test_numbers_of_samples(digits):
-    clone = kdefrost.make_clone("isogm", digits, per_class=3, test_per_class=2)
+    clone = make("isogm", digits, per_class=3, test_per_class=2)
     np.testing.assert_array_equal(np.bincount(clone.train.labels), 3)
     np.testing.assert_array_equal(np.bincount(clone.test.labels), 2)
 
 
 def test_bad_arguments(digits):
-    with pytest.raises(ValueError, match="one of isogm, gm"):
-        kdefrost.make_clone("gn", digits)
+    for name in ("gn", "ae", "ae0", "ae-4", "ae4.5", "AE4"):
+        with pytest.raises(ValueError, match="one of isogm, gm, or ae<k> with k from 1, such as ae32"):
+            make(name, digits)
+    with pytest.raises(
+        ValueError, match=r"no clone ae65 of 'digits': `bottleneck` must be .* from 1 to 64, the numbers"
+    ):
+        make("ae65", digits)
+    with pytest.raises(ValueError, match="`test_per_class` is for the clones isogm, gm; ae4 has one image for each"):
+        make("ae4", digits, test_per_class=3)
     with pytest.raises(ValueError, match="`per_class` must be at least 1"):
-        kdefrost.make_clone("gm", digits, per_class=0)
+        make("gm", digits, per_class=0)
     keep = digits.train.labels != 9
     lacking = kdefrost.ImageData(
         "nine", kdefrost.Examples(*(p[keep] for p in digits.train)), digits.test, digits.classes
     )
     with pytest.raises(ValueError, match="Class '9' of 'nine' has no training image"):
-        kdefrost.make_clone("gm", lacking)
+        make("gm", lacking)
+
+
+def test_names_of_autoencoder_clones():
+    assert bottleneck("ae1") == 1 and bottleneck("ae1024") == 1024 and bottleneck("gm") is None
+    assert is_clone("ae7") and is_clone("isogm") and not is_clone("cifar10") and not is_clone("ae07")
+
+
+@pytest.fixture(scope="module")
+def kept(digits, tmp_path_factory):
+    """A folder with a clone of an autoencoder, and the clone as it was made."""
+    folder = tmp_path_factory.mktemp("kept")
+    return folder, make("ae4", digits, directory=folder)
+
+
+def test_an_autoencoder_clone_is_the_originals_images_in_their_order(digits, kept):
+    _, clone = kept
+    assert clone.name == "ae4-digits" and clone.classes == digits.classes
+    for part in ("train", "test"):
+        images, original = getattr(clone, part).images, getattr(digits, part).images
+        np.testing.assert_array_equal(getattr(clone, part).labels, getattr(digits, part).labels)
+        assert images.shape == original.shape and images.dtype == np.float32
+        # Each is closer to its own original than to the next one's, on average.
+        own = np.mean((images - original) ** 2)
+        assert own < np.mean((images - np.roll(original, 1, axis=0)) ** 2) and own < original.var()
+    assert np.any(clone.test.images % 1)
+
+
+def test_a_kept_clone_is_read_and_not_made_again(digits, kept, monkeypatch, capsys):
+    folder, clone = kept
+    monkeypatch.setattr(clones, "_make", None)
+    again = make("ae4", digits, directory=folder, verbose=True)
+    for part in ("train", "test"):
+        for one, other in zip(getattr(again, part), getattr(clone, part), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert again.name == clone.name and "Clone: reusing" in capsys.readouterr().out
+
+
+def test_seed_recipe_name_and_data_are_the_address(digits, kept, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(clones, "_make", lambda name, data, *_: made.append(name) or kept[1])
+    fewer = dataclasses.replace(digits, test=digits.test.take(slice(1, None)))
+    for _ in range(2):
+        make("ae4", digits, directory=tmp_path)
+        make("ae4", digits, directory=tmp_path, seed=1)
+        make("ae4", digits, directory=tmp_path, recipe=kdefrost.AutoencoderRecipe(epochs=4, warmup_epochs=1))
+        make("ae5", digits, directory=tmp_path)
+        make("ae4", fewer, directory=tmp_path)
+        make("gm", digits, directory=tmp_path)
+        make("gm", digits, directory=tmp_path, per_class=2)
+    assert made == ["ae4", "ae4", "ae4", "ae5", "ae4", "gm", "gm"]
+
+
+def test_a_clone_of_the_same_seed_is_the_same_and_of_another_is_not(digits, kept):
+    clone = kept[1]
+    np.testing.assert_array_equal(make("ae4", digits).train.images, clone.train.images)
+    assert not np.allclose(make("ae4", digits, seed=1).train.images, clone.train.images, atol=1)
+
+
+def test_a_damaged_clone_is_made_anew_from_the_kept_autoencoder(digits, kept, monkeypatch, capsys):
+    folder, clone = kept
+    (path,) = (folder / "clones").glob("ae4-digits-*/train_images.npy")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    monkeypatch.setattr(clones, "train_autoencoder", None)
+    again = make("ae4", digits, directory=folder)
+    assert "is damaged. It is made anew." in capsys.readouterr().out
+    np.testing.assert_array_equal(again.train.images, clone.train.images)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("name", ["gm", "ae4"])
+def test_a_killed_run_leaves_no_half_written_clone(digits, kept, tmp_path, monkeypatch, error, name):
+    """It is stopped as the last file is written, before which all others are there."""
+    save, saved = np.save, []
+
+    def killed(path, array):
+        save(path, array)
+        saved.append(path)
+        if len(saved) == 4:
+            raise error("stopped")
+
+    monkeypatch.setattr(np, "save", killed)
+    monkeypatch.setattr(clones, "_make", lambda *_: kept[1])
+    with pytest.raises(error):
+        make(name, digits, directory=tmp_path)
+    assert len(saved) == 4 and not list((tmp_path / "clones").iterdir())
+    monkeypatch.setattr(np, "save", save)
+    assert make(name, digits, directory=tmp_path) is kept[1]
+
+
+def test_images_of_patients_stay_theirs_only_where_they_are_the_same_images(digits):
+    grouped = dataclasses.replace(digits, groups=np.arange(len(digits.train.labels)))
+    assert make("gm", grouped).groups is None
+    clone = clones._as_clone("ae4", grouped, grouped.train, grouped.test)
+    np.testing.assert_array_equal(clone.groups, grouped.groups)
 
 
 def test_gm_of_real_cifar10(cifar10):
     """Two classes of it: mean and variance of every pixel, and the covariance in directions that matter."""
     keep = cifar10.train.labels < 2
     cars = kdefrost.ImageData("cars", kdefrost.Examples(*(p[keep] for p in cifar10.train)), cifar10.test, ("a", "b"))
-    clone = kdefrost.make_clone("gm", cars, per_class=5000, test_per_class=1)
+    clone = make("gm", cars, per_class=5000, test_per_class=1)
     for label in range(2):
         original, samples = _flat(cars, label), _flat(clone, label)
         error = original.std(axis=0) / np.sqrt(len(samples))

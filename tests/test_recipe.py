@@ -19,7 +19,14 @@ def test_paper_preset_is_the_papers():
             "weight_decay": 5e-4,
             "batch_norm_momentum": 0.9,
             "schedule": "cosine",
+            "optimizer": "sgd",
+            "warmup_epochs": 0,
+            "final_learning_rate": 0.0,
         }
+    autoencoder = paper.autoencoder
+    assert (autoencoder.epochs, autoencoder.batch_size, autoencoder.optimizer) == (500, 256, "adam")
+    assert (autoencoder.learning_rate, autoencoder.warmup_epochs, autoencoder.final_learning_rate) == (1e-3, 100, 1e-5)
+    assert (autoencoder.weight_decay, autoencoder.dtype) == (0.0, "float32")
 
 
 def test_laptop_preset():
@@ -44,8 +51,19 @@ def test_steps_count_an_epochs_last_part(examples, steps):
         ("batch_norm_momentum", 1.0),
         ("weight_decay", -1e-4),
         ("schedule", "linear"),
+        ("optimizer", "adamw"),
+        ("warmup_epochs", 1),
+        ("warmup_epochs", -1),
+        ("warmup_epochs", 0.5),
+        ("final_learning_rate", 0.2),
+        ("final_learning_rate", -1e-3),
     ],
 )
 def test_bad_values_are_named(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be"):
         kdefrost.Recipe(**{"epochs": 1, name: value})
+
+
+def test_an_autoencoder_computes_in_one_of_two_precisions():
+    with pytest.raises(ValueError, match=r"`dtype` must be one of float32, mixed_bfloat16\. Received: dtype='float16'"):
+        kdefrost.AutoencoderRecipe(dtype="float16")

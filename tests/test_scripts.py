@@ -141,7 +141,11 @@ def test_a_source_that_takes_no_images_is_refused_in_a_sentence(tmp_path, monkey
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--src", "gn"], "error: Source 'gn' is no clone (isogm, gm)"),
+        (["--src", "gn"], "error: Source 'gn' is no clone (isogm, gm, ae<k>)"),
+        (
+            ["--src", "ae65"],
+            "error: There is no clone ae65 of 'digits': `bottleneck` must be a whole number from 1 to 64",
+        ),
         (["--src", "gm", "--tgt", "digit"], "error: There is no data set 'digit'"),
         (["--src", "gm", "--model", "wrn"], "error: There is no model 'wrn'"),
         (["--src", "gm", "--per-class", "500"], "error: `per_class` must be at most 139"),

@@ -28,31 +28,31 @@ def _equal(first, second):
 
 def test_the_same_source_is_reused_and_another_is_not(train, tmp_path, monkeypatch):
     first = train()
-    assert len(list(tmp_path.glob("gm-digits-wide_resnet_10_1-*.keras"))) == 1
+    assert len(list(tmp_path.glob("sources/gm-digits-wide_resnet_10_1-*/model.keras"))) == 1
     trained = []
     monkeypatch.setattr(sources, "_train", lambda *args: trained.append(1) or 0.5)
     assert _equal(train(), first) and not trained
     train(seed=1)
     train(recipe=kdefrost.Recipe(epochs=2))
     train("isogm")
-    assert len(trained) == 3 and len(list(tmp_path.glob("*.keras"))) == 4
+    assert len(trained) == 3 and len(list(tmp_path.glob("sources/*"))) == 4
 
 
 def test_what_is_kept_says_what_it_is(train, tmp_path):
     train()
-    (path,) = tmp_path.glob("*.json")
+    (path,) = tmp_path.glob("sources/*/manifest.json")
     report = json.loads(path.read_text())
     assert report["source"] == "gm" and report["clone_of"]["name"] == "digits" and report["recipe"]["epochs"] == 1
     assert 0 <= report["test_accuracy"] <= 1 and "keras" in report["versions"]
-    assert not list(tmp_path.glob("*.part*"))
+    assert not list(tmp_path.rglob("*.part*"))
 
 
 def test_a_damaged_kept_source_is_trained_anew(train, tmp_path, capsys):
     first = train()
-    (path,) = tmp_path.glob("*.keras")
+    (path,) = tmp_path.glob("sources/*/model.keras")
     path.write_bytes(b"half a file")
     assert _equal(train(), first)
-    assert "trained anew" in capsys.readouterr().out
+    assert "is damaged. It is made anew." in capsys.readouterr().out
 
 
 def test_a_killed_training_leaves_nothing(train, tmp_path, monkeypatch):
@@ -62,16 +62,40 @@ def test_a_killed_training_leaves_nothing(train, tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_train", killed)
     with pytest.raises(KeyboardInterrupt):
         train()
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("sources/*"))
 
 
 def test_a_data_set_can_be_the_source(train, tmp_path):
     train("digits")
-    assert len(list(tmp_path.glob("digits-wide_resnet_10_1-*.keras"))) == 1
+    assert len(list(tmp_path.glob("sources/digits-wide_resnet_10_1-*/model.keras"))) == 1
+
+
+def test_an_autoencoder_clone_can_be_the_source(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_train", lambda *args: 0.5)
+    recipe = kdefrost.AutoencoderRecipe(epochs=1, warmup_epochs=0)
+    train("ae2", autoencoder=recipe)
+    folders = sorted(path.parent.name for path in tmp_path.glob("*/*"))
+    assert folders == ["autoencoders", "clones", "sources"]
+    # Another recipe of the autoencoder is another clone, and another source.
+    made = []
+    monkeypatch.setattr(sources, "make_clone", lambda name, target, *_, **options: made.append(options) or target)
+    train("ae2", autoencoder=recipe)
+    assert not made
+    train("ae2", autoencoder=kdefrost.AutoencoderRecipe(epochs=2, warmup_epochs=0))
+    assert len(made) == 1
+
+
+def test_a_bottleneck_that_the_images_do_not_have_is_refused(train):
+    with pytest.raises(
+        ValueError, match="no clone ae100 of 'digits': `bottleneck` must be a whole number from 1 to 64"
+    ):
+        train("ae100")
 
 
 def test_unknown_sources_and_other_shapes(train, monkeypatch):
-    with pytest.raises(ValueError, match=r"Source 'gn' is no clone \(isogm, gm\), no \.keras file and no data set"):
+    with pytest.raises(
+        ValueError, match=r"Source 'gn' is no clone \(isogm, gm, ae<k>\), no \.keras file and no data set"
+    ):
         train("gn")
     part = kdefrost.Examples(np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 1]))
     other = kdefrost.ImageData("other", part, part, ("a", "b"))

@@ -29,6 +29,36 @@ def test_constant_schedule():
     assert float(schedule(0)) == float(schedule(1000)) == pytest.approx(0.2)
 
 
+def test_warm_up_and_end_by_hand():
+    recipe = kdefrost.Recipe(epochs=5, warmup_epochs=1, learning_rate=0.2, final_learning_rate=0.1)
+    schedule = StepSchedule(recipe)
+    schedule.total_steps.assign(10)
+    np.testing.assert_allclose(
+        [float(schedule(step)) for step in (0, 1, 2, 6, 10)], [0, 0.1, 0.2, 0.15, 0.1], rtol=1e-6
+    )
+    constant = StepSchedule(kdefrost.Recipe(epochs=5, warmup_epochs=1, learning_rate=0.2, schedule="constant"))
+    constant.total_steps.assign(10)
+    np.testing.assert_allclose([float(constant(step)) for step in (1, 2, 9)], [0.1, 0.2, 0.2], rtol=1e-6)
+
+
+def test_fit_is_adam_with_decay_in_the_gradient():
+    """Two steps against the formulas of Kingma & Ba in NumPy, with coupled decay."""
+    recipe = kdefrost.Recipe(epochs=2, learning_rate=0.1, weight_decay=0.05, optimizer="adam", schedule="constant")
+    x, y = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], "float32"), np.array([0, 1, 1])
+    model = _linear()
+    kernel = model.get_weights()[0].astype("float64")
+    first, second = np.zeros_like(kernel), np.zeros_like(kernel)
+    for step in (1, 2):
+        exponentials = np.exp(x @ kernel)
+        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        gradient = x.T @ (probabilities - np.eye(2)[y]) / 3 + 0.05 * kernel
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        kernel -= 0.1 * first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+    training.compile_model(model, recipe)
+    training.fit(model, x, y, recipe, seed=0)
+    np.testing.assert_allclose(model.get_weights()[0], kernel, rtol=1e-4)
+
+
 def test_fit_is_momentum_sgd_with_decay_in_the_gradient():
     """Three epochs against the same steps in NumPy."""
     recipe = kdefrost.Recipe(epochs=3, batch_size=4, learning_rate=0.3, momentum=0.9, weight_decay=0.05)

@@ -1,0 +1,331 @@
+"""Fidelity: how far a clone is from its original, in measures that put clones in order.
+
+Images are measured in units of the original: from each channel its mean over the
+original's training images is subtracted, and their difference is divided by its standard
+deviation, for the clone as for the original.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from kdefrost.cuts import cut_points, split
+from kdefrost.data import Examples, ImageData, channel_statistics
+from kdefrost.features import Inference
+
+# Rows of a covariance that are made at a time.
+_STRIP = 512
+# Numbers that are subtracted at a time.
+_BLOCK = 2**22
+
+
+@dataclasses.dataclass(frozen=True)
+class Fidelity:
+    """How far a clone is from its original.
+
+    Attributes:
+        name: The clone's name.
+        mean_error: Relative error of the class means of the training images; see
+            `moment_errors`.
+        covariance_error: Relative error of the class covariances of the training images;
+            see `moment_errors`.
+        squared_error: Share of the test images' variance that is lost; see `squared_error`.
+            `None` where images do not correspond.
+        frechet_distance: Distance from the original's test images to the clone's, seen
+            through a classifier of the original; see `frechet_distance`. Distances seen
+            through two classifiers are not comparable.
+        accuracy: That classifier's accuracy on the clone's test images, from 0 to 1.
+    """
+
+    name: str
+    mean_error: float | None
+    covariance_error: float | None
+    squared_error: float | None
+    frechet_distance: float
+    accuracy: float
+
+
+class Reference:
+    """An original, to which clones are compared.
+
+    What all comparisons need, the original's channel statistics and the features of its
+    test images, is computed once. Features are what enters the classifier's output layer.
+
+    Args:
+        original: The original.
+        classifier: A model trained on it, from images as they are to its classes; see
+            `standardized`.
+
+    Raises:
+        ValueError: If the original lacks a class or has a label out of range, or the
+            classifier does not fit it.
+
+    Example:
+
+    >>> reference = Reference(digits, kdefrost.standardized(network, digits.train.images))
+    >>> reference.compare(kdefrost.make_clone("gm", digits), corresponds=False).accuracy
+    0.95
+    """
+
+    def __init__(self, original: ImageData, classifier: keras.Model):
+        _check_labels("original", original)
+        _check_classifier(classifier, original)
+        self.original = original
+        self._statistics = channel_statistics(original.train.images)
+        self._extractor, self._output = map(Inference, split(classifier, cut_points(classifier)[-1]))
+        self._features = self._extract(original.test.images)
+
+    def compare(self, clone: ImageData, corresponds: bool) -> Fidelity:
+        """Measures how far a clone is from the original.
+
+        Args:
+            clone: A clone of it.
+            corresponds: Whether the clone's i-th image stands for the original's i-th, as an
+                autoencoder's does.
+
+        Returns:
+            A `Fidelity`.
+
+        Raises:
+            ValueError: If the clone has images of another shape, other classes, no training
+                image of a class, a label out of range, or labels that differ although its
+                images correspond.
+        """
+        self._check_clone(clone, corresponds)
+        mean_error, covariance_error = moment_errors(clone.train, self.original.train, *self._statistics)
+        lost = squared_error(clone.test.images, self.original.test.images, self._statistics[1]) if corresponds else None
+        features = self._extract(clone.test.images)
+        return Fidelity(
+            name=clone.name,
+            mean_error=mean_error,
+            covariance_error=covariance_error,
+            squared_error=lost,
+            frechet_distance=frechet_distance(features, self._features),
+            accuracy=self._accuracy(features, clone.test.labels),
+        )
+
+    def baseline(self, seed: int = 0) -> Fidelity:
+        """Says what the original itself scores, by which clones are read.
+
+        The distance is that from its test images to as many training images of each class,
+        or all where there are fewer. It is what two samples of one distribution have between
+        them, and what the classifier's having seen one of them adds.
+
+        Args:
+            seed: Seed of the draw of these training images.
+
+        Returns:
+            A `Fidelity` without errors.
+        """
+        train, test = self.original.train, self.original.test
+        rng = np.random.default_rng(seed)
+        counts = np.bincount(test.labels)
+        drawn = [rng.permutation(np.flatnonzero(train.labels == label))[:count] for label, count in enumerate(counts)]
+        sample = self._extract(train.take(np.sort(np.concatenate(drawn))).images)
+        return Fidelity(
+            name=self.original.name,
+            mean_error=None,
+            covariance_error=None,
+            squared_error=None,
+            frechet_distance=frechet_distance(sample, self._features),
+            accuracy=self._accuracy(self._features, test.labels),
+        )
+
+    def _extract(self, images) -> np.ndarray:
+        """Features `(images, features)`."""
+        (features,) = self._extractor(images)
+        return features.reshape(len(features), -1)
+
+    def _accuracy(self, features: np.ndarray, labels: np.ndarray) -> float:
+        (outputs,) = self._output(features)
+        return float(np.mean(outputs.argmax(axis=1) == labels))
+
+    def _check_clone(self, clone: ImageData, corresponds: bool):
+        original = self.original
+        if clone.image_shape != original.image_shape or clone.classes != original.classes:
+            raise ValueError(
+                f"`clone` must have the images' shape and the classes of {original.name!r}, {original.image_shape} and "
+                f"{len(original.classes)} classes. Received: {clone.name!r} with {clone.image_shape} and "
+                f"{len(clone.classes)} classes; take a clone that was made of it."
+            )
+        _check_labels("clone", clone)
+        if corresponds and not np.array_equal(clone.test.labels, original.test.labels):
+            raise ValueError(
+                f"`clone` must have the test labels of {original.name!r}, in their order, where images correspond. "
+                f"Received: {clone.name!r} with others; say corresponds=False."
+            )
+
+
+def moment_errors(clone: Examples, original: Examples, mean: np.ndarray, deviation: np.ndarray) -> tuple[float, float]:
+    """Relative errors of a clone's class means and class covariances.
+
+    With the original's class means as rows of M `(classes, numbers per image)`, its class
+    covariances C_c (divided by the number of images), and those of the clone marked by ', in
+    Frobenius norms:
+
+        ‖M' − M‖ / ‖M‖   and   √(Σ_c ‖C'_c − C_c‖² / Σ_c ‖C_c‖²).
+
+    One class at a time is held, in float32; no covariance is formed as a whole.
+
+    Args:
+        clone: Images and labels; at least one of each class of the original.
+        original: Images and labels.
+        mean: Mean of each channel that is subtracted first, `(channels,)`.
+        deviation: Standard deviation of each channel that is divided by, `(channels,)`.
+
+    Returns:
+        `(mean_error, covariance_error)`.
+
+    Raises:
+        ValueError: If all class means or all class covariances of the original are zero.
+    """
+    squares = np.zeros((2, 2))
+    for label in np.unique(original.labels):
+        (its_mean, its_centred), (own_mean, own_centred) = (
+            _mean_and_rest(part, label, mean, deviation) for part in (clone, original)
+        )
+        squares[0] += np.sum(np.square(its_mean - own_mean)), np.sum(np.square(own_mean))
+        squares[1] += _covariance_squares(its_centred, own_centred)
+    for moment, norm in zip(("class means", "class covariances"), squares[:, 1], strict=True):
+        if norm == 0:
+            raise ValueError(f"`original` must vary: all its {moment} are zero, and no error can be relative to them.")
+    mean_error, covariance_error = np.sqrt(squares[:, 0] / squares[:, 1]).tolist()
+    return mean_error, covariance_error
+
+
+def squared_error(clone, original, deviation: np.ndarray) -> float:
+    """Mean squared error per number, in units of each channel's variance.
+
+    It is the share of the variance that is lost: 0 for the original's own images, 1 for the
+    channels' means.
+
+    Args:
+        clone: Images `(images, height, width, channels)`.
+        original: The images that they stand for, of the same shape.
+        deviation: Standard deviation of each channel, `(channels,)`.
+
+    Returns:
+        The mean.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if clone.shape != original.shape:
+        raise ValueError(
+            f"`clone` must have an image for each of `original`, of shape {original.shape}. Received: {clone.shape}"
+        )
+    rows = max(1, _BLOCK // int(np.prod(original.shape[1:])))
+    total = 0.0
+    for start in range(0, len(original), rows):
+        block = slice(start, start + rows)
+        difference = (clone[block] - original[block].astype(np.float64)) / deviation
+        total += float(np.sum(np.square(difference)))
+    return total / float(np.prod(original.shape, dtype=np.float64))
+
+
+def frechet_distance(features: np.ndarray, others: np.ndarray) -> float:
+    """Fréchet distance between the Gaussians fitted to two sets of features.
+
+    With means m and covariances C (divided by the number of examples) it is
+
+        ‖m₁ − m₂‖² + tr C₁ + tr C₂ − 2 tr (C₁^½ C₂ C₁^½)^½
+
+    (Dowson & Landau, 1982), as the FID has it (Heusel et al., 2017, arXiv:1706.08500): the
+    square of a length. The last trace is the sum of the singular values of R₁R₂ᵀ, with any
+    matrices whose Gram matrices RᵀR are the covariances. These are taken from the centred
+    features, so that no covariance is formed and no root taken of one, of whatever rank.
+
+    Args:
+        features: `(examples, features)`.
+        others: `(other examples, features)`.
+
+    Returns:
+        The distance, at least 0.
+
+    Raises:
+        ValueError: If the sets are not two matrices of as many columns, or hold what is not
+            finite.
+    """
+    if features.ndim != 2 or others.ndim != 2 or features.shape[1] != others.shape[1]:
+        raise ValueError(
+            "`features` and `others` must be matrices (examples, features) of as many features. Received: shapes "
+            f"{features.shape} and {others.shape}"
+        )
+    if not (np.isfinite(features).all() and np.isfinite(others).all()):
+        raise ValueError(
+            "`features` and `others` must be finite. Received: infinite or undefined ones; train the model that made "
+            "them anew, at a lower learning rate."
+        )
+    (mean, root), (other_mean, other_root) = map(_mean_and_root, (features, others))
+    common = np.linalg.svd(root @ other_root.T, compute_uv=False).sum()
+    distance = np.sum(np.square(mean - other_mean)) + np.sum(np.square(root)) + np.sum(np.square(other_root))
+    return max(0.0, float(distance - 2 * common))
+
+
+def _mean_and_rest(
+    examples: Examples, label: int, mean: np.ndarray, deviation: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean `(numbers,)` of a class's standardised images, and those images without it, `(images, numbers)`."""
+    images = (examples.images[np.flatnonzero(examples.labels == label)] - mean) / deviation
+    images = images.reshape(len(images), -1)
+    class_mean = images.mean(axis=0, dtype=np.float64)
+    images -= class_mean.astype(np.float32)
+    return class_mean, images
+
+
+def _covariance_squares(clone: np.ndarray, original: np.ndarray) -> np.ndarray:
+    """Squared Frobenius norms `‖C' − C‖², ‖C‖²` of the covariances of centred images `(images, numbers)`."""
+    squares = np.zeros(2)
+    for start in range(0, original.shape[1], _STRIP):
+        strips = []
+        for centred in (clone, original):
+            # Rows of the covariance, from its diagonal on: by symmetry the rest says nothing new.
+            strip = centred[:, start : start + _STRIP].T @ centred[:, start:]
+            strips.append(strip / np.float32(len(centred)))
+        its, own = strips
+        squares += _symmetric_squares(its - own), _symmetric_squares(own)
+    return squares
+
+
+def _symmetric_squares(strip: np.ndarray) -> float:
+    """Sum of the squares of a strip `(rows, from the diagonal on)`, and of what mirrors it below the diagonal."""
+    squares = np.square(strip)
+    return 2 * squares.sum(dtype=np.float64) - squares[:, : len(strip)].sum(dtype=np.float64)
+
+
+def _mean_and_root(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean `(features,)` and a matrix `(rank, features)` whose Gram matrix is the covariance."""
+    features = features.astype(np.float64)
+    mean = features.mean(axis=0)
+    return mean, np.linalg.qr(features - mean, mode="r") / np.sqrt(len(features))
+
+
+def _check_labels(argument: str, data: ImageData):
+    """Refuses labels that are no class, and classes without a training image."""
+    for part in ("train", "test"):
+        labels = getattr(data, part).labels
+        if len(labels) == 0 or labels.min() < 0 or labels.max() >= len(data.classes):
+            raise ValueError(
+                f"`{argument}` must have labels from 0 to {len(data.classes) - 1}, one for each of its classes. "
+                f"Received: {data.name!r}, whose {part} set has {_span(labels)}"
+            )
+    counts = np.bincount(data.train.labels, minlength=len(data.classes))
+    if not counts.all():
+        raise ValueError(
+            f"`{argument}` must have training images of every class. Received: {data.name!r}, without any of class "
+            f"{data.classes[int(counts.argmin())]!r}"
+        )
+
+
+def _span(labels: np.ndarray) -> str:
+    return f"labels from {labels.min()} to {labels.max()}" if len(labels) else "none"
+
+
+def _check_classifier(classifier: keras.Model, original: ImageData):
+    takes, gives = classifier.input_shape[1:], classifier.output_shape[1:]
+    if takes != original.image_shape or gives != (len(original.classes),):
+        raise ValueError(
+            f"`classifier` must take {original.name!r}'s images {original.image_shape} and give one number for each of "
+            f"its {len(original.classes)} classes. Received: a model from {takes} to {gives}"
+        )

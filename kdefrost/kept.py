@@ -1,0 +1,78 @@
+"""What takes long to make, kept on disk under a content address and found again there."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from kdefrost import fingerprint
+from kdefrost.trials import versions, write_atomically
+
+_MANIFEST = "manifest.json"
+
+
+def address(directory: str | os.PathLike, name: str, settings: dict) -> Path:
+    """The folder of what is made from some settings.
+
+    Args:
+        directory: Folder of all that is kept.
+        name: What people call it.
+        settings: All that it depends on, as JSON holds it.
+
+    Returns:
+        A path, in which there may be nothing yet.
+    """
+    return Path(directory) / f"{name.replace('/', '-')}-{fingerprint.of_settings(settings)[:8]}"
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder holds what was kept there, every file as it was written.
+
+    Says so where there is something that is damaged.
+    """
+    if not folder.exists():
+        return False
+    try:
+        digests = json.loads((folder / _MANIFEST).read_text())["sha256"]
+        whole = all(_digest(folder / name) == digest for name, digest in digests.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        print(f"{folder} is damaged. It is made anew.")
+    return whole
+
+
+@contextlib.contextmanager
+def writing(folder: Path, report: dict) -> Iterator[Path]:
+    """Gives a folder to write files in, which is at its place, whole, at the end of `with`, or not at all.
+
+    Args:
+        folder: Its place; what is damaged there is replaced.
+        report: What the manifest says beside the digests of the files and the versions of
+            packages, as JSON holds it.
+
+    Yields:
+        The folder beside it to write the files in.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        yield beside
+        digests = {path.name: _digest(path) for path in sorted(beside.iterdir())}
+        manifest = {**report, "versions": versions(), "sha256": digests}
+        write_atomically(beside / _MANIFEST, json.dumps(manifest, indent=2) + "\n")
+        # Only what is damaged can be there, or the same from a process beside this one.
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.replace(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from kdefrost.models import with_keras_layers
 from kdefrost.profile import DefrostProfile
-from kdefrost.tables import format_score, label_of
+from kdefrost.tables import format_score, label_of, markdown
 from kdefrost.trials import versions
 
 _CARD = "model_card.md"
@@ -156,12 +156,8 @@ def _facts(profile: DefrostProfile, per_class: int) -> list[str]:
         scores.append([f"{on} {label_of(metric)}", own, format_score(metric, mean[at], error[at]), *ends])
     flattery = " Cut and seed were chosen by these very scores, which flatters them." if profile.chosen_on == on else ""
     note = f"± is the standard error over seeds.{flattery}"
-    return [*_markdown([["", ""], *map(list, rows)]), "", *_markdown(scores), "", note]
-
-
-def _markdown(rows: list[list[str]]) -> list[str]:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return [lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]
+    facts, scores = (markdown(table, left=range(len(table[0]))) for table in ([("", ""), *rows], scores))
+    return [facts, "", scores, "", note]
 
 
 def _shape(tensor) -> str:

@@ -4,17 +4,18 @@ import csv
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
 from kdefrost.cuts import Cut
-from kdefrost.tables import align, format_score, in_percent, label_of
+from kdefrost.tables import align, format_difference, format_score, in_percent, label_of
 from kdefrost.tasks import Objective, has_classes
 from kdefrost.trials import Trial, read_json, write_atomically
 
+# What a table has where there is no score: as wide as a mark and the space before it, and the score.
+UNTRIED = "–  "
 _FORMAT = 2
 
 
@@ -105,10 +106,24 @@ class DefrostProfile:
         It covers subset, initialisation and order, and the test sample where every seed has
         its own; otherwise the sampling of the test set, the same for all, is not in it.
         """
-        return _over_seeds(
-            self.scores(per_class, on, metric),
-            stat=lambda column: column.std(ddof=1) / np.sqrt(len(column)) if len(column) > 1 else np.nan,
-        )
+        return _over_seeds(self.scores(per_class, on, metric), stat=_standard_error)
+
+    def difference(self, per_class: int, cut: Cut, other: Cut) -> np.ndarray:
+        """The objective's score at one cut less that at another, seed by seed.
+
+        For one seed all cuts see the same examples in the same order, so that what they have
+        in common is not in these differences.
+
+        Args:
+            per_class: Number of training examples per class.
+            cut: A `Cut` of the profile.
+            other: The one that it is compared with.
+
+        Returns:
+            Array `(seeds,)` of differences on the set that is reported, NaN for a seed that lacks either.
+        """
+        scores = self.scores(per_class, self.reported_on)
+        return scores[:, self.cuts.index(cut)] - scores[:, self.cuts.index(other)]
 
     def best_cut(self, per_class: int) -> Cut:
         """The cut with the best mean of the scores that choose.
@@ -183,19 +198,19 @@ class DefrostProfile:
             per_class: Number of training examples per class.
 
         Returns:
-            One or two sentences, with scores of the objective, ± their standard error.
+            A sentence with scores of the objective and differences from both ends, which are
+            paired over seeds, ± their standard error.
         """
         if not self.is_scored(per_class):
             return f"No trial has a number for its {label_of(self.objective.name)}."
         best, metric = self.best_cut(per_class), self.objective.name
         mean, error = self.mean(per_class, self.reported_on), self.standard_error(per_class, self.reported_on)
         at = self.cuts.index(best)
-        gains = _gains(self.cuts, mean, at, metric)
         near = [str(cut.index) for cut in self.near_best_cuts(per_class) if cut is not best]
         tried = "tried " if np.isnan(mean).any() else ""
         return (
-            f"{_advice(best)}: {label_of(metric)} {format_score(metric, mean[at], error[at])}{gains}"
-            f"{_near_sentence(near, tried)}."
+            f"{_advice(best)}: {label_of(metric)} {format_score(metric, mean[at], error[at])}"
+            f"{self._gains(per_class, best)}{_near_sentence(near, tried)}."
         )
 
     def table(self, metric: str | None = None) -> str:
@@ -206,12 +221,9 @@ class DefrostProfile:
         Args:
             metric: Name of the metric, by default the objective's.
         """
-        metric, sizes, on = metric or self.objective.name, self.per_class, self.reported_on
+        sizes = self.per_class
         head = ["cut", "after layer", "frozen", "features", *map(self.size_text, sizes)]
-        cells = {}
-        for size in sizes:
-            mean, error = self.mean(size, on, metric), self.standard_error(size, on, metric)
-            cells[size] = _cells(metric, mean, error, self._marks(size))
+        cells = {size: self.cells(size, metric) for size in sizes}
         rows = [
             [
                 str(cut.index),
@@ -224,21 +236,28 @@ class DefrostProfile:
         ]
         return align([head, *rows], left=(1,))
 
+    def cells(self, per_class: int, metric: str | None = None) -> list[str]:
+        """The scores of one size as they are in `table`, one for each cut: mean ± standard error, and mark.
+
+        Args:
+            per_class: Number of training examples per class.
+            metric: Name of the metric, by default the objective's.
+        """
+        metric, on, cells = metric or self.objective.name, self.reported_on, []
+        mean, error = self.mean(per_class, on, metric), self.standard_error(per_class, on, metric)
+        for value, spread, mark in zip(mean, error, self._marks(per_class), strict=True):
+            score = format_score(metric, value, spread).removesuffix(" %")
+            cells.append(f"{score} {mark}" if np.isfinite(value) else UNTRIED)
+        return cells
+
     def summary(self) -> str:
         """A table for each metric, a line on how to read them, and a sentence per size."""
         if not self.trials:
             return "No trials have finished."
         seeds = f"Mean ± standard error over {len(self.seeds)} seeds" if len(self.seeds) > 1 else "One seed"
-        flattery = " itself, which flatters it" if self.chosen_on == "test" else ""
-        legend = (
-            f"{seeds}. * best cut, chosen by {label_of(self.objective.name)} on the {self.chosen_on} set{flattery}; "
-            "~ not told apart from it."
-        )
-        lower = ", lower is better" if self.objective.direction == "min" else ""
-        tables = [f"{self._heading(metric)}\n\n{self.table(metric)}\n" for metric in self.metrics]
-        tables[0] = tables[0].replace("\n", f"{lower}\n", 1)
+        tables = [f"{self.heading(metric)}\n\n{self.table(metric)}\n" for metric in self.metrics]
         sentences = [f"{self.size_text(size)}: {self.sentence(size)}" for size in self.per_class]
-        return "\n".join([*tables, *self._learnt(), legend, "", *sentences])
+        return "\n".join([*tables, *self._learnt(), f"{seeds}. {self.marks_text()}", "", *sentences])
 
     def size_text(self, per_class: int) -> str:
         """A size in words: so many per class, or so many examples where there are no classes."""
@@ -263,9 +282,23 @@ class DefrostProfile:
         number = f"{units} {things}" if units > 1 else f"one {things[:-1]}"
         return [f"Learnt: {kind}, {number}, by {self._task.get('loss')}.{tested}"]
 
-    def _heading(self, metric: str) -> str:
+    def heading(self, metric: str) -> str:
+        """What a metric's scores are: the set, the metric, its unit, and whether the lowest choose."""
         unit = " in %" if in_percent(metric) else ""
-        return f"{self.reported_on.capitalize()} {label_of(metric)}{unit}"
+        lower = ", lower is better" if (metric, "min") == (self.objective.name, self.objective.direction) else ""
+        return f"{self.reported_on.capitalize()} {label_of(metric)}{unit}{lower}"
+
+    def marks_text(self, best: str = "*") -> str:
+        """What the marks of a table mean, and what chose the best cut.
+
+        Args:
+            best: How the best cut is marked.
+        """
+        flattery = " itself, which flatters it" if self.chosen_on == "test" else ""
+        return (
+            f"{best} best cut, chosen by {label_of(self.objective.name)} on the {self.chosen_on} set{flattery}; "
+            "~ not told apart from it."
+        )
 
     def plot(self, ax=None, metric: str | None = None):
         """Draws the profile; see `kdefrost.plots.plot_profile`."""
@@ -281,15 +314,18 @@ class DefrostProfile:
 
     def save_csv(self, path: str | os.PathLike):
         """Writes the trials to a CSV file, one a row."""
-        names = {cut.index: cut.name for cut in self.cuts}
         with Path(path).open("w", newline="") as file:
-            writer = csv.writer(file)
-            columns = [(on, metric) for on in ("test", "validation") for metric in self.metrics]
-            scores = [f"{on}_{metric}" for on, metric in columns]
-            writer.writerow(["cut", "layer", "per_class", "seed", *scores, "seconds"])
-            for t in sorted(self.trials, key=lambda trial: trial.key):
-                values = [(getattr(t, on) or {}).get(metric) for on, metric in columns]
-                writer.writerow([t.cut, names[t.cut], t.per_class, t.seed, *values, t.seconds])
+            csv.writer(file).writerows(self.rows())
+
+    def rows(self) -> list[list]:
+        """The trials, one a row, in order of cut, size and seed; the first row names the columns."""
+        names = {cut.index: cut.name for cut in self.cuts}
+        columns = [(on, metric) for on in ("test", "validation") for metric in self.metrics]
+        rows = [["cut", "layer", "per_class", "seed", *(f"{on}_{metric}" for on, metric in columns), "seconds"]]
+        for t in sorted(self.trials, key=lambda trial: trial.key):
+            values = [(getattr(t, on) or {}).get(metric) for on, metric in columns]
+            rows.append([t.cut, names[t.cut], t.per_class, t.seed, *values, t.seconds])
+        return rows
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "DefrostProfile":
@@ -333,6 +369,20 @@ class DefrostProfile:
         complete = ~untried[:, ~untried.all(axis=0)].any(axis=1)
         return worth[complete] if complete.any() else worth
 
+    def _gains(self, per_class: int, best: Cut) -> str:
+        """The best cut's distance from the two ends of the profile, paired over seeds."""
+        ends = {"training from scratch": self.cuts[0]} if self.cuts[0].index == 0 else {}
+        if self.cuts[-1].frozen_layers == self.cuts[-1].layers - 1:
+            ends["retraining only the output layer"] = self.cuts[-1]
+        words = []
+        for name, end in ends.items():
+            gains = self.difference(per_class, best, end)
+            gains = gains[np.isfinite(gains)]
+            if end is not best and len(gains):
+                gain = format_difference(self.objective.name, gains.mean(), _standard_error(gains))
+                words.append(f"{gain} {name}")
+        return f", {' and '.join(words)}" if words else ""
+
     def _marks(self, per_class: int) -> list[str]:
         if not self.is_scored(per_class):
             return [" "] * len(self.cuts)
@@ -344,6 +394,11 @@ def _over_seeds(scores: np.ndarray, stat) -> np.ndarray:
     """A statistic of each column `(seeds, cuts)` over what is there, NaN where nothing is."""
     columns = (column[~np.isnan(column)] for column in scores.T)
     return np.array([stat(column) if len(column) else np.nan for column in columns])
+
+
+def _standard_error(scores: np.ndarray) -> float:
+    """The standard error of the mean of some scores, NaN with fewer than two."""
+    return scores.std(ddof=1) / np.sqrt(len(scores)) if len(scores) > 1 else np.nan
 
 
 def _margin(scores: np.ndarray, confidence: float) -> float:
@@ -366,32 +421,9 @@ def _advice(cut: Cut) -> str:
     return f"Freeze the first {cut.frozen_layers} of {cut.layers} layers, up to `{cut.name}` (cut {cut.index})"
 
 
-def _gains(cuts: Sequence[Cut], mean: np.ndarray, at: int, metric: str) -> str:
-    """The best cut's distance from the two ends of the profile, of percentages in points."""
-    ends = [(0, "training from scratch")] if cuts[0].index == 0 else []
-    if cuts[-1].frozen_layers == cuts[-1].layers - 1:
-        ends.append((len(cuts) - 1, "retraining only the output layer"))
-    gains = [(mean[at] - mean[end], name) for end, name in ends if end != at and np.isfinite(mean[end])]
-    words = " and ".join(f"{_distance(metric, gain)} {name}" for gain, name in gains)
-    return f", {words}" if words else ""
-
-
-def _distance(metric: str, gain: float) -> str:
-    size = f"{100 * abs(gain):.1f} points" if in_percent(metric) else f"{abs(gain):.3g}"
-    return f"{size} {'above' if gain >= 0 else 'below'}"
-
-
 def _near_sentence(near: list[str], tried: str) -> str:
     if not near:
         return f"; all other {tried}cuts are told apart from it"
     if len(near) == 1:
         return f"; cut {near[0]} is not told apart from it"
     return f"; cuts {', '.join(near[:-1])} and {near[-1]} are not told apart from it"
-
-
-def _cells(metric: str, mean: np.ndarray, error: np.ndarray, marks: list[str]) -> list[str]:
-    cells = []
-    for value, spread, mark in zip(mean, error, marks, strict=True):
-        score = format_score(metric, value, spread).removesuffix(" %")
-        cells.append(f"{score} {mark}" if np.isfinite(value) else "–  ")
-    return cells

@@ -14,6 +14,13 @@ def align(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
     return "\n".join(lines)
 
 
+def markdown(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
+    """Lays out rows of cells as a Markdown table, the first one its head, to the right except columns in `left`."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    rule = " | ".join("---" if column in left else "--:" for column in range(len(rows[0])))
+    return "\n".join([lines[0], f"| {rule} |", *lines[1:]])
+
+
 def label_of(metric: str) -> str:
     """A metric's name in words."""
     return {"auc": "AUC"}.get(metric, metric.replace("_", " "))
@@ -32,3 +39,10 @@ def format_score(metric: str, value: float, error: float = math.nan) -> str:
         return f"{value:.4g}"
     digits = min(6, max(0, 1 - math.floor(math.log10(error))))
     return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def format_difference(metric: str, value: float, error: float = math.nan) -> str:
+    """A difference of scores in words, ± its standard error where that is known; of percentages in points."""
+    size = format_score(metric, abs(value), error)
+    unit = f"{size.removesuffix(' %')} points" if in_percent(metric) else size
+    return f"{unit} {'above' if value >= 0 else 'below'}"

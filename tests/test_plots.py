@@ -98,3 +98,79 @@ def test_long_names_are_cut_short(profile):
     cuts = (*profile.cuts[:-2], dataclasses.replace(profile.cuts[-2], name="a" * 40), profile.cuts[-1])
     label = dataclasses.replace(profile, cuts=cuts).plot().get_xticklabels()[-2].get_text()
     assert label == "a" * 21 + "… 3"
+
+
+@pytest.fixture
+def pair(profile):
+    """Two sources' profiles, of which the second lacks cut 0 and is otherwise better."""
+    better = [
+        dataclasses.replace(t, test={name: score + 1 for name, score in t.test.items()})
+        for t in profile.trials
+        if t.cut
+    ]
+    return {"isogm": profile, "gm": dataclasses.replace(profile, cuts=profile.cuts[1:], trials=tuple(better))}
+
+
+def test_of_several_profiles_each_size_has_a_panel_and_each_source_a_line(pair):
+    axes = plots.compare_profiles(pair)
+    assert [ax.get_title() for ax in axes] == ["4 images per class", "16 images per class"]
+    assert axes[0].get_ylabel() == "test accuracy (%)" and axes[1].get_ylabel() == ""
+    assert axes[0].get_shared_y_axes().joined(*axes)
+    for ax, size in zip(axes, (4, 16), strict=True):
+        assert [container.get_label() for container in ax.containers] == ["isogm", "gm"]
+        for (line, _, (bars,)), profile in zip(ax.containers, pair.values(), strict=True):
+            mean, error = 100 * profile.mean(size), 100 * profile.standard_error(size)
+            tried = np.isfinite(mean)
+            np.testing.assert_array_equal(line.get_xdata(), np.array([cut.index for cut in profile.cuts])[tried])
+            np.testing.assert_allclose(line.get_ydata(), mean[tried])
+            heights = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
+            np.testing.assert_allclose(heights, 2 * error[tried])
+
+
+def test_of_several_profiles_the_best_cuts_are_filled_and_larger(pair):
+    for ax, size in zip(plots.compare_profiles(pair), (4, 16), strict=True):
+        lines = [container[0] for container in ax.containers]
+        best = [line for line in ax.lines if str(line.get_markeredgecolor()) == "black"]
+        assert [line.get_xdata()[0] for line in best] == [profile.best_cut(size).index for profile in pair.values()]
+        assert [line.get_marker() for line in best] == [line.get_marker() for line in lines] == ["o", "s"]
+        for line, mark in zip(lines, best, strict=True):
+            assert line.get_markerfacecolor() == "white" and mark.get_markersize() > line.get_markersize()
+            np.testing.assert_array_equal(mark.get_markerfacecolor(), line.get_color())
+        light, dark = (np.mean(line.get_color()[:3]) for line in lines)
+        assert dark < light
+
+
+def test_of_several_profiles_scratch_is_a_level(pair, profile):
+    axes = plots.compare_profiles(pair)
+    for ax, size in zip(axes, (4, 16), strict=True):
+        (level,) = [line for line in ax.lines if line.get_linestyle() == "--"]
+        np.testing.assert_allclose(level.get_ydata(), 100 * profile.mean(size)[0])
+        ticks = [label.get_text() for label in ax.get_xticklabels()]
+        assert ticks == [label.get_text() for label in profile.plot().get_xticklabels()]
+    labels = ["isogm", "gm", "best cut\n(by test)", "scratch (cut 0)"]
+    assert [text.get_text() for text in axes[-1].get_legend().get_texts()] == labels
+    assert axes[0].get_legend() is None
+    (ax, _) = plots.compare_profiles({"gm": pair["gm"]})
+    assert not [line for line in ax.lines if line.get_linestyle() == "--"]
+
+
+def test_of_several_profiles_given_axes_are_used_and_must_be_one_for_each_size(pair):
+    _, axes = pyplot.subplots(2, 1)
+    assert list(plots.compare_profiles(pair, axes=axes)) == list(axes)
+    with pytest.raises(ValueError, match=r"`axes` must be 2, one for each size \(\[4, 16\]\). Received: 1"):
+        plots.compare_profiles(pair, axes=axes[0])
+
+
+def test_of_several_profiles_a_size_at_which_all_diverged_has_no_best(profile):
+    diverged = tuple(
+        dataclasses.replace(t, test={"accuracy": np.nan, "auc": 0.5}) if t.per_class == 4 else t for t in profile.trials
+    )
+    first, second = plots.compare_profiles({"gm": dataclasses.replace(profile, trials=diverged)})
+    assert len(second.lines) > len(first.lines)
+
+
+def test_a_figure_is_written_whole(profile, tmp_path):
+    for ending, start in (("png", b"\x89PNG"), ("svg", b"<?xml")):
+        plots.save_figure(profile.plot().figure, tmp_path / f"profile.{ending}")
+        assert (tmp_path / f"profile.{ending}").read_bytes().startswith(start)
+    assert {path.name for path in tmp_path.iterdir()} == {"profile.png", "profile.svg"}

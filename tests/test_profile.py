@@ -105,10 +105,26 @@ def test_untried_trials_are_nan_and_never_best(cuts):
 
 
 def test_sentence_in_full(cuts):
+    # Seed by seed 22, 22 and 25 points: they scatter by √3, their mean by 1; and 32, 33 and 34: their mean by 1 / √3.
     assert make_profile(cuts, SCORES).sentence(16) == (
-        "Freeze the first 3 of 10 layers, up to `group1_block1` (cut 2): accuracy 74.0 ± 1.2 %, 23.0 points above "
-        "training from scratch and 33.0 points above retraining only the output layer; cut 3 is not told apart from it."
+        "Freeze the first 3 of 10 layers, up to `group1_block1` (cut 2): accuracy 74.0 ± 1.2 %, 23.0 ± 1.0 points "
+        "above training from scratch and 33.0 ± 0.6 points above retraining only the output layer; cut 3 is not told "
+        "apart from it."
     )
+
+
+def test_differences_are_paired_over_seeds(cuts):
+    profile = make_profile(cuts, SCORES)
+    gains = profile.difference(16, cuts[2], cuts[0])
+    np.testing.assert_allclose(gains, [0.22, 0.22, 0.25])
+    # What all cuts of a seed have in common is not in their differences.
+    shifted = make_profile(cuts, SCORES + np.array([[-0.2], [0.0], [0.2]]))
+    np.testing.assert_allclose(shifted.difference(16, cuts[2], cuts[0]), gains)
+    lacking = SCORES.copy()
+    lacking[1, 0] = np.nan
+    np.testing.assert_allclose(make_profile(cuts, lacking).difference(16, cuts[2], cuts[0]), [0.22, np.nan, 0.25])
+    # Two differences 0.03 apart: their mean is 0.235, its error half their distance.
+    assert "23.5 ± 1.5 points above training from scratch" in make_profile(cuts, lacking).sentence(16)
 
 
 def test_sentence_at_the_ends(cuts):
@@ -118,7 +134,7 @@ def test_sentence_at_the_ends(cuts):
     )
     rising = make_profile(cuts, np.array([[0.5, 0.6, 0.7, 0.8, 0.9]] * 2))
     assert rising.sentence(16).endswith(
-        "40.0 points above training from scratch; all other cuts are told apart from it."
+        "40.0 ± 0.0 points above training from scratch; all other cuts are told apart from it."
     )
 
 
@@ -180,8 +196,9 @@ def test_a_loss_is_better_when_lower(cuts):
     assert profile.best_cut(16) == mirrored.best_cut(16) == cuts[2]
     assert profile.near_best_cuts(16) == mirrored.near_best_cuts(16)
     assert profile.sentence(16) == (
-        "Freeze the first 3 of 10 layers, up to `group1_block1` (cut 2): mean squared error 1.260 ± 0.012, 0.23 below "
-        "training from scratch and 0.33 below retraining only the output layer; cut 3 is not told apart from it."
+        "Freeze the first 3 of 10 layers, up to `group1_block1` (cut 2): mean squared error 1.260 ± 0.012, 0.230 ± "
+        "0.010 below training from scratch and 0.3300 ± 0.0058 below retraining only the output layer; cut 3 is not "
+        "told apart from it."
     )
     assert profile.summary().startswith("Test mean squared error, lower is better")
 

@@ -158,7 +158,10 @@ PRESETS = {
         "wide_resnet_16_1",
         source=Recipe(epochs=8),
         target=Recipe(epochs=60),
-        autoencoder=AutoencoderRecipe(epochs=20, warmup_epochs=1, dtype="mixed_bfloat16"),
+        # Small batches: for the same time more steps. Chosen on held-out training images of CIFAR-10.
+        autoencoder=AutoencoderRecipe(
+            epochs=15, batch_size=64, learning_rate=2e-3, warmup_epochs=1, dtype="mixed_bfloat16"
+        ),
         per_class=(4, 32, 256),
         seeds=3,
     ),

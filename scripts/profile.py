@@ -117,7 +117,8 @@ def run(arguments: argparse.Namespace):
     defroster = make_defroster(network, data, preset, arguments, out)
     plan = defroster.plan(**trials)
     if arguments.dry_run:
-        print_plan(plan, defroster.source, trials, None if trained else preset.source.epochs * images)
+        seen = None if trained else preset.source.epochs * images
+        print_plan(plan, defroster.source, trials, seen, autoencoder_flops(arguments.src, data, preset))
         return
     out.mkdir(parents=True, exist_ok=True)
     if not trained:
@@ -288,7 +289,18 @@ def print_sizes(data, trials: dict):
     print(f"{data.name}: {len(data.classes)} classes, {counts} images{patients}.", flush=True)
 
 
-def print_plan(plan, source, trials: dict, source_images: int | None):
+def autoencoder_flops(source: str, data, preset) -> float:
+    """Operations that the training of a source's autoencoder takes; 0 where it has none."""
+    import kdefrost
+    from kdefrost.clones import bottleneck
+
+    if bottleneck(source) is None:
+        return 0.0
+    whole = kdefrost.cut_points(kdefrost.autoencoder(bottleneck(source), data.image_shape))[0]
+    return 3.0 * 2.0 * whole.multiply_adds * preset.autoencoder.epochs * len(data.train.labels)
+
+
+def print_plan(plan, source, trials: dict, source_images: int | None, autoencoder_flops: float):
     """Prints what would run, with an estimate of the time from a short measurement."""
     from kdefrost import training
     from kdefrost.cuts import cut_points, tail_of
@@ -318,6 +330,8 @@ def print_plan(plan, source, trials: dict, source_images: int | None):
     seconds = operations / (rate * per_image) + (plan.trained + plan.evaluated) / (3 * rate)
     seconds += compilation * len(plan.cuts) + 0.2 * len(plan.trials)
     print(f"This machine trains the whole network at {rate:.0f} images/s ({rate * per_image / 1e9:.0f} GFLOP/s).")
+    if autoencoder_flops:
+        print(f"Autoencoder: {duration(autoencoder_flops / (rate * per_image))}, unless it is kept already.")
     if source_images is not None:
         print(f"Source: {duration(source_images / rate)} for {source_images} images, unless it is kept already.")
     print(f"Profile: {duration(seconds)}.")

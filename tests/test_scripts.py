@@ -130,6 +130,22 @@ def test_dry_run_says_what_would_run_and_writes_nothing(source, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_dry_run_counts_the_autoencoder_of_a_clone(tmp_path, monkeypatch, capsys):
+    main = _main()
+    flops = main.__globals__["autoencoder_flops"]
+    data, preset = kdefrost.load_data("digits"), kdefrost.PRESETS["smoke"]
+    assert flops("gm", data, preset) == 0
+    # Convolutions of the encoder, by kernel and positions; those of the decoder are as many.
+    convolutions = 9 * (1 * 32 * 16 + 32 * 32 * 16 + 32 * 64 * 4 + 64 * 64 * 4 + 64 * 64 * 1)
+    assert flops("ae5", data, preset) == 6 * 2 * (convolutions + 64 * 5) * 2 * 1437
+    monkeypatch.setattr(
+        sys, "argv", ["profile.py", "--src", "ae5", "--preset", "smoke", "--cuts", "3", "4", "--dry-run"]
+    )
+    main()
+    printed = capsys.readouterr().out
+    assert "Autoencoder: about" in printed and "Source: about" in printed
+
+
 def test_a_source_that_takes_no_images_is_refused_in_a_sentence(tmp_path, monkeypatch):
     keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)]).save(tmp_path / "vector.keras")
     main = _main()

@@ -88,7 +88,8 @@ def check_autoencoder(bottleneck: int, image_shape: tuple[int, int, int]):
     if height != width or height % 8 or channels not in (1, 3):
         raise ValueError(
             "`image_shape` must be square, with a size divisible by 8 and one or three channels, because the "
-            f"autoencoder halves it three times. Received: image_shape={tuple(image_shape)}"
+            f"autoencoder halves it three times. Received: image_shape={tuple(image_shape)}; load the images with "
+            "another `image_size` (--image-size)."
         )
     numbers = math.prod(image_shape)
     if isinstance(bottleneck, bool) or not isinstance(bottleneck, (int, np.integer)) or not 1 <= bottleneck <= numbers:
@@ -121,7 +122,8 @@ def train_autoencoder(
         in the same range, neither clipped nor rounded.
 
     Raises:
-        ValueError: If the bottleneck or the shape of the images is out of range.
+        ValueError: If the bottleneck or the shape of the images is out of range, or the
+            training diverges.
 
     Example:
 
@@ -138,6 +140,11 @@ def train_autoencoder(
     trained = keras.Sequential([keras.Input(shape), standardize, core])
     training.compile_model(trained, recipe, loss=_StandardizedError(standardize))
     training.fit(trained, images, images, recipe, seed, on_progress=on_progress)
+    if not all(np.isfinite(weights).all() for weights in core.get_weights()):
+        raise ValueError(
+            "`recipe` must let the training converge; it diverged, and weights are no numbers. Received: learning_rate="
+            f"{recipe.learning_rate}; take a lower one."
+        )
     # Trained in half precision or not, images are reconstructed in full.
     final = autoencoder(bottleneck, shape)
     final.set_weights(core.get_weights())

@@ -345,12 +345,14 @@ def report(profile, out: Path, seconds: float):
     """Writes profile and figure, and prints the table and the paths."""
     from matplotlib import pyplot
 
+    from kdefrost.plots import save_figure
+
     pyplot.switch_backend("agg")
     profile.save(out / "profile.json")
     profile.save_csv(out / "profile.csv")
     figure = profile.plot().figure
     for ending in ("png", "svg"):
-        figure.savefig(out / f"profile.{ending}", dpi=200)
+        save_figure(figure, out / f"profile.{ending}")
     print(f"\n{profile.summary()}\n\nProfile took {duration(seconds)}. Written:")
     for name in ("profile.png", "profile.svg", "profile.csv", "profile.json", "trials.jsonl", "configuration.json"):
         print(f"  {out / name}")

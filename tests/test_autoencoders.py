@@ -131,8 +131,18 @@ def test_half_precision_only_where_it_is_faster(half, expected, monkeypatch):
     assert autoencoders.compute_dtype(kdefrost.PRESETS["paper"].autoencoder) == "float32"
 
 
-def test_progress_reaches_the_end():
+def test_a_training_that_diverges_says_so_and_progress_reaches_the_end():
     shares = []
-    recipe = kdefrost.AutoencoderRecipe(epochs=1, warmup_epochs=0)
-    kdefrost.train_autoencoder(_bright(4), 1, recipe, on_progress=shares.append)
+    recipe = kdefrost.AutoencoderRecipe(epochs=3, warmup_epochs=0, learning_rate=1e30)
+    with pytest.raises(ValueError, match=r"`recipe` must let the training converge; .* learning_rate=1e\+30; take"):
+        kdefrost.train_autoencoder(_bright(4), 1, recipe, on_progress=shares.append)
     assert shares[-1] == 1.0
+
+
+def test_real_cifar10(cifar10):
+    """A few steps on 1,500 photographs already tell new ones apart better than their mean does."""
+    images, others = cifar10.train.images[:1500], cifar10.test.images[:200]
+    recipe = kdefrost.AutoencoderRecipe(epochs=4, batch_size=32, warmup_epochs=1, learning_rate=2e-3)
+    model = kdefrost.train_autoencoder(images, 32, recipe)
+    lost = np.mean((model.predict(others, verbose=0) - others) ** 2)
+    assert lost < 0.8 * np.mean((images.mean(axis=0) - others.astype("float32")) ** 2)

@@ -6,6 +6,7 @@ deviation, for the clone as for the original.
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -39,8 +40,8 @@ class Fidelity:
     """
 
     name: str
-    mean_error: float | None
-    covariance_error: float | None
+    mean_error: float
+    covariance_error: float
     squared_error: float | None
     frechet_distance: float
     accuracy: float
@@ -101,41 +102,47 @@ class Reference:
             mean_error=mean_error,
             covariance_error=covariance_error,
             squared_error=lost,
-            frechet_distance=frechet_distance(features, self._features),
+            frechet_distance=self._distance(features),
             accuracy=self._accuracy(features, clone.test.labels),
         )
 
     def baseline(self, seed: int = 0) -> Fidelity:
-        """Says what the original itself scores, by which clones are read.
+        """Says what a clone that had it all right would score, by which the others are read.
 
-        The distance is that from its test images to as many training images of each class,
-        or all where there are fewer. It is what two samples of one distribution have between
-        them, and what the classifier's having seen one of them adds.
+        Its accuracy is the original's. Its errors are those that samples of the original's
+        moments have by chance; see `sampling_errors`. Its distance is that from the original's
+        test images to as many of its training images of each class, or all where there are
+        fewer: what lies between two samples of one distribution, and what the classifier's
+        having seen one of them adds.
 
         Args:
             seed: Seed of the draw of these training images.
 
         Returns:
-            A `Fidelity` without errors.
+            A `Fidelity` without a squared error.
         """
         train, test = self.original.train, self.original.test
         rng = np.random.default_rng(seed)
         counts = np.bincount(test.labels)
         drawn = [rng.permutation(np.flatnonzero(train.labels == label))[:count] for label, count in enumerate(counts)]
         sample = self._extract(train.take(np.sort(np.concatenate(drawn))).images)
+        mean_error, covariance_error = sampling_errors(train, *self._statistics)
         return Fidelity(
             name=self.original.name,
-            mean_error=None,
-            covariance_error=None,
+            mean_error=mean_error,
+            covariance_error=covariance_error,
             squared_error=None,
-            frechet_distance=frechet_distance(sample, self._features),
+            frechet_distance=self._distance(sample),
             accuracy=self._accuracy(self._features, test.labels),
         )
 
     def _extract(self, images) -> np.ndarray:
-        """Features `(images, features)`."""
+        """Features `(images, …)`."""
         (features,) = self._extractor(images)
-        return features.reshape(len(features), -1)
+        return features
+
+    def _distance(self, features: np.ndarray) -> float:
+        return frechet_distance(*(part.reshape(len(part), -1) for part in (features, self._features)))
 
     def _accuracy(self, features: np.ndarray, labels: np.ndarray) -> float:
         (outputs,) = self._output(features)
@@ -186,12 +193,40 @@ def moment_errors(clone: Examples, original: Examples, mean: np.ndarray, deviati
             _mean_and_rest(part, label, mean, deviation) for part in (clone, original)
         )
         squares[0] += np.sum(np.square(its_mean - own_mean)), np.sum(np.square(own_mean))
-        squares[1] += _covariance_squares(its_centred, own_centred)
-    for moment, norm in zip(("class means", "class covariances"), squares[:, 1], strict=True):
-        if norm == 0:
-            raise ValueError(f"`original` must vary: all its {moment} are zero, and no error can be relative to them.")
-    mean_error, covariance_error = np.sqrt(squares[:, 0] / squares[:, 1]).tolist()
-    return mean_error, covariance_error
+        for its, own in zip(_covariance_strips(its_centred), _covariance_strips(own_centred), strict=True):
+            squares[1] += _symmetric_squares(its - own), _symmetric_squares(own)
+    return _relative(squares)
+
+
+def sampling_errors(original: Examples, mean: np.ndarray, deviation: np.ndarray) -> tuple[float, float]:
+    """The errors of `moment_errors` that samples of the original's moments have by chance.
+
+    Of n_c samples of a Gaussian with the covariance C_c, the mean and the covariance are
+    expected to be, in squared Frobenius norm,
+
+        tr C_c / n_c   and   (tr(C_c)² + ‖C_c‖²) / n_c
+
+    away from it (the latter to first order in 1 / n_c).
+
+    Args:
+        original: Images and labels; as many samples of each class are meant.
+        mean: As for `moment_errors`.
+        deviation: As for `moment_errors`.
+
+    Returns:
+        `(mean_error, covariance_error)`, roots of the expected squares.
+
+    Raises:
+        ValueError: As `moment_errors`.
+    """
+    squares = np.zeros((2, 2))
+    for label in np.unique(original.labels):
+        class_mean, centred = _mean_and_rest(original, label, mean, deviation)
+        trace = np.sum(np.square(centred), dtype=np.float64) / len(centred)
+        norm = sum(map(_symmetric_squares, _covariance_strips(centred)))
+        squares[0] += trace / len(centred), np.sum(np.square(class_mean))
+        squares[1] += (trace**2 + norm) / len(centred), norm
+    return _relative(squares)
 
 
 def squared_error(clone, original, deviation: np.ndarray) -> float:
@@ -274,24 +309,28 @@ def _mean_and_rest(
     return class_mean, images
 
 
-def _covariance_squares(clone: np.ndarray, original: np.ndarray) -> np.ndarray:
-    """Squared Frobenius norms `‖C' − C‖², ‖C‖²` of the covariances of centred images `(images, numbers)`."""
-    squares = np.zeros(2)
-    for start in range(0, original.shape[1], _STRIP):
-        strips = []
-        for centred in (clone, original):
-            # Rows of the covariance, from its diagonal on: by symmetry the rest says nothing new.
-            strip = centred[:, start : start + _STRIP].T @ centred[:, start:]
-            strips.append(strip / np.float32(len(centred)))
-        its, own = strips
-        squares += _symmetric_squares(its - own), _symmetric_squares(own)
-    return squares
+def _covariance_strips(centred: np.ndarray) -> Iterator[np.ndarray]:
+    """The covariance of centred images `(images, numbers)`, some rows at a time, each from the diagonal on.
+
+    It is symmetric: what lies before the diagonal says nothing new.
+    """
+    for start in range(0, centred.shape[1], _STRIP):
+        yield centred[:, start : start + _STRIP].T @ centred[:, start:] / np.float32(len(centred))
 
 
 def _symmetric_squares(strip: np.ndarray) -> float:
-    """Sum of the squares of a strip `(rows, from the diagonal on)`, and of what mirrors it below the diagonal."""
+    """Sum of the squares of a strip `(rows, from the diagonal on)`, and of what mirrors it before the diagonal."""
     squares = np.square(strip)
     return 2 * squares.sum(dtype=np.float64) - squares[:, : len(strip)].sum(dtype=np.float64)
+
+
+def _relative(squares: np.ndarray) -> tuple[float, float]:
+    """Roots of squared errors by squared norms; rows `(error, norm)` of the means and of the covariances."""
+    for moment, norm in zip(("class means", "class covariances"), squares[:, 1], strict=True):
+        if norm == 0:
+            raise ValueError(f"`original` must vary: all its {moment} are zero, and no error can be relative to them.")
+    mean_error, covariance_error = np.sqrt(squares[:, 0] / squares[:, 1]).tolist()
+    return mean_error, covariance_error
 
 
 def _mean_and_root(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

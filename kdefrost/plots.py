@@ -22,9 +22,9 @@ _MARKERS = "osD^vPX"
 _BEST = {"markersize": 9, "markeredgecolor": "black", "zorder": 5}
 # Letters of a layer's or a class's name that a tick has room for.
 _LONGEST = 22
-# Letters of a class's name that fit above its column, and the inches that a column takes.
+# Letters of a class's name that fit above its column, and the inches that a column and a letter take.
 _UPRIGHT = 11
-_COLUMN = 0.66
+_COLUMN, _LETTER = 0.66, 0.06
 
 
 def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
@@ -133,11 +133,13 @@ def plot_clones(rows: Mapping[str, np.ndarray], classes: Sequence[str], ax=None)
     >>> plot_clones(rows, data.classes)
     """
     height, width = _check_rows(rows, classes)
-    gap = max(1, height // 16)
+    gap, slanted = max(1, height // 16), max(map(len, classes)) > _UPRIGHT
     if ax is None:
         from matplotlib import pyplot
 
-        size = _COLUMN * len(classes) + 0.8, _COLUMN * len(rows) * height / width + 0.5
+        beside, above = (_LETTER * min(_LONGEST, max(map(len, names))) for names in (rows, classes))
+        above = above if slanted else 0.0
+        size = _COLUMN * len(classes) + beside + above + 0.2, _COLUMN * len(rows) * height / width + above + 0.3
         ax = pyplot.subplots(figsize=size, layout="constrained")[1]
     # "none" leaves the pixels as they are, also in a vector format.
     ax.imshow(_mosaic(list(rows.values()), gap), interpolation="none")
@@ -145,7 +147,7 @@ def plot_clones(rows: Mapping[str, np.ndarray], classes: Sequence[str], ax=None)
     ax.tick_params(length=0, labelsize=8, top=False, labeltop=True, bottom=False, labelbottom=False)
     ax.set_yticks(_centres(len(rows), height, gap), [_shorten(name) for name in rows])
     ax.set_xticks(_centres(len(classes), width, gap), [_shorten(name) for name in classes])
-    if max(map(len, classes)) > _UPRIGHT:
+    if slanted:
         for tick in ax.get_xticklabels():
             tick.set(rotation=45, horizontalalignment="left", rotation_mode="anchor")
     return ax

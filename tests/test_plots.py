@@ -174,3 +174,63 @@ def test_a_figure_is_written_whole(profile, tmp_path):
         plots.save_figure(profile.plot().figure, tmp_path / f"profile.{ending}")
         assert (tmp_path / f"profile.{ending}").read_bytes().startswith(start)
     assert {path.name for path in tmp_path.iterdir()} == {"profile.png", "profile.svg"}
+
+
+@pytest.fixture
+def pictures():
+    """Two rows of three images of 4×4×3 pixels, of which the second goes beyond the range of pixels."""
+    rng = np.random.default_rng(0)
+    original = rng.integers(0, 256, (3, 4, 4, 3), dtype=np.uint8)
+    return {"cifar10": original, "gm": rng.normal(128, 200, (3, 4, 4, 3)).astype(np.float32)}
+
+
+def test_pictures_lie_where_their_row_and_class_are_named(pictures):
+    ax = plots.plot_clones(pictures, ["cat", "dog", "ship"])
+    (drawn,) = ax.images
+    pixels = np.asarray(drawn.get_array())
+    assert pixels.shape == (2 * 4 + 1, 3 * 4 + 2, 3) and drawn.get_interpolation() == "none"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["cifar10", "gm"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["cat", "dog", "ship"]
+    # Pixels lie around whole numbers: an image of four of them around its middle.
+    left, right, bottom, top = drawn.get_extent()
+    assert (left, top) == (-0.5, -0.5) and (right, bottom) == (13.5, 8.5)
+    for row, y in zip(pictures.values(), ax.get_yticks(), strict=True):
+        for image, x in zip(row, ax.get_xticks(), strict=True):
+            place = pixels[int(y - 1.5) : int(y + 2.5), int(x - 1.5) : int(x + 2.5)]
+            np.testing.assert_array_equal(place, np.rint(np.clip(image, 0, 255)))
+    np.testing.assert_array_equal(pixels[4], 255)
+    np.testing.assert_array_equal(pixels[:, [4, 9]], 255)
+
+
+def test_drawing_leaves_the_images_as_they_are(pictures):
+    before = pictures["gm"].copy()
+    plots.plot_clones(pictures, ["cat", "dog", "ship"])
+    np.testing.assert_array_equal(pictures["gm"], before)
+
+
+def test_pictures_of_one_channel_are_grey(pictures):
+    grey = {name: images[..., :1] for name, images in pictures.items()}
+    pixels = np.asarray(plots.plot_clones(grey, "abc").images[0].get_array())
+    np.testing.assert_array_equal(pixels[:4, :4], np.repeat(grey["cifar10"][0], 3, axis=-1))
+
+
+def test_long_class_names_are_slanted_and_cut_short(pictures):
+    plain = plots.plot_clones(pictures, ["cat", "dog", "ship"])
+    slanted = plots.plot_clones(pictures, ["cat", "dog", "a" * 40])
+    assert [label.get_rotation() for label in slanted.get_xticklabels()] == [45, 45, 45]
+    assert [label.get_rotation() for label in plain.get_xticklabels()] == [0, 0, 0]
+    assert slanted.get_xticklabels()[2].get_text() == "a" * 21 + "…"
+
+
+def test_pictures_are_square_and_go_where_they_are_asked_to(pictures):
+    _, ax = pyplot.subplots()
+    assert plots.plot_clones(pictures, "abc", ax=ax) is ax
+    assert ax.get_aspect() == 1
+
+
+def test_pictures_that_are_not_one_of_each_class_are_refused(pictures):
+    for rows in ({}, {**pictures, "ae": pictures["gm"][:, :2]}, {"gm": pictures["gm"][..., :2]}):
+        with pytest.raises(ValueError, match=r"`rows` must have one image for each of the 3 `classes` in every row"):
+            plots.plot_clones(rows, "abc")
+    with pytest.raises(ValueError, match=r"of the 2 .*Received: \{'cifar10': \(3, 4, 4, 3\)"):
+        plots.plot_clones(pictures, "ab")

@@ -1,0 +1,201 @@
+#!/usr/bin/env python
+"""Shows how close a data set's clones come to it: a figure of their images, and a table of how far they are.
+
+Trains a classifier on the original (or takes the one that was trained before), makes the
+clones, compares their class means, class covariances and images with the original's, and
+classifies them.
+"""
+
+import sys
+from pathlib import Path
+
+# As in profile.py: this folder would hide Python's own module `profile`.
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path[0] = str(PROJECT)
+
+import argparse
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+EXAMPLES = """examples:
+  python scripts/clones.py --clones isogm gm
+      the Gaussian clones of the embedded digits, about a minute on a laptop, no download
+  python scripts/clones.py --tgt cifar10 --clones isogm gm ae4 ae32 ae256
+      of CIFAR-10 also its reconstructions by autoencoders, from the narrowest bottleneck on
+  python scripts/clones.py --tgt cifar10 --clones gm --seed 1
+      other samples of the same Gaussians; the classifier is the one of before
+"""
+LEGEND = """mean, covariance: relative errors of the class means and of the class covariances of the training images; in
+the first row those that samples of the original's own moments have by chance.
+squared: share of the test images' variance that is lost, where images correspond.
+Fréchet: distance from the original's test images to the clone's, in the features of a classifier of the
+original; in the first row to as many of the original's training images.
+accuracy: of that classifier on the test images."""
+# Of more classes the first ones are drawn.
+MOST_COLUMNS = 10
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    target = "the original: digits (embedded), idc, an image set of TFDS such as cifar10, or a folder of images"
+    add("--tgt", default="digits", metavar="NAME", help=f"{target} (%(default)s)")
+    clones = ["isogm", "gm", "ae4", "ae32"]
+    add("--clones", nargs="+", default=clones, metavar="NAME", help=f"isogm, gm, ae<k> ({' '.join(clones)})")
+    preset = "networks and epochs (%(default)s)"
+    add("--preset", default="laptop", choices=["smoke", "laptop", "paper"], help=preset)
+    add("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR), or of the idc archive")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the clones (%(default)s)")
+    add("--out", type=Path, metavar="DIR", help="folder of the results (runs/clones-<tgt>-<preset>)")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    try:
+        run(arguments)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. What was trained to its end is kept; the same command goes on from there.")
+
+
+def run(arguments: argparse.Namespace):
+    # After parsing, so that --help and a mistyped option answer at once.
+    import kdefrost
+    from kdefrost.clones import check_clone
+
+    preset = kdefrost.PRESETS[arguments.preset]
+    data = kdefrost.load_data(arguments.tgt, arguments.data_dir)
+    names = list(dict.fromkeys(arguments.clones))
+    # Mistakes in the arguments show here, before anything is trained.
+    for name in names:
+        check_clone(name, data)
+    out = arguments.out or Path("runs") / f"clones-{Path(arguments.tgt).name}-{arguments.preset}"
+    out.mkdir(parents=True, exist_ok=True)
+    print(f"{data.name}: {len(data.classes)} classes, {len(data.train.labels)} training and", end=" ")
+    print(f"{len(data.test.labels)} test images.", flush=True)
+    reference = make_reference(arguments, data, preset)
+    with saying(f"Measuring {data.name} itself"):
+        fidelities = [reference.baseline()]
+    pictures = {data.name: first_images(data)}
+    for name in names:
+        fidelity, pictures[name] = assess(name, reference, arguments.seed, preset)
+        fidelities.append(fidelity)
+    settings = {
+        "target": arguments.tgt,
+        "preset": arguments.preset,
+        "classifier": preset.model,
+        "classifier_recipe": dataclasses.asdict(preset.source),
+        "autoencoder_recipe": dataclasses.asdict(preset.autoencoder),
+        "seed": arguments.seed,
+    }
+    report(fidelities, pictures, drawn_classes(data), settings, out)
+
+
+def make_reference(arguments, data, preset):
+    """The original, seen through a classifier that was trained on it."""
+    import kdefrost
+    from kdefrost.fidelity import Reference
+
+    network = kdefrost.train_source(
+        arguments.tgt, data, preset.model, preset.source, PROJECT / "saved_models", data_dir=arguments.data_dir
+    )
+    return Reference(data, kdefrost.standardized(network, data.train.images))
+
+
+def assess(name: str, reference, seed: int, preset):
+    """A clone's fidelity, and its pictures; the clone itself, which is large, does not stay."""
+    import kdefrost
+    from kdefrost.clones import bottleneck
+
+    original = reference.original
+    clone = kdefrost.make_clone(
+        name, original, seed=seed, recipe=preset.autoencoder, directory=PROJECT / "saved_models"
+    )
+    with saying(f"Comparing {name} with {original.name}"):
+        return reference.compare(clone, corresponds=bottleneck(name) is not None), first_images(clone)
+
+
+@contextlib.contextmanager
+def saying(what: str):
+    """Says what is being done, and afterwards for how long it was, if it was long."""
+    print(f"{what} …", flush=True)
+    start = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - start
+    if seconds > 3:
+        print(f"  took {seconds:.0f} s", flush=True)
+
+
+def first_images(data):
+    """The first test image of each class that is drawn: a clone has the labels of its original, in their order."""
+    labels = data.test.labels.tolist()
+    return data.test.images[[labels.index(data.classes.index(name)) for name in drawn_classes(data)]]
+
+
+def drawn_classes(data) -> list[str]:
+    """The names of the first classes that have test images."""
+    tested = set(data.test.labels.tolist())
+    return [name for label, name in enumerate(data.classes) if label in tested][:MOST_COLUMNS]
+
+
+def report(fidelities: list, pictures: dict, classes: list[str], settings: dict, out: Path):
+    """Writes figure, table and numbers, and prints the table and the paths."""
+    from matplotlib import pyplot
+
+    from kdefrost.plots import plot_clones, save_figure
+    from kdefrost.trials import versions, write_atomically
+
+    pyplot.switch_backend("agg")
+    figure = plot_clones(pictures, classes).figure
+    for ending in ("png", "svg"):
+        save_figure(figure, out / f"clones.{ending}")
+    rows = [dataclasses.asdict(fidelity) for fidelity in fidelities]
+    write_atomically(out / "clones.csv", as_csv(rows))
+    values = {**settings, "fidelities": rows, "versions": versions()}
+    write_atomically(out / "clones.json", json.dumps(values, indent=2) + "\n")
+    print(f"\n{table(fidelities)}\n\n{LEGEND}\n\nWritten:")
+    for name in ("clones.png", "clones.svg", "clones.csv", "clones.json"):
+        print(f"  {out / name}")
+
+
+def table(fidelities: list) -> str:
+    """The measures, a row per data set."""
+    from kdefrost.tables import align
+
+    head = ["", "mean", "covariance", "squared", "Fréchet", "accuracy"]
+    rows = [
+        [
+            fidelity.name,
+            f"{fidelity.mean_error:.3f}",
+            f"{fidelity.covariance_error:.3f}",
+            "–" if fidelity.squared_error is None else f"{fidelity.squared_error:.3f}",
+            f"{fidelity.frechet_distance:.3g}",
+            f"{100 * fidelity.accuracy:.1f} %",
+        ]
+        for fidelity in fidelities
+    ]
+    return align([head, *rows], left=(0,))
+
+
+def as_csv(rows: list[dict]) -> str:
+    """A line per row, empty where there is no number."""
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -45,6 +45,14 @@ def test_the_same_seeds_give_the_same_scores_whatever_ran_before(run):
     assert part == {key: whole[key] for key in part} and len(part) == 1
 
 
+def test_only_training_from_scratch_does_not_depend_on_the_source(run, residual):
+    other = keras.models.clone_model(residual)
+    kdefrost.reinitialize(other, seed=5)
+    one, another = (_scores(run(cuts=[0, 4], seeds=1, source=source)) for source in (residual, other))
+    different = {key[0] for key in one if one[key] != another[key]}
+    assert different == {4}
+
+
 def test_the_source_is_untouched(run, residual):
     weights, config = residual.get_weights(), residual.to_json()
     nodes = [(len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in residual.layers]

@@ -1,5 +1,6 @@
 """Autoencoders: images through a bottleneck of few numbers and back."""
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kdefrost import training
-from kdefrost.data import channel_statistics
+from kdefrost.data import standardization
 from kdefrost.initialization import reinitialize
 from kdefrost.recipe import AutoencoderRecipe
 
@@ -44,10 +45,10 @@ def autoencoder(bottleneck: int, image_shape: tuple[int, int, int] = (32, 32, 3)
     Example:
 
     >>> kdefrost.autoencoder(32).count_params()
-    308707
+    271523
     """
     check_autoencoder(bottleneck, image_shape)
-    inputs = keras.Input(image_shape, name="image")
+    inputs = keras.Input(image_shape, dtype="float32", name="image")
     x, mirrored = inputs, []
     for number, stride in enumerate(_STRIDES, start=1):
         mirrored.insert(0, (x.shape[-1], stride))
@@ -56,10 +57,10 @@ def autoencoder(bottleneck: int, image_shape: tuple[int, int, int] = (32, 32, 3)
             channels, 3, stride, padding="same", activation=gelu, dtype=dtype, name=f"encoder_conv{number}"
         )(x)
     smallest = x.shape[1:]
-    x = keras.layers.Flatten(name="encoder_flat")(x)
+    x = keras.layers.Flatten(dtype=dtype, name="encoder_flat")(x)
     x = keras.layers.Dense(bottleneck, dtype=dtype, name="bottleneck")(x)
     x = keras.layers.Dense(math.prod(smallest), activation=gelu, dtype=dtype, name="decoder_dense")(x)
-    x = keras.layers.Reshape(smallest, name="decoder_reshape")(x)
+    x = keras.layers.Reshape(smallest, dtype=dtype, name="decoder_reshape")(x)
     for number, (channels, stride) in enumerate(mirrored, start=1):
         is_last = number == len(mirrored)
         x = keras.layers.Conv2DTranspose(
@@ -131,26 +132,42 @@ def train_autoencoder(
     >>> model = kdefrost.train_autoencoder(data.train.images, 32, recipe)
     >>> reconstructed = model.predict(data.test.images)
     """
-    shape = images.shape[1:]
-    core = autoencoder(bottleneck, shape, recipe.dtype)
+    whole, core = for_training(images, bottleneck, recipe)
     reinitialize(core, seed)
-    mean, deviation = channel_statistics(images)
-    statistics = {"mean": mean.tolist(), "variance": np.square(deviation).tolist()}
-    standardize = keras.layers.Normalization(**statistics, name="standardize")
-    trained = keras.Sequential([keras.Input(shape), standardize, core])
-    training.compile_model(trained, recipe, loss=_StandardizedError(standardize))
-    training.fit(trained, images, images, recipe, seed, on_progress=on_progress)
+    training.fit(whole, images, images, recipe, seed, on_progress=on_progress)
     if not all(np.isfinite(weights).all() for weights in core.get_weights()):
         raise ValueError(
             "`recipe` must let the training converge; it diverged, and weights are no numbers. Received: learning_rate="
             f"{recipe.learning_rate}; take a lower one."
         )
     # Trained in half precision or not, images are reconstructed in full.
-    final = autoencoder(bottleneck, shape)
+    final = autoencoder(bottleneck, images.shape[1:])
     final.set_weights(core.get_weights())
-    restore = keras.layers.Normalization(**statistics, invert=True, name="restore")
-    inputs = keras.Input(shape, name="image")
+    standardize, restore = standardization(images), standardization(images, invert=True)
+    inputs = keras.Input(images.shape[1:], dtype="float32", name="image")
     return keras.Model(inputs, restore(final(standardize(inputs))), name=core.name)
+
+
+def for_training(images, bottleneck: int, recipe: AutoencoderRecipe) -> tuple[keras.Model, keras.Model]:
+    """Builds an autoencoder and compiles it, for `training.fit` with images as inputs and as targets.
+
+    Args:
+        images: Training images, by which others are standardised.
+        bottleneck: Number of units of the bottleneck.
+        recipe: How it will be trained.
+
+    Returns:
+        `(whole, core)`: what is trained, and the autoencoder within it, which takes images that
+        are standardised.
+
+    Raises:
+        ValueError: As `autoencoder`.
+    """
+    core = autoencoder(bottleneck, images.shape[1:], recipe.dtype)
+    standardize = standardization(images)
+    whole = keras.Sequential([keras.Input(images.shape[1:], dtype="float32"), standardize, core])
+    training.compile_model(whole, recipe, loss=_StandardizedError(standardize))
+    return whole, core
 
 
 def compute_dtype(recipe: AutoencoderRecipe) -> str:
@@ -164,9 +181,13 @@ def compute_dtype(recipe: AutoencoderRecipe) -> str:
     Returns:
         The recipe's dtype policy, or `"float32"`.
     """
-    if recipe.dtype == "float32" or _matmul_seconds(tf.bfloat16) < _matmul_seconds(tf.float32):
-        return recipe.dtype
-    return "float32"
+    return "float32" if recipe.dtype == "float32" or not _half_precision_is_faster() else recipe.dtype
+
+
+@functools.cache
+def _half_precision_is_faster() -> bool:
+    # By much or not at all: what has no instructions for it takes longer, what has them half the time.
+    return _matmul_seconds(tf.bfloat16) < 0.8 * _matmul_seconds(tf.float32)
 
 
 def _matmul_seconds(dtype: tf.DType, size: int = 1024, repeats: int = 5) -> float:
@@ -183,7 +204,7 @@ class _StandardizedError(keras.losses.Loss):
     """Mean squared difference of an image, once it is standardised, and its reconstruction."""
 
     def __init__(self, standardize: keras.layers.Normalization):
-        super().__init__(name="reconstruction_error")
+        super().__init__(name="reconstruction_error", dtype="float32")
         self.standardize = standardize
 
     def call(self, image, reconstruction):

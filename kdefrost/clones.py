@@ -7,6 +7,7 @@ alone.
 """
 
 import dataclasses
+import numbers
 import os
 import re
 
@@ -18,7 +19,6 @@ from kdefrost.autoencoders import autoencoder, check_autoencoder, compute_dtype,
 from kdefrost.data import Examples, ImageData, channel_statistics
 from kdefrost.features import Inference
 from kdefrost.fidelity import squared_error
-from kdefrost.models import load_source
 from kdefrost.progress import share_bar
 from kdefrost.recipe import PRESETS, AutoencoderRecipe
 
@@ -57,7 +57,10 @@ def make_clone(
     are samples of the same Gaussians.
 
     `ae<k>`, such as `ae32`: an autoencoder with a bottleneck of k numbers is trained on the
-    training images; train and test are its reconstructions of the original's.
+    training images; train and test are its reconstructions of the original's. A source
+    that is trained on it has seen, but for what the bottleneck loses, the original's training
+    images with their labels. So it flatters scores on images held out of these, not on the
+    original's test images.
 
     Images are floats, neither clipped nor rounded.
 
@@ -90,25 +93,18 @@ def make_clone(
     >>> kdefrost.make_clone("gm", digits, per_class=100).train.images.shape
     (1000, 8, 8, 1)
     """
-    check_clone(name, data, per_class, test_per_class)
+    check_clone(name, data, per_class, test_per_class, seed)
     recipe = None if bottleneck(name) is None else resolved(recipe)
-    numbers = {"per_class": per_class, "test_per_class": test_per_class}
+    counts = {"per_class": per_class, "test_per_class": test_per_class}
     if directory is None:
-        return _make(name, data, seed, numbers, recipe, None, verbose)
-    settings = {
-        "clone": name,
-        "data": fingerprint.of_arrays(*data.train, *data.test),
-        "seed": seed,
-        **numbers,
-        "autoencoder": recipe and _autoencoder_settings(name, data, seed, recipe),
-        "format": _FORMAT,
-    }
+        return _make(name, data, seed, counts, recipe, None, verbose)
+    settings = clone_settings(name, data, seed, per_class, test_per_class, recipe)
     folder = kept.address(os.path.join(directory, "clones"), f"{name}-{data.name}", settings)
     if kept.is_whole(folder):
         if verbose:
             print(f"Clone: reusing {folder}", flush=True)
         return _read(folder, data, name)
-    clone = _make(name, data, seed, numbers, recipe, directory, verbose)
+    clone = _make(name, data, seed, counts, recipe, directory, verbose)
     with kept.writing(folder, settings) as beside:
         for part in ("train", "test"):
             examples = getattr(clone, part)
@@ -117,18 +113,57 @@ def make_clone(
     return clone
 
 
-def check_clone(name: str, data: ImageData, per_class: int | None = None, test_per_class: int | None = None):
+def clone_settings(
+    name: str,
+    data: ImageData,
+    seed: int = 0,
+    per_class: int | None = None,
+    test_per_class: int | None = None,
+    recipe: AutoencoderRecipe | None = None,
+) -> dict:
+    """All that a clone depends on, as JSON holds it.
+
+    Args:
+        name: Name of the clone, as all arguments, as for `make_clone`.
+        data: The original; images in files are read once.
+        seed: Seed of the clone.
+        per_class: Number of training samples per class.
+        test_per_class: Number of test samples per class.
+        recipe: How an autoencoder is trained.
+
+    Returns:
+        A dict.
+    """
+    is_sampled = bottleneck(name) is None
+    return {
+        "clone": name,
+        "original": data.name,
+        "data": fingerprint.of_content(*data.train, *data.test),
+        "seed": int(seed),
+        "per_class": per_class and int(per_class),
+        "test_per_class": test_per_class and int(test_per_class),
+        "autoencoder": None if is_sampled else _autoencoder_settings(name, data, seed, resolved(recipe)),
+        "format": _FORMAT,
+    }
+
+
+def check_clone(
+    name: str, data: ImageData, per_class: int | None = None, test_per_class: int | None = None, seed: int = 0
+):
     """Refuses a clone that cannot be made, as `make_clone` does, before anything is computed.
 
     Args:
-        name: Name of the clone.
+        name: Name of the clone, as all arguments, as for `make_clone`.
         data: The original.
         per_class: Number of training samples per class.
         test_per_class: Number of test samples per class.
+        seed: Seed of the clone.
 
     Raises:
         ValueError: As `make_clone`.
     """
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
+        raise ValueError(f"`seed` must be a whole number, at least 0. Received: seed={seed!r}")
     if not is_clone(name):
         known = ", ".join(CLONES)
         raise ValueError(
@@ -140,8 +175,8 @@ def check_clone(name: str, data: ImageData, per_class: int | None = None, test_p
                 f"`{argument}` is for the clones {', '.join(CLONES)}; {name} has one image for each of the original's. "
                 f"Received: {argument}={value}"
             )
-        if value is not None and value < 1:
-            raise ValueError(f"`{argument}` must be at least 1. Received: {argument}={value}")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1):
+            raise ValueError(f"`{argument}` must be a whole number, at least 1. Received: {argument}={value!r}")
     if bottleneck(name) is not None:
         try:
             check_autoencoder(bottleneck(name), data.image_shape)
@@ -153,11 +188,11 @@ def check_clone(name: str, data: ImageData, per_class: int | None = None, test_p
         raise ValueError(f"Class {data.classes[int(counts.argmin())]!r} of {data.name!r} has no training image.")
 
 
-def _make(name, data: ImageData, seed: int, numbers: dict, recipe, directory, verbose: bool) -> ImageData:
+def _make(name, data: ImageData, seed: int, counts: dict, recipe, directory, verbose: bool) -> ImageData:
     if verbose:
         print(f"Making the clone {name} of {data.name} …", flush=True)
     if recipe is None:
-        return _sampled(name, data, seed, **numbers)
+        return _sampled(name, data, seed, **counts)
     return _reconstructed(name, data, _autoencoder(name, data, seed, recipe, directory, verbose), verbose)
 
 
@@ -190,10 +225,10 @@ def resolved(recipe: AutoencoderRecipe | None) -> AutoencoderRecipe:
 
 def _autoencoder_settings(name: str, data: ImageData, seed: int, recipe: AutoencoderRecipe) -> dict:
     return {
-        "images": fingerprint.of_arrays(data.train.images),
+        "images": fingerprint.of_content(data.train.images),
         "architecture": fingerprint.of_layer(autoencoder(bottleneck(name), data.image_shape)),
         "recipe": dataclasses.asdict(recipe),
-        "seed": seed,
+        "seed": int(seed),
         "format": _FORMAT,
     }
 
@@ -209,12 +244,14 @@ def _autoencoder(name, data: ImageData, seed: int, recipe: AutoencoderRecipe, di
         return train()
     settings = _autoencoder_settings(name, data, seed, recipe)
     folder = kept.address(os.path.join(directory, "autoencoders"), f"{name}-{data.name}", settings)
-    if not kept.is_whole(folder):
+    model = kept.load_model(folder)
+    if model is None:
+        model = train()
         with kept.writing(folder, settings) as beside:
-            train().save(beside / "model.keras")
+            model.save(beside / "model.keras")
     elif verbose:
         print(f"Autoencoder: reusing {folder}", flush=True)
-    return load_source(folder / "model.keras")
+    return model
 
 
 def _reconstructed(name: str, data: ImageData, model: keras.Model, verbose: bool) -> ImageData:

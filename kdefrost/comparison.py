@@ -15,7 +15,7 @@ from kdefrost.tables import align, markdown
 from kdefrost.trials import write_atomically
 
 # What a task's scores depend on, beside its metrics.
-_TASK = ("kind", "units", "loss", "loss_settings", "class_weight", "test_per_class")
+_TASK = ("kind", "units", "loss", "loss_settings", "metrics", "output", "class_weight", "test_per_class")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,21 +74,22 @@ class Comparison:
         return self.common.per_class
 
     def scratch(self, per_class: int) -> float:
-        """The mean score at cut 0, which is the same training whatever the source, so that sources count as repeats.
+        """The mean score at cut 0, where a seed trains the same network in the same way whatever the source.
 
         Args:
             per_class: Number of training examples per class.
 
         Returns:
-            The mean over the seeds of all sources, NaN where none was trained from scratch.
+            The mean over the seeds that some profile has, NaN where none was trained from scratch.
         """
-        scores = [
-            profile.scores(per_class, profile.reported_on)[:, 0]
-            for profile in self.profiles.values()
-            if profile.cuts[0].index == 0
-        ]
-        finite = np.array([score for seeds in scores for score in seeds if np.isfinite(score)])
-        return float(finite.mean()) if len(finite) else np.nan
+        by_seed = {}
+        for profile in self.profiles.values():
+            if profile.cuts[0].index == 0:
+                scores = profile.scores(per_class, profile.reported_on)[:, 0]
+                by_seed |= {
+                    seed: score for seed, score in zip(profile.seeds, scores, strict=True) if np.isfinite(score)
+                }
+        return float(np.mean(list(by_seed.values()))) if by_seed else np.nan
 
     def rows(self, per_class: int) -> list[list[str]]:
         """The scores of one size as cells of a table: a head, and a row per cut with a column per source.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from kdefrost.folders import ImageFiles, Listing, list_folder, list_patches
@@ -190,6 +191,26 @@ def channel_statistics(images: np.ndarray | ImageFiles) -> tuple[np.ndarray, np.
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 0)).astype(np.float32)
     return (origin + mean).astype(np.float32), np.where(deviation > 0, deviation, np.float32(1))
+
+
+def standardization(images: np.ndarray | ImageFiles, invert: bool = False) -> keras.layers.Normalization:
+    """A layer that gives images mean 0 and deviation 1 in each channel, in float32.
+
+    Args:
+        images: Images `(images, height, width, channels)` whose mean and deviation are taken.
+        invert: Whether the layer takes images that are so and undoes it.
+
+    Returns:
+        A `keras.layers.Normalization`.
+    """
+    mean, deviation = channel_statistics(images)
+    return keras.layers.Normalization(
+        mean=mean.tolist(),
+        variance=np.square(deviation).tolist(),
+        invert=invert,
+        dtype="float32",
+        name="restore" if invert else "standardize",
+    )
 
 
 def _height_and_width(image_size) -> tuple[int, int] | None:

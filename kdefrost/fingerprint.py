@@ -13,20 +13,28 @@ from kdefrost.storage import blocks
 _LENGTH = 16
 
 
-def of_arrays(*arrays) -> str:
+def of_arrays(*arrays, own: str = "fingerprint") -> str:
     """Hash of the shapes, dtypes and bytes of some arrays, in memory or not.
 
-    An array that has a `fingerprint` of its own, as images in files have, goes by that.
+    Args:
+        *arrays: The arrays.
+        own: Name of the attribute by which an array goes that has it, as images in files
+            have: `"fingerprint"`, without reading them, or `"content_fingerprint"`.
     """
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.shape}{array.dtype}".encode())
-        if hasattr(array, "fingerprint"):
-            digest.update(array.fingerprint.encode())
+        if hasattr(array, own):
+            digest.update(getattr(array, own).encode())
             continue
         for block in blocks(array) if len(array.shape) else [array]:
             digest.update(np.ascontiguousarray(block).data if block.size else b"")
     return digest.hexdigest()[:_LENGTH]
+
+
+def of_content(*arrays) -> str:
+    """Hash of some arrays as `of_arrays` has it, of images in files by the bytes of the files."""
+    return of_arrays(*arrays, own="content_fingerprint")
 
 
 def of_model(model: keras.Model) -> str:

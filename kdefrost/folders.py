@@ -89,6 +89,14 @@ class ImageFiles:
             digest.update(os.fsencode(file) + f"\0{size}\n".encode())
         return digest.hexdigest()[:16]
 
+    @functools.cached_property
+    def content_fingerprint(self) -> str:
+        """Hash of the files' relative paths and bytes, the image size and the color mode; reads all files once."""
+        digest = hashlib.sha256(f"{self.shape[1:]}\n".encode())
+        for file in self._files:
+            digest.update(os.fsencode(file) + b"\0" + hashlib.sha256((self._root / file).read_bytes()).digest())
+        return digest.hexdigest()[:16]
+
     def __len__(self) -> int:
         return len(self._files)
 

@@ -8,7 +8,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
+
 from kdefrost import fingerprint
+from kdefrost.models import load_source
 from kdefrost.trials import versions, write_atomically
 
 _MANIFEST = "manifest.json"
@@ -37,12 +40,31 @@ def is_whole(folder: Path) -> bool:
         return False
     try:
         digests = json.loads((folder / _MANIFEST).read_text())["sha256"]
-        whole = all(_digest(folder / name) == digest for name, digest in digests.items())
-    except (OSError, ValueError, KeyError, TypeError):
+        whole = bool(digests) and all(_digest(folder / name) == digest for name, digest in digests.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         whole = False
     if not whole:
         print(f"{folder} is damaged. It is made anew.")
     return whole
+
+
+def load_model(folder: Path) -> keras.Model | None:
+    """The model that is kept in a folder as `model.keras`.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The model; `None`, and a line that says so, if it is damaged or this version of Keras
+        cannot read it; `None` if there is none.
+    """
+    if not is_whole(folder):
+        return None
+    try:
+        return load_source(folder / "model.keras")
+    except ValueError as error:
+        print(f"{error}. It is made anew.")
+        return None
 
 
 @contextlib.contextmanager
@@ -58,6 +80,7 @@ def writing(folder: Path, report: dict) -> Iterator[Path]:
         The folder beside it to write the files in.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _clear_away(folder)
     beside = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
@@ -66,11 +89,41 @@ def writing(folder: Path, report: dict) -> Iterator[Path]:
         digests = {path.name: _digest(path) for path in sorted(beside.iterdir())}
         manifest = {**report, "versions": versions(), "sha256": digests}
         write_atomically(beside / _MANIFEST, json.dumps(manifest, indent=2) + "\n")
-        # Only what is damaged can be there, or the same from a process beside this one.
-        shutil.rmtree(folder, ignore_errors=True)
-        beside.replace(folder)
+        _put(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _put(beside: Path, folder: Path):
+    """Gives a written folder its place, unless a process beside this one was faster."""
+    if folder.exists() and not is_whole(folder):
+        shutil.rmtree(folder)
+    try:
+        beside.replace(folder)
+    except OSError:
+        if not is_whole(folder):
+            raise
+
+
+def _clear_away(folder: Path):
+    """Deletes what processes that were killed had begun to write for a folder."""
+    for part in folder.parent.glob(f"{folder.name}.*.part"):
+        number = part.name.removeprefix(f"{folder.name}.").removesuffix(".part")
+        if number.isdigit() and not _is_running(int(number)):
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    # On Windows the question would end the process.
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _digest(path: Path) -> str:

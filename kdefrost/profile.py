@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import os
 from pathlib import Path
@@ -314,8 +315,9 @@ class DefrostProfile:
 
     def save_csv(self, path: str | os.PathLike):
         """Writes the trials to a CSV file, one a row."""
-        with Path(path).open("w", newline="") as file:
-            csv.writer(file).writerows(self.rows())
+        file = io.StringIO(newline="")
+        csv.writer(file, lineterminator="\n").writerows(self.rows())
+        write_atomically(Path(path), file.getvalue())
 
     def rows(self) -> list[list]:
         """The trials, one a row, in order of cut, size and seed; the first row names the columns."""

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 
 from kdefrost import fingerprint, kept, training
-from kdefrost.clones import CLONES, bottleneck, check_clone, is_clone, make_clone, resolved
+from kdefrost.clones import CLONES, check_clone, clone_settings, is_clone, make_clone
 from kdefrost.cuts import join
-from kdefrost.data import ImageData, channel_statistics, load_data
+from kdefrost.data import ImageData, load_data, standardization
 from kdefrost.features import Inference
 from kdefrost.initialization import reinitialize
-from kdefrost.models import build_model, load_source
+from kdefrost.models import build_model
 from kdefrost.progress import share_bar
 from kdefrost.recipe import AutoencoderRecipe, Recipe
 
@@ -37,7 +37,8 @@ def train_source(
     The images are standardised per channel by their own training set's statistics.
 
     Args:
-        name: A clone's name, for that clone of `target`, or a data set's, for `load_data`.
+        name: A clone's name, for that clone of `target`; the name of `target` itself; or a data
+            set's, for `load_data`.
         target: The target data set.
         model: Name of the network, for `build_model`.
         recipe: How to train it.
@@ -55,27 +56,27 @@ def train_source(
         ValueError: If there is no such clone, data set or network, or the source's images
             differ in shape from the target's.
     """
-    if is_clone(name):
-        check_clone(name, target)
+    data = None if is_clone(name) else _other_data(name, target, data_dir)
+    if data is None:
+        check_clone(name, target, seed=seed)
     settings = {
         "source": name,
-        "clone_of": _original(name, target, autoencoder) if is_clone(name) else None,
-        "image_shape": list(target.image_shape),
+        "clone": clone_settings(name, target, seed, recipe=autoencoder) if data is None else None,
+        "data": None if data is None else [len(data.classes), fingerprint.of_content(*data.train)],
         "model": model,
         "recipe": dataclasses.asdict(recipe),
-        "seed": seed,
+        "seed": int(seed),
         "format": _FORMAT,
     }
-    origin = f"{name}-{target.name}" if is_clone(name) else name
+    origin = f"{name}-{target.name}" if data is None else data.name
     folder = kept.address(os.path.join(directory, "sources"), f"{origin}-{model}", settings)
-    if kept.is_whole(folder):
+    network = kept.load_model(folder)
+    if network is not None:
         if verbose:
             print(f"Source: reusing {folder}")
-        return load_source(folder / "model.keras")
-    if is_clone(name):
+        return network
+    if data is None:
         data = make_clone(name, target, seed, recipe=autoencoder, directory=directory, verbose=verbose)
-    else:
-        data = _other_data(name, target, data_dir)
     network = build_model(model, len(data.classes), data.image_shape)
     start = time.perf_counter()
     accuracy = _train(network, data, recipe, seed, verbose)
@@ -120,24 +121,13 @@ def standardized(model: keras.Model, images) -> keras.Model:
         A new model that takes images as they are; `model` is not changed.
     """
     inputs = keras.Input(model.inputs[0].shape[1:], name="image")
-    return join(keras.Model(inputs, _standardization(images)(inputs)), model)
-
-
-def _standardization(images) -> keras.layers.Normalization:
-    mean, deviation = channel_statistics(images)
-    return keras.layers.Normalization(mean=mean.tolist(), variance=np.square(deviation).tolist(), name="standardize")
-
-
-def _original(name: str, target: ImageData, autoencoder: AutoencoderRecipe | None) -> dict:
-    """What a clone is made of."""
-    original = {"name": target.name, "data": fingerprint.of_arrays(target.train.images, target.train.labels)}
-    if bottleneck(name) is not None:
-        original["autoencoder"] = dataclasses.asdict(resolved(autoencoder))
-    return original
+    return join(keras.Model(inputs, standardization(images)(inputs)), model)
 
 
 def _other_data(name: str, target: ImageData, data_dir) -> ImageData:
-    """A source that is a data set of its own."""
+    """A source that is a data set of its own, or the target itself."""
+    if name == target.name:
+        return target
     try:
         data = load_data(name, data_dir)
     except ValueError as error:
@@ -156,7 +146,7 @@ def _train(network: keras.Model, data: ImageData, recipe: Recipe, seed: int, ver
     # Training on a compiled twin leaves the network that is kept free of an optimiser.
     twin = keras.models.clone_model(network)
     reinitialize(twin, seed)
-    whole = keras.Sequential([keras.Input(data.image_shape), _standardization(data.train.images), twin])
+    whole = keras.Sequential([keras.Input(data.image_shape), standardization(data.train.images), twin])
     training.compile_model(whole, recipe)
     with share_bar(f"Training source on {data.name}", verbose) as report:
         training.fit(whole, *data.train, recipe, seed, on_progress=report)

@@ -16,7 +16,9 @@ def align(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
 
 def markdown(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
     """Lays out rows of cells as a Markdown table, the first one its head, to the right except columns in `left`."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
+    # A bar in a cell would end it.
+    cells = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
     rule = " | ".join("---" if column in left else "--:" for column in range(len(rows[0])))
     return "\n".join([lines[0], f"| {rule} |", *lines[1:]])
 

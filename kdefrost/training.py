@@ -219,4 +219,6 @@ class _Batches:
 
     def _rows(self, start, stop):
         rows = self.order[start:stop]
-        return tuple(array[rows] for array in self.arrays)
+        # An autoencoder's targets are its inputs: they are read, or decoded, once.
+        batches = {id(array): array[rows] for array in {id(array): array for array in self.arrays}.values()}
+        return tuple(batches[id(array)] for array in self.arrays)

@@ -8,7 +8,7 @@
   autoencoder  an autoencoder with 32 numbers in its bottleneck on 32×32 images: images per second
              of kdefrost in both precisions and of the plainest Keras (`fit(epochs=…)` on arrays),
              taken in turn with the machine's own rate of matrix products, at the batch sizes of
-             the presets
+             the presets (about 4 minutes; it runs only by name)
   streaming  50,000 images of 224×224 as a tf.data.Dataset, to train and to test on, cut twice
              through a MobileNetV2 of width 0.35: peak memory, and time (about 10 minutes; it
              runs only by name)
@@ -36,6 +36,8 @@ import tensorflow as tf
 
 import kdefrost
 from kdefrost import training
+from kdefrost.autoencoders import for_training
+from kdefrost.recipe import DTYPES
 
 BATCH, STEPS, EPOCHS = 128, 20, 2
 STREAMED = 50_000
@@ -92,40 +94,45 @@ def bench_autoencoder(rounds: int):
 
 
 def _bench_autoencoder(batch: int, rounds: int):
-    images, _ = random_images(BATCH * STEPS)
-    recipe = kdefrost.AutoencoderRecipe(epochs=EPOCHS, warmup_epochs=0, batch_size=batch)
+    images = np.random.default_rng(0).integers(0, 256, (BATCH * STEPS, 32, 32, 3), np.uint8)
+    standard = kdefrost.data.standardization(images)(images).numpy()
     plain = plain_autoencoder()
-    ways = {"Keras": lambda: plain.fit(images, images, batch_size=batch, epochs=EPOCHS, verbose=0)}
-    for dtype in ("float32", "mixed_bfloat16"):
-        model = kdefrost.autoencoder(32, dtype=dtype)
-        training.compile_model(model, recipe, "mse")
-        ways[f"kdefrost, {dtype}"] = functools.partial(training.fit, model, images, images, recipe, seed=0)
-    rates, products = {name: [] for name in ways}, []
+    ways = {"Keras": lambda: plain.fit(standard, standard, batch_size=batch, epochs=EPOCHS, verbose=0)}
+    for dtype in DTYPES:
+        recipe = kdefrost.AutoencoderRecipe(epochs=EPOCHS, warmup_epochs=0, batch_size=batch, dtype=dtype)
+        whole, _ = for_training(images, 32, recipe)
+        ways[f"kdefrost, {dtype}"] = functools.partial(training.fit, whole, images, images, recipe, seed=0)
+    rates, products = {name: [] for name in ways}, {dtype: [] for dtype in DTYPES}
+    # The first round compiles and does not count.
     for number in range(rounds + 1):
-        product = matmul_rate()
+        for dtype in DTYPES:
+            products[dtype].append(matmul_rate(dtype))
         for name, run in ways.items():
             start = time.perf_counter()
             run()
             if number:
                 rates[name].append(EPOCHS * len(images) / (time.perf_counter() - start))
-        if number:
-            products.append(product)
     # A training step costs three passes, a multiply-add is two operations.
     flops = 3 * 2 * kdefrost.cut_points(plain)[0].multiply_adds
     print(f"Training an autoencoder of {flops / 1e6:.1f} MFLOP per image, batch {batch}, {rounds} rounds in turn:")
-    print(f"  matrix products in float32      {spread(products, '.0f')} GFLOP/s")
+    for dtype, values in products.items():
+        print(f"  matrix products, {dtype}, GFLOP/s: {spread(values, '.0f')}")
     for name, values in rates.items():
-        print(f"  {name:24} images/s {spread(values, '.0f')}")
-        print(f"  {'':24} of Keras {spread(np.divide(values, rates['Keras']), '.2f')}")
-        bound = np.multiply(products, 1e9) / (np.array(values) * flops)
-        print(f"  {'':24} times what matrix products allow {spread(bound, '.2f')}")
+        print(f"  {name}, images/s: {spread(values, '.0f')}")
+        print(f"    over Keras: {spread(np.divide(values, rates['Keras']), '.2f')}")
+        for dtype in DTYPES:
+            share = np.array(values) * flops / 1e9 / products[dtype][1:]
+            print(f"    of what products in {dtype} allow: {spread(share, '.2f')}")
 
 
-def matmul_rate(size: int = 2048, repeats: int = 5) -> float:
-    """The best rate of TensorFlow's or NumPy's product of square float32 matrices, in GFLOP/s."""
+def matmul_rate(dtype: str, size: int = 2048, repeats: int = 5) -> float:
+    """The best rate of products of square matrices, of TensorFlow and in float32 of NumPy too, in GFLOP/s."""
     matrix = np.random.default_rng(0).standard_normal((size, size), np.float32)
-    tensor, seconds = tf.constant(matrix), []
-    for product in [lambda: matrix @ matrix, lambda: tf.linalg.matmul(tensor, tensor).numpy()] * repeats:
+    tensor, seconds = tf.cast(matrix, dtype.removeprefix("mixed_")), []
+    products = [lambda: tf.linalg.matmul(tensor, tensor).numpy()]
+    if dtype == "float32":
+        products.append(lambda: matrix @ matrix)
+    for product in products * repeats:
         start = time.perf_counter()
         product()
         seconds.append(time.perf_counter() - start)

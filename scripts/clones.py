@@ -54,8 +54,10 @@ def parse_arguments() -> argparse.Namespace:
     preset = "networks and epochs (%(default)s)"
     add("--preset", default="laptop", choices=["smoke", "laptop", "paper"], help=preset)
     add("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR), or of the idc archive")
+    size = "resize all images to N×N, such as those of idc for an autoencoder, which halves them three times"
+    add("--image-size", type=int, metavar="N", help=f"{size} (the set's own)")
     add("--seed", type=int, default=0, metavar="N", help="seed of the clones (%(default)s)")
-    add("--out", type=Path, metavar="DIR", help="folder of the results (runs/clones-<tgt>-<preset>)")
+    add("--out", type=Path, metavar="DIR", help="folder of the results (runs/clones-<what runs>)")
     return parser.parse_args()
 
 
@@ -72,19 +74,19 @@ def main():
 def run(arguments: argparse.Namespace):
     # After parsing, so that --help and a mistyped option answer at once.
     import kdefrost
-    from kdefrost.clones import check_clone
+    from kdefrost.clones import check_clone, resolved
 
     preset = kdefrost.PRESETS[arguments.preset]
-    data = kdefrost.load_data(arguments.tgt, arguments.data_dir)
+    data = kdefrost.load_data(arguments.tgt, arguments.data_dir, image_size=arguments.image_size)
     names = list(dict.fromkeys(arguments.clones))
     # Mistakes in the arguments show here, before anything is trained.
     for name in names:
-        check_clone(name, data)
-    out = arguments.out or Path("runs") / f"clones-{Path(arguments.tgt).name}-{arguments.preset}"
+        check_clone(name, data, seed=arguments.seed)
+    out = arguments.out or Path("runs") / default_name(arguments, names)
     out.mkdir(parents=True, exist_ok=True)
     print(f"{data.name}: {len(data.classes)} classes, {len(data.train.labels)} training and", end=" ")
     print(f"{len(data.test.labels)} test images.", flush=True)
-    reference = make_reference(arguments, data, preset)
+    reference = make_reference(data, preset)
     with saying(f"Measuring {data.name} itself"):
         fidelities = [reference.baseline()]
     pictures = {data.name: first_images(data)}
@@ -96,20 +98,25 @@ def run(arguments: argparse.Namespace):
         "preset": arguments.preset,
         "classifier": preset.model,
         "classifier_recipe": dataclasses.asdict(preset.source),
-        "autoencoder_recipe": dataclasses.asdict(preset.autoencoder),
+        "autoencoder_recipe": dataclasses.asdict(resolved(preset.autoencoder)),
         "seed": arguments.seed,
     }
     report(fidelities, pictures, drawn_classes(data), settings, out)
 
 
-def make_reference(arguments, data, preset):
+def default_name(arguments, names: list[str]) -> str:
+    """A folder name from what the command line says."""
+    size = [f"{arguments.image_size}px"] if arguments.image_size else []
+    seed = [f"seed{arguments.seed}"] if arguments.seed else []
+    return "-".join(["clones", Path(arguments.tgt).name, arguments.preset, *size, *names, *seed])
+
+
+def make_reference(data, preset):
     """The original, seen through a classifier that was trained on it."""
     import kdefrost
     from kdefrost.fidelity import Reference
 
-    network = kdefrost.train_source(
-        arguments.tgt, data, preset.model, preset.source, PROJECT / "saved_models", data_dir=arguments.data_dir
-    )
+    network = kdefrost.train_source(data.name, data, preset.model, preset.source, PROJECT / "saved_models")
     return Reference(data, kdefrost.standardized(network, data.train.images))
 
 

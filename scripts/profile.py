@@ -108,6 +108,7 @@ def run(arguments: argparse.Namespace):
     data = load_target(arguments, network)
     trials = choose_trials(data, preset, arguments)
     print_sizes(data, trials)
+    warn_of_seen_images(arguments.src, trials)
     images = None
     if not trained:
         classes, images = kdefrost.source_size(arguments.src, data, arguments.data_dir)
@@ -298,6 +299,15 @@ def autoencoder_flops(source: str, data, preset) -> float:
         return 0.0
     whole = kdefrost.cut_points(kdefrost.autoencoder(bottleneck(source), data.image_shape))[0]
     return 3.0 * 2.0 * whole.multiply_adds * preset.autoencoder.epochs * len(data.train.labels)
+
+
+def warn_of_seen_images(source: str, trials: dict):
+    """Says where the scores that choose the cut flatter late cuts."""
+    from kdefrost.clones import bottleneck
+
+    if bottleneck(source) is not None and trials["validation"] is not None:
+        print(f"The source sees the images that choose the cut, as far as they pass through {source}: their scores")
+        print("flatter late cuts. Those of the test images do not.", flush=True)
 
 
 def print_plan(plan, source, trials: dict, source_images: int | None, autoencoder_flops: float):

@@ -1,6 +1,8 @@
 """What all tests share: the seed, the plot backend, tiny networks and tiny data."""
 
 import os
+import sys
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -17,6 +19,17 @@ matplotlib.use("agg")
 @pytest.fixture(autouse=True)
 def _seed():
     keras.utils.set_random_seed(0)
+
+
+def load_script(name: str, **constants):
+    """A script's `main`, without starting an interpreter, with some of its constants replaced."""
+    path = Path(__file__).resolve().parent.parent / "scripts" / name
+    namespace, folders = {"__name__": "script", "__file__": str(path)}, list(sys.path)
+    exec(compile(path.read_text(), path, "exec"), namespace)
+    # The script's head replaces the first folder, which is the caller's here.
+    sys.path[:] = folders
+    namespace.update(constants)
+    return namespace["main"]
 
 
 @pytest.fixture(scope="session")

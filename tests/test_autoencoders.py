@@ -6,13 +6,14 @@ import pytest
 import tensorflow as tf
 
 import kdefrost
-from kdefrost import autoencoders
+from kdefrost import autoencoders, fingerprint
 from kdefrost.autoencoders import gelu
 from kdefrost.training import StepSchedule
 
 
 def test_encoder_and_mirrored_decoder():
     model = kdefrost.autoencoder(5, (32, 32, 3))
+    assert kdefrost.autoencoder(32).count_params() == 271523
     shapes = [layer.output.shape[1:] for layer in model.layers]
     assert shapes == [
         (32, 32, 3),
@@ -26,6 +27,17 @@ def test_encoder_and_mirrored_decoder():
     assert [layer.kernel.shape for layer in encoder] == [layer.kernel.shape for layer in decoder[::-1]]
     linear = [layer.name for layer in model.layers if getattr(layer, "activation", gelu) is not gelu]
     assert linear == ["bottleneck", "decoder_conv5"]
+
+
+def test_a_global_dtype_policy_does_not_matter(request):
+    request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
+    recipe, outputs, layers = kdefrost.AutoencoderRecipe(epochs=1, warmup_epochs=0), [], set()
+    for policy in ("mixed_bfloat16", "float32"):
+        keras.config.set_dtype_policy(policy)
+        layers.add(fingerprint.of_layer(kdefrost.autoencoder(2, (8, 8, 1))))
+        outputs.append(kdefrost.train_autoencoder(_bright(4), 2, recipe).predict(_bright(4), verbose=0))
+    np.testing.assert_array_equal(*outputs)
+    assert len(layers) == 1
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (24, 24, 3)])
@@ -120,13 +132,15 @@ def test_reconstructions_follow_the_range_of_the_images(trained):
 def test_half_precision_learns_as_much(trained):
     recipe = kdefrost.AutoencoderRecipe(**{**vars(RECIPE), "dtype": "mixed_bfloat16"})
     half = kdefrost.train_autoencoder(_bright(32), 4, recipe, seed=0)
-    assert half.output.dtype == "float32" and half.get_layer("restore").compute_dtype == "float32"
+    assert half.output.dtype == "float32"
     assert _lost(half, _bright(32)) < 1.5 * _lost(trained[4], _bright(32)) + 0.005
 
 
 @pytest.mark.parametrize(("half", "expected"), [(1.0, "mixed_bfloat16"), (3.0, "float32")])
-def test_half_precision_only_where_it_is_faster(half, expected, monkeypatch):
+def test_half_precision_only_where_it_is_faster(half, expected, monkeypatch, request):
     monkeypatch.setattr(autoencoders, "_matmul_seconds", lambda dtype: half if dtype == tf.bfloat16 else 2.0)
+    autoencoders._half_precision_is_faster.cache_clear()
+    request.addfinalizer(autoencoders._half_precision_is_faster.cache_clear)
     assert autoencoders.compute_dtype(kdefrost.PRESETS["laptop"].autoencoder) == expected
     assert autoencoders.compute_dtype(kdefrost.PRESETS["paper"].autoencoder) == "float32"
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import kdefrost
 from kdefrost import clones
@@ -91,6 +92,27 @@ def test_a_clone_is_fixed_by_its_seed(digits):
     assert not np.array_equal(first.train.images[:360], first.test.images)
 
 
+def test_whole_numbers_of_numpy_are_whole_numbers(digits, tmp_path):
+    one, other = (
+        make("isogm", digits, seed=number(3), per_class=number(2), directory=tmp_path) for number in (int, np.int64)
+    )
+    np.testing.assert_array_equal(one.train.images, other.train.images)
+    assert len(list((tmp_path / "clones").iterdir())) == 1
+
+
+def test_images_in_files_are_known_by_their_pixels(tmp_path):
+    """Of a format without compression, in which other images have the same number of bytes."""
+    clones_made = []
+    for value in (0, 200):
+        for name in ("a", "b"):
+            (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
+            for number in range(3):
+                Image.new("L", (8, 8), value + number).save(tmp_path / "photos" / name / f"{number}.bmp")
+        data = kdefrost.load_data(tmp_path / "photos", image_size=8, color_mode="grayscale")
+        clones_made.append(make("isogm", data, directory=tmp_path / "kept"))
+    assert clones_made[1].train.images.mean() - clones_made[0].train.images.mean() > 150
+
+
 def test_numbers_of_samples(digits):
     clone = make("isogm", digits, per_class=3, test_per_class=2)
     np.testing.assert_array_equal(np.bincount(clone.train.labels), 3)
@@ -107,8 +129,12 @@ def test_bad_arguments(digits):
         make("ae65", digits)
     with pytest.raises(ValueError, match="`test_per_class` is for the clones isogm, gm; ae4 has one image for each"):
         make("ae4", digits, test_per_class=3)
-    with pytest.raises(ValueError, match="`per_class` must be at least 1"):
-        make("gm", digits, per_class=0)
+    for number in (0, 2.5, True):
+        with pytest.raises(ValueError, match=f"`per_class` must be a whole number, at least 1. Received: .*{number}"):
+            make("gm", digits, per_class=number)
+    for seed in (-1, 0.5, None):
+        with pytest.raises(ValueError, match="`seed` must be a whole number, at least 0"):
+            make("gm", digits, seed=seed)
     keep = digits.train.labels != 9
     lacking = kdefrost.ImageData(
         "nine", kdefrost.Examples(*(p[keep] for p in digits.train)), digits.test, digits.classes

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import load_script
 
 import kdefrost
 
@@ -125,7 +126,10 @@ def test_cuts_and_seeds_that_some_lack_are_left_open(cuts, crude):
     assert "over 1 to 2 seeds" in comparison.summary()
 
 
-def test_scratch_is_the_mean_of_all_seeds_of_all_sources(comparison, cuts):
+def test_scratch_counts_a_seed_once_whichever_sources_have_it(comparison, cuts):
+    fewer = make_profile(cuts, CLOSE[:1], "gm")
+    both = {"isogm": make_profile(cuts, CRUDE, "isogm"), "gm": fewer}
+    assert kdefrost.Comparison(both).scratch(4) == pytest.approx(0.51)
     assert comparison.scratch(4) == pytest.approx(0.51) and comparison.scratch(16) == pytest.approx(0.61)
     without = make_profile(cuts[2:], CLOSE[:, 2:], "gm")
     assert np.isnan(kdefrost.Comparison({"gm": without}).scratch(4))
@@ -269,9 +273,6 @@ def test_help_teaches(monkeypatch, capsys):
 
 def _run(monkeypatch, *arguments):
     """The script, without starting an interpreter."""
-    namespace = {"__name__": "script", "__file__": str(SCRIPT)}
-    path = list(sys.path)
-    exec(compile(SCRIPT.read_text(), SCRIPT, "exec"), namespace)
-    sys.path[:] = path
+    main = load_script("compare.py")
     monkeypatch.setattr(sys, "argv", ["compare.py", *map(str, arguments)])
-    namespace["main"]()
+    main()

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import load_script
 from PIL import Image
 
 import kdefrost
@@ -131,7 +132,7 @@ def test_dry_run_says_what_would_run_and_writes_nothing(source, tmp_path):
 
 
 def test_dry_run_counts_the_autoencoder_of_a_clone(tmp_path, monkeypatch, capsys):
-    main = _main()
+    main = load_script("profile.py")
     flops = main.__globals__["autoencoder_flops"]
     data, preset = kdefrost.load_data("digits"), kdefrost.PRESETS["smoke"]
     assert flops("gm", data, preset) == 0
@@ -146,9 +147,23 @@ def test_dry_run_counts_the_autoencoder_of_a_clone(tmp_path, monkeypatch, capsys
     assert "Autoencoder: about" in printed and "Source: about" in printed
 
 
+def test_from_an_autoencoder_clone_to_an_exported_model(tmp_path, monkeypatch, capsys):
+    out, exported = tmp_path / "out", tmp_path / "exported"
+    size = ["--preset", "smoke", "--per-class", "4", "--seeds", "1", "--epochs", "1", "--cuts", "3", "4"]
+    arguments = ["profile.py", "--src", "ae2", *size, "--out", str(out), "--export", str(exported)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    load_script("profile.py", PROJECT=tmp_path)()
+    printed = capsys.readouterr().out
+    assert "The source sees the images that choose the cut" in printed and "Source ae2-digits: test" in printed
+    profile = kdefrost.DefrostProfile.load(out / "profile.json")
+    assert len(profile.trials) == 2 and profile.configuration["source_name"] == "ae2"
+    kept = {path.parent.name for path in (tmp_path / "saved_models").glob("*/*/manifest.json")}
+    assert len(kept) == 3 and (exported / "model.keras").exists()
+
+
 def test_a_source_that_takes_no_images_is_refused_in_a_sentence(tmp_path, monkeypatch):
     keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)]).save(tmp_path / "vector.keras")
-    main = _main()
+    main = load_script("profile.py")
     monkeypatch.setattr(sys, "argv", ["profile.py", "--src", str(tmp_path / "vector.keras")])
     with pytest.raises(SystemExit, match=r"vector.keras must take images \(height, width, channels\); it takes \(5,\)"):
         main()
@@ -181,7 +196,7 @@ def test_a_source_that_takes_no_images_is_refused_in_a_sentence(tmp_path, monkey
     ],
 )
 def test_mistakes_end_in_one_sentence(arguments, message, monkeypatch, capsys):
-    main = _main()
+    main = load_script("profile.py")
     monkeypatch.setattr(sys, "argv", ["profile.py", *arguments])
     with pytest.raises(SystemExit) as stop:
         main()
@@ -189,7 +204,7 @@ def test_mistakes_end_in_one_sentence(arguments, message, monkeypatch, capsys):
 
 
 def test_an_interrupt_ends_in_a_sentence(monkeypatch):
-    main = _main()
+    main = load_script("profile.py")
     monkeypatch.setattr(sys, "argv", ["profile.py", "--src", "gm"])
     monkeypatch.setitem(main.__globals__, "run", lambda arguments: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(SystemExit, match="Finished trials and sources are kept"):
@@ -213,15 +228,6 @@ def test_the_script_leaves_pythons_own_profile_module_alone(tmp_path):
         copy.unlink()
     assert result.returncode == 0, result.stderr
     assert str(PROJECT) not in result.stdout
-
-
-def _main():
-    """The script's `main`, without starting an interpreter."""
-    namespace = {"__name__": "script", "__file__": str(SCRIPT)}
-    path = list(sys.path)
-    exec(compile(SCRIPT.read_text(), SCRIPT, "exec"), namespace)
-    sys.path[:] = path
-    return namespace["main"]
 
 
 def test_readme_names_the_commands_that_are_run():

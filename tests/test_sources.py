@@ -1,12 +1,13 @@
 """Sources: trained once, kept, and reused."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 import kdefrost
-from kdefrost import sources
+from kdefrost import clones, kept, sources
 
 RECIPE = kdefrost.Recipe(epochs=1)
 
@@ -42,7 +43,7 @@ def test_what_is_kept_says_what_it_is(train, tmp_path):
     train()
     (path,) = tmp_path.glob("sources/*/manifest.json")
     report = json.loads(path.read_text())
-    assert report["source"] == "gm" and report["clone_of"]["name"] == "digits" and report["recipe"]["epochs"] == 1
+    assert report["source"] == "gm" and report["clone"]["original"] == "digits" and report["recipe"]["epochs"] == 1
     assert 0 <= report["test_accuracy"] <= 1 and "keras" in report["versions"]
     assert not list(tmp_path.rglob("*.part*"))
 
@@ -53,6 +54,37 @@ def test_a_damaged_kept_source_is_trained_anew(train, tmp_path, capsys):
     path.write_bytes(b"half a file")
     assert _equal(train(), first)
     assert "is damaged. It is made anew." in capsys.readouterr().out
+
+
+def test_a_kept_source_that_keras_cannot_read_is_trained_anew(train, tmp_path, monkeypatch, capsys):
+    first = train()
+
+    def unreadable(path):
+        raise ValueError(f"The source file {path} cannot be read as a .keras model")
+
+    monkeypatch.setattr(kept, "load_source", unreadable)
+    assert _equal(train(), first)
+    assert "cannot be read as a .keras model. It is made anew." in capsys.readouterr().out
+
+
+def test_a_data_set_of_the_same_name_with_other_images_is_another_source(train, monkeypatch):
+    trained = []
+    monkeypatch.setattr(sources, "_train", lambda *args: trained.append(1) or 0.5)
+    digits = kdefrost.load_data("digits")
+    fewer = dataclasses.replace(digits, name="photos", train=digits.train.take(slice(100)))
+    for data in (digits, fewer, fewer):
+        monkeypatch.setattr(sources, "load_data", lambda *args, data=data: data)
+        train("photos")
+    assert len(trained) == 2
+
+
+def test_a_changed_clone_is_another_source(train, monkeypatch):
+    trained = []
+    monkeypatch.setattr(sources, "_train", lambda *args: trained.append(1) or 0.5)
+    train()
+    monkeypatch.setattr(clones, "_FORMAT", clones._FORMAT + 1)
+    train()
+    assert len(trained) == 2
 
 
 def test_a_killed_training_leaves_nothing(train, tmp_path, monkeypatch):

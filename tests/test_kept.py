@@ -1,0 +1,62 @@
+"""What is kept: whole or not at all, whoever is stopped when."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from kdefrost import kept
+
+
+def _write(folder, text="text"):
+    with kept.writing(folder, {"seed": 1}) as beside:
+        (beside / "file").write_text(text)
+
+
+def test_what_is_kept_is_whole_and_what_is_changed_is_not(tmp_path, capsys):
+    folder = kept.address(tmp_path, "a/b", {"seed": 1})
+    assert not kept.is_whole(folder) and capsys.readouterr().out == ""
+    _write(folder)
+    assert kept.is_whole(folder) and folder.parent == tmp_path and folder.name.startswith("a-b-")
+    for damage in ("other", None):
+        (folder / "file").write_text(damage) if damage else (folder / "file").unlink()
+        assert not kept.is_whole(folder) and "is damaged" in capsys.readouterr().out
+    _write(folder)
+    assert kept.is_whole(folder)
+
+
+@pytest.mark.parametrize("manifest", ["", "{}", "[]", '{"sha256": null}', '{"sha256": {}}', '{"sha256": []}'])
+def test_a_manifest_that_says_nothing_is_damage(tmp_path, manifest):
+    _write(tmp_path / "it")
+    (tmp_path / "it" / "manifest.json").write_text(manifest)
+    assert not kept.is_whole(tmp_path / "it")
+
+
+def test_addresses_tell_settings_apart(tmp_path):
+    assert kept.address(tmp_path, "a", {"x": 1, "y": 2}) == kept.address(tmp_path, "a", {"y": 2, "x": 1})
+    assert kept.address(tmp_path, "a", {"x": 1}) != kept.address(tmp_path, "a", {"x": 2})
+
+
+def test_what_a_killed_process_left_is_never_read_and_cleared_away(tmp_path):
+    script = f"""
+        import os, pathlib
+        from kdefrost import kept
+        with kept.writing(pathlib.Path({str(tmp_path / "it")!r}), {{}}) as beside:
+            (beside / "file").write_text("half")
+            os._exit(9)
+        """
+    assert subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True).returncode == 9
+    (part,) = tmp_path.iterdir()
+    assert part.name.endswith(".part") and not kept.is_whole(tmp_path / "it")
+    _write(tmp_path / "it")
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
+
+
+def test_of_two_at_a_time_the_first_stays(tmp_path):
+    with kept.writing(tmp_path / "it", {}) as beside:
+        (beside / "file").write_text("second")
+        _write(tmp_path / "other", "first")
+        (tmp_path / "other").rename(tmp_path / "it")
+    assert (tmp_path / "it" / "file").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]

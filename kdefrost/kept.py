@@ -38,11 +38,7 @@ def is_whole(folder: Path) -> bool:
     """
     if not folder.exists():
         return False
-    try:
-        digests = json.loads((folder / _MANIFEST).read_text())["sha256"]
-        whole = bool(digests) and all(_digest(folder / name) == digest for name, digest in digests.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        whole = False
+    whole = _matches_manifest(folder)
     if not whole:
         print(f"{folder} is damaged. It is made anew.")
     return whole
@@ -64,6 +60,7 @@ def load_model(folder: Path) -> keras.Model | None:
         return load_source(folder / "model.keras")
     except ValueError as error:
         print(f"{error}. It is made anew.")
+        shutil.rmtree(folder)
         return None
 
 
@@ -96,12 +93,12 @@ def writing(folder: Path, report: dict) -> Iterator[Path]:
 
 def _put(beside: Path, folder: Path):
     """Gives a written folder its place, unless a process beside this one was faster."""
-    if folder.exists() and not is_whole(folder):
+    if folder.exists() and not _matches_manifest(folder):
         shutil.rmtree(folder)
     try:
         beside.replace(folder)
     except OSError:
-        if not is_whole(folder):
+        if not _matches_manifest(folder):
             raise
 
 
@@ -124,6 +121,14 @@ def _is_running(process: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _matches_manifest(folder: Path) -> bool:
+    try:
+        digests = json.loads((folder / _MANIFEST).read_text())["sha256"]
+        return bool(digests) and all(_digest(folder / name) == digest for name, digest in digests.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _digest(path: Path) -> str:

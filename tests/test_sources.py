@@ -62,9 +62,13 @@ def test_a_kept_source_that_keras_cannot_read_is_trained_anew(train, tmp_path, m
     def unreadable(path):
         raise ValueError(f"The source file {path} cannot be read as a .keras model")
 
-    monkeypatch.setattr(kept, "load_source", unreadable)
-    assert _equal(train(), first)
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "load_source", unreadable)
+        assert _equal(train(), first)
     assert "cannot be read as a .keras model. It is made anew." in capsys.readouterr().out
+    # What was trained anew took the place of what could not be read.
+    monkeypatch.setattr(sources, "_train", None)
+    assert _equal(train(), first)
 
 
 def test_a_data_set_of_the_same_name_with_other_images_is_another_source(train, monkeypatch):

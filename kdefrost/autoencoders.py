@@ -20,7 +20,9 @@ _WIDTH = 32
 _STRIDES = (2, 1, 2, 1, 2)
 
 
-def autoencoder(bottleneck: int, image_shape: tuple[int, int, int] = (32, 32, 3), dtype: str = "float32"):
+def autoencoder(
+    bottleneck: int, image_shape: tuple[int, int, int] = (32, 32, 3), dtype: str = "float32"
+) -> keras.Model:
     """Builds the autoencoder of the paper (Gerace et al., 2023, supplement).
 
     The encoder has five 3×3 convolutions with strides 2, 1, 2, 1, 2 and 32, 32, 64, 64, 64
@@ -85,8 +87,8 @@ def check_autoencoder(bottleneck: int, image_shape: tuple[int, int, int]):
     Raises:
         ValueError: If one of them is out of its range.
     """
-    height, width, channels = image_shape
-    if height != width or height % 8 or channels not in (1, 3):
+    height, width, channels = image_shape if len(image_shape) == 3 else (None, None, None)
+    if height is None or height != width or height % 8 or channels not in (1, 3):
         raise ValueError(
             "`image_shape` must be square, with a size divisible by 8 and one or three channels, because the "
             f"autoencoder halves it three times. Received: image_shape={tuple(image_shape)}; load the images with "
@@ -163,7 +165,7 @@ def for_training(images, bottleneck: int, recipe: AutoencoderRecipe) -> tuple[ke
     Raises:
         ValueError: As `autoencoder`.
     """
-    core = autoencoder(bottleneck, images.shape[1:], recipe.dtype)
+    core = autoencoder(bottleneck, images.shape[1:], compute_dtype(recipe))
     standardize = standardization(images)
     whole = keras.Sequential([keras.Input(images.shape[1:], dtype="float32"), standardize, core])
     training.compile_model(whole, recipe, loss=_StandardizedError(standardize))
@@ -180,7 +182,12 @@ def compute_dtype(recipe: AutoencoderRecipe) -> str:
 
     Returns:
         The recipe's dtype policy, or `"float32"`.
+
+    Raises:
+        ValueError: If it is the recipe of something else.
     """
+    if not isinstance(recipe, AutoencoderRecipe):
+        raise ValueError(f"`recipe` must be a `kdefrost.AutoencoderRecipe`. Received: {recipe!r}")
     return "float32" if recipe.dtype == "float32" or not _half_precision_is_faster() else recipe.dtype
 
 

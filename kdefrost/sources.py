@@ -22,7 +22,7 @@ _FORMAT = 2
 
 
 def train_source(
-    name: str,
+    name: str | ImageData,
     target: ImageData,
     model: str,
     recipe: Recipe,
@@ -37,8 +37,8 @@ def train_source(
     The images are standardised per channel by their own training set's statistics.
 
     Args:
-        name: A clone's name, for that clone of `target`; the name of `target` itself; or a data
-            set's, for `load_data`.
+        name: A clone's name, for that clone of `target`; a data set's, for `load_data`; or a data
+            set itself.
         target: The target data set.
         model: Name of the network, for `build_model`.
         recipe: How to train it.
@@ -56,7 +56,10 @@ def train_source(
         ValueError: If there is no such clone, data set or network, or the source's images
             differ in shape from the target's.
     """
-    data = None if is_clone(name) else _other_data(name, target, data_dir)
+    if isinstance(name, ImageData):
+        name, data = name.name, name
+    else:
+        data = None if is_clone(name) else _other_data(name, target, data_dir)
     if data is None:
         check_clone(name, target, seed=seed)
     settings = {
@@ -125,9 +128,7 @@ def standardized(model: keras.Model, images) -> keras.Model:
 
 
 def _other_data(name: str, target: ImageData, data_dir) -> ImageData:
-    """A source that is a data set of its own, or the target itself."""
-    if name == target.name:
-        return target
+    """A source that is a data set of its own."""
     try:
         data = load_data(name, data_dir)
     except ValueError as error:

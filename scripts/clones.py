@@ -116,7 +116,7 @@ def make_reference(data, preset):
     import kdefrost
     from kdefrost.fidelity import Reference
 
-    network = kdefrost.train_source(data.name, data, preset.model, preset.source, PROJECT / "saved_models")
+    network = kdefrost.train_source(data, data, preset.model, preset.source, PROJECT / "saved_models")
     return Reference(data, kdefrost.standardized(network, data.train.images))
 
 

@@ -108,11 +108,11 @@ def run(arguments: argparse.Namespace):
     data = load_target(arguments, network)
     trials = choose_trials(data, preset, arguments)
     print_sizes(data, trials)
-    warn_of_seen_images(arguments.src, trials)
     images = None
     if not trained:
         classes, images = kdefrost.source_size(arguments.src, data, arguments.data_dir)
         network = kdefrost.build_model(preset.model, classes, data.image_shape)
+        warn_of_seen_images(arguments.src, trials)
     out = Path(arguments.out or Path("runs") / default_name(arguments, trials))
     # Mistakes in the arguments show here, before anything is trained.
     defroster = make_defroster(network, data, preset, arguments, out)

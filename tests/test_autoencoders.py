@@ -46,10 +46,15 @@ def test_any_square_size_divisible_by_8(shape):
     assert model.output_shape[1:] == shape and model.output.dtype == "float32"
 
 
-@pytest.mark.parametrize("shape", [(8, 16, 3), (12, 12, 3), (16, 16, 2)])
+@pytest.mark.parametrize("shape", [(8, 16, 3), (12, 12, 3), (16, 16, 2), (64,), (None, None, 3)])
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match="`image_shape` must be square, with a size divisible by 8"):
         kdefrost.autoencoder(4, shape)
+
+
+def test_the_recipe_of_something_else_is_refused():
+    with pytest.raises(ValueError, match=r"`recipe` must be a `kdefrost.AutoencoderRecipe`\. Received: Recipe\("):
+        kdefrost.train_autoencoder(_bright(4), 2, kdefrost.Recipe(epochs=1))
 
 
 @pytest.mark.parametrize("bottleneck", [0, 65, 2.0, True])
@@ -117,7 +122,7 @@ def test_a_bottleneck_as_large_as_the_image_reconstructs_it(trained):
 def test_a_larger_bottleneck_is_not_worse_on_its_training_set(trained):
     lost = [_lost(trained[k], _bright(32)) for k in (1, 4, 64)]
     assert lost[0] > lost[1] > lost[2]
-    # One number says something of an image: less than nothing is lost beyond the mean image.
+    # Even one number tells more of an image than the mean of all does.
     assert lost[0] < 1
 
 

@@ -82,6 +82,14 @@ def test_a_data_set_of_the_same_name_with_other_images_is_another_source(train, 
     assert len(trained) == 2
 
 
+def test_a_data_set_itself_can_be_the_source_whatever_its_name(train, monkeypatch):
+    monkeypatch.setattr(sources, "_train", lambda *args: 0.5)
+    monkeypatch.setattr(sources, "load_data", None)
+    digits = kdefrost.load_data("digits")
+    three = dataclasses.replace(digits, name="gm", classes=("0", "1", "2"), train=digits.train.take(slice(9)))
+    assert train(three).output_shape == (None, 3)
+
+
 def test_a_changed_clone_is_another_source(train, monkeypatch):
     trained = []
     monkeypatch.setattr(sources, "_train", lambda *args: trained.append(1) or 0.5)

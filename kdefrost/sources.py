@@ -30,6 +30,7 @@ def train_source(
     seed: int = 0,
     data_dir: str | os.PathLike | None = None,
     autoencoder: AutoencoderRecipe | None = None,
+    clone_seed: int = 0,
     verbose: bool = True,
 ) -> keras.Model:
     """Trains a network on a source data set, or takes the one that was trained before.
@@ -44,9 +45,10 @@ def train_source(
         recipe: How to train it.
         directory: Folder in which trained sources are kept, in its `sources`, and clones and
             autoencoders, as `make_clone` says.
-        seed: Seed of clone, initialisation and order.
+        seed: Seed of initialisation and order.
         data_dir: Folder of TensorFlow Datasets.
         autoencoder: How the autoencoder of a clone `ae<k>` is trained, as for `make_clone`.
+        clone_seed: Seed of the clone, on which networks of several seeds can be trained.
         verbose: Whether to print what is done and show a progress bar.
 
     Returns:
@@ -61,10 +63,10 @@ def train_source(
     else:
         data = None if is_clone(name) else _other_data(name, target, data_dir)
     if data is None:
-        check_clone(name, target, seed=seed)
+        check_clone(name, target, seed=clone_seed)
     settings = {
         "source": name,
-        "clone": clone_settings(name, target, seed, recipe=autoencoder) if data is None else None,
+        "clone": clone_settings(name, target, clone_seed, recipe=autoencoder) if data is None else None,
         "data": None if data is None else [len(data.classes), fingerprint.of_content(*data.train)],
         "model": model,
         "recipe": dataclasses.asdict(recipe),
@@ -79,7 +81,7 @@ def train_source(
             print(f"Source: reusing {folder}")
         return network
     if data is None:
-        data = make_clone(name, target, seed, recipe=autoencoder, directory=directory, verbose=verbose)
+        data = make_clone(name, target, clone_seed, recipe=autoencoder, directory=directory, verbose=verbose)
     network = build_model(model, len(data.classes), data.image_shape)
     start = time.perf_counter()
     accuracy = _train(network, data, recipe, seed, verbose)

@@ -39,6 +39,15 @@ def test_the_same_source_is_reused_and_another_is_not(train, tmp_path, monkeypat
     assert len(trained) == 3 and len(list(tmp_path.glob("sources/*"))) == 4
 
 
+def test_networks_of_several_seeds_share_one_clone(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_train", lambda *args: 0.5)
+    train(seed=0)
+    train(seed=1)
+    assert len(list(tmp_path.glob("clones/*"))) == 1
+    train(seed=1, clone_seed=1)
+    assert len(list(tmp_path.glob("clones/*"))) == 2 and len(list(tmp_path.glob("sources/*"))) == 3
+
+
 def test_what_is_kept_says_what_it_is(train, tmp_path):
     train()
     (path,) = tmp_path.glob("sources/*/manifest.json")

@@ -10,10 +10,15 @@ import keras
 import matplotlib
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kdefrost
 
 matplotlib.use("agg")
+# A second device for distribution strategies, on the same cores.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
 
 
 @pytest.fixture(autouse=True)

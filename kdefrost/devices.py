@@ -1,0 +1,47 @@
+"""Devices: the distribution strategy, and work that is spread over its replicas."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+import numpy as np
+import tensorflow as tf
+
+
+class Spread:
+    """A function that runs on the replicas of a distribution strategy, on a task of its own on each.
+
+    Args:
+        function: A function of tensors that gives tensors, in whatever structure. TensorFlow traces it: once
+            for each combination of ranks and dtypes, and a few times more where sizes change.
+        strategy: A `tf.distribute.Strategy` of one process; by default the one in whose
+            `scope()` this is made, which outside of all is that of one device.
+    """
+
+    def __init__(self, function: Callable, strategy: tf.distribute.Strategy | None = None):
+        self._strategy = strategy = tf.distribute.get_strategy() if strategy is None else strategy
+        self._run = tf.function(lambda *values: strategy.run(function, args=values), reduce_retracing=True)
+
+    def __call__(self, tasks: Iterable[tuple]) -> Iterator:
+        """Runs the function on tasks, as many at a time as there are replicas.
+
+        Args:
+            tasks: Tuples of arrays or tensors, its arguments; drawn as they are needed.
+
+        Yields:
+            For each task, in their order, what the function gives, as NumPy arrays.
+        """
+        tasks, local = iter(tasks), self._strategy.experimental_local_results
+        while group := list(islice(tasks, self._strategy.num_replicas_in_sync)):
+            results = self._run(*map(self._distribute, zip(*self._filled(group), strict=True)))
+            for replica in range(len(group)):
+                yield tf.nest.map_structure(lambda result, r=replica: np.asarray(local(result)[r]), results)
+
+    def _filled(self, group: list[tuple]) -> list[tuple]:
+        """A group with a task for each replica: the last one again where there are too few."""
+        return group + group[-1:] * (self._strategy.num_replicas_in_sync - len(group))
+
+    def _distribute(self, values: tuple):
+        """Gives each replica its own of some values."""
+        return self._strategy.experimental_distribute_values_from_function(
+            lambda context: tf.convert_to_tensor(values[context.replica_id_in_sync_group])
+        )

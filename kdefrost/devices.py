@@ -1,5 +1,6 @@
 """Devices: the distribution strategy, and work that is spread over its replicas."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
@@ -7,18 +8,31 @@ import numpy as np
 import tensorflow as tf
 
 
+def spread(function: Callable, strategy: tf.distribute.Strategy | None = None) -> "Spread":
+    """Spreads a function over the replicas of a distribution strategy; the same one is traced only once.
+
+    Args:
+        function: A function of tensors that gives tensors, in whatever structure; one that is
+            there as long as the process.
+        strategy: A `tf.distribute.Strategy` of one process; by default the one in whose
+            `scope()` this is called, which outside of all is that of one device.
+
+    Returns:
+        The `Spread`.
+    """
+    return _known(function, tf.distribute.get_strategy() if strategy is None else strategy)
+
+
 class Spread:
     """A function that runs on the replicas of a distribution strategy, on a task of its own on each.
 
     Args:
-        function: A function of tensors that gives tensors, in whatever structure. TensorFlow traces it: once
-            for each combination of ranks and dtypes, and a few times more where sizes change.
-        strategy: A `tf.distribute.Strategy` of one process; by default the one in whose
-            `scope()` this is made, which outside of all is that of one device.
+        function: As for `spread`.
+        strategy: As for `spread`.
     """
 
-    def __init__(self, function: Callable, strategy: tf.distribute.Strategy | None = None):
-        self._strategy = strategy = tf.distribute.get_strategy() if strategy is None else strategy
+    def __init__(self, function: Callable, strategy: tf.distribute.Strategy):
+        self._strategy = strategy
         self._run = tf.function(lambda *values: strategy.run(function, args=values), reduce_retracing=True)
 
     def __call__(self, tasks: Iterable[tuple]) -> Iterator:
@@ -45,3 +59,6 @@ class Spread:
         return self._strategy.experimental_distribute_values_from_function(
             lambda context: tf.convert_to_tensor(values[context.replica_id_in_sync_group])
         )
+
+
+_known = functools.lru_cache(maxsize=64)(Spread)

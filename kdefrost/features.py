@@ -1,13 +1,16 @@
 """Features: what the frozen layers make of a data set, computed once and passed from cut to cut."""
 
-from collections.abc import Callable
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kdefrost.cuts import Cut, segment
+from kdefrost.cuts import Cut, cut_points, segment
 from kdefrost.graph import inference_batch_size
+from kdefrost.storage import Collector
 
 
 class Inference:
@@ -37,16 +40,31 @@ class Inference:
         Returns:
             What it gives, each `(examples, …)`, in memory.
         """
+        outputs = tuple(np.empty((len(arrays[0]), *shape), dtype) for shape, dtype in self._given)
+        for rows, parts in self.batches(*arrays, on_progress=on_progress):
+            for whole, part in zip(outputs, parts, strict=True):
+                whole[rows] = part
+        return outputs
+
+    def batches(
+        self, *arrays, on_progress: Callable[[int], None] | None = None
+    ) -> Iterator[tuple[slice, list[tf.Tensor]]]:
+        """Runs over a data set, batch by batch.
+
+        Args:
+            *arrays: As for a call.
+            on_progress: As for a call.
+
+        Yields:
+            The rows of a batch, and what the model gives for them.
+        """
         examples = len(arrays[0])
-        outputs = tuple(np.empty((examples, *shape), dtype) for shape, dtype in self._given)
         for start in range(0, examples, self._batch_size):
             rows = slice(start, min(start + self._batch_size, examples))
             batch = (tf.cast(array[rows], spec.dtype) for array, spec in zip(arrays, self._taken, strict=True))
-            for whole, part in zip(outputs, self._run(*batch), strict=True):
-                whole[rows] = part
+            yield rows, self._run(*batch)
             if on_progress is not None:
                 on_progress(rows.stop - rows.start)
-        return outputs
 
 
 class FeatureFlow:
@@ -95,3 +113,45 @@ class FeatureFlow:
             # Replaced one by one, so that the memory of each old set is free again.
             self.features[name] = run(*self.features[name], on_progress=on_progress)
         self.cut, self.between = cut, None
+
+
+def each_layer(
+    model: keras.Model,
+    cuts: Sequence[Cut],
+    images,
+    memory_budget: int,
+    directory: str | os.PathLike | None = None,
+) -> Iterator[tuple[Cut, list]]:
+    """Gives the features of a data set at one cut of a model after the other.
+
+    Those at a cut are computed from those at the cut before, and take their place: in memory where
+    both fit the budget, else on disk. Unlike in a `FeatureFlow` they are there at every cut.
+
+    Args:
+        model: The model.
+        cuts: The cuts, in their order.
+        images: Array `(examples, …)`, in memory or not.
+        memory_budget: Bytes that features may take in memory.
+        directory: Folder for what goes to disk; by default the system's for temporary files.
+
+    Yields:
+        A cut, and an array `(examples, …)` for each tensor that crosses it.
+    """
+    # The images are held by whoever gives them.
+    at, features, taken = cut_points(model)[0], [images], 0
+    for cut in cuts:
+        if cut.tensors != at.tensors:
+            run = Inference(segment(model, at, cut))
+            features = _gather(run.batches(*features), cut, memory_budget - taken, directory)
+            at, taken = cut, sum(part.nbytes for part in features if isinstance(part, np.ndarray))
+        yield cut, features
+
+
+def _gather(batches, cut: Cut, memory_budget: int, directory) -> list:
+    """All rows of the tensors of a cut, which share the budget by their sizes."""
+    shares = [4 * math.prod(shape) / cut.feature_bytes for shape in cut.shapes]
+    collectors = [Collector(int(share * memory_budget), directory) for share in shares]
+    for _, parts in batches:
+        for collector, part in zip(collectors, parts, strict=True):
+            collector.append(np.asarray(part))
+    return [collector.collected() for collector in collectors]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from kdefrost.devices import Spread
+from kdefrost.devices import spread
 
 # Points whose products with as many others are taken at a time: enough for the rate of large matrices.
 _MOST, _LEAST = 1000, 16
@@ -61,7 +61,7 @@ class Points:
         features: Its features `(points, …)`, which are flattened: arrays, in memory or not, that
             make one vector together.
         dtype: The dtype to compute in, `"float32"` or `"float64"`.
-        strategy: The distribution strategy whose replicas share the products, as for `Spread`.
+        strategy: The distribution strategy whose replicas share the products, as for `spread`.
 
     Attributes:
         count: Number of points.
@@ -83,12 +83,12 @@ class Points:
         mean, self.first = self._first_pass()
         self._mean = mean.astype(wide)
         tasks = ((block, self._mean) for _, block in self._blocks(max(1, _READ // self.width)))
-        squares = np.concatenate(list(Spread(_squares, strategy)(tasks)))
+        squares = np.concatenate(list(spread(_squares, strategy)(tasks)))
         # What does not fit becomes infinite, and is told about.
         with np.errstate(over="ignore"):
             self.squares = squares.astype(self._dtype)
         self._check_squares()
-        self._multiply = Spread(_products, strategy)
+        self._multiply = spread(_products, strategy)
         self._held: tuple[int, dict] = (0, {})
 
     def strips(self, plan: Plan) -> Iterator[np.ndarray]:

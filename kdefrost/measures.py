@@ -52,8 +52,8 @@ def rank_correlation(neighbors, closeness_x, closeness_y):
 
 def kernel_sums(gram_x, gram_y):
     """What both estimators of HSIC are made of: Σⱼ of KᵢⱼLᵢⱼ, Kᵢⱼ², Lᵢⱼ², Kᵢⱼ and Lᵢⱼ, each `(rows,)`."""
-    k, l = gram_x, gram_y
-    return tuple(tf.reduce_sum(product, axis=1) for product in (k * l, k * k, l * l, k, l))
+    products = gram_x * gram_y, gram_x * gram_x, gram_y * gram_y, gram_x, gram_y
+    return tuple(tf.reduce_sum(product, axis=1) for product in products)
 
 
 def _of(neighbors, closeness):
@@ -112,13 +112,15 @@ def unbiased_cka(sums, squares_x: np.ndarray, squares_y: np.ndarray) -> float:
         squares_x: The diagonal of K `(points,)`.
         squares_y: The diagonal of L.
     """
-    kl, kk, ll, k, l, x, y = (of_rows.astype(np.float64) for of_rows in (*sums, squares_x, squares_y))
-    n, k, l = len(k), k - x, l - y
+    xy, xx, yy, x, y, own_x, own_y = (of_rows.astype(np.float64) for of_rows in (*sums, squares_x, squares_y))
+    n, x, y = len(x), x - own_x, y - own_y
 
-    def hsic(trace, k, l):
-        return trace.sum() + k.sum() * l.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (k @ l)
+    def hsic(trace, x, y):
+        return trace.sum() + x.sum() * y.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (x @ y)
 
-    return _alignment(hsic(kl - x * y, k, l), hsic(kk - x * x, k, k), hsic(ll - y * y, l, l)) if n > 3 else np.nan
+    if n == 3:
+        return np.nan
+    return _alignment(hsic(xy - own_x * own_y, x, y), hsic(xx - own_x**2, x, x), hsic(yy - own_y**2, y, y))
 
 
 def _alignment(xy: float, xx: float, yy: float) -> float:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import keras
@@ -112,6 +112,57 @@ def hold(x, memory_budget: int, directory: str | os.PathLike | None, verbose: bo
     return collect(x, memory_budget, directory, verbose) if isinstance(x, ImageFiles) else x
 
 
+def read_images(name: str, images, memory_budget: int, directory: str | os.PathLike | None, verbose: bool = True):
+    """Brings images into a form from which rows are cheap to get, in the order that they have.
+
+    Args:
+        name: The argument's name.
+        images: An array `(images, …)`, an `ImageFiles`, or a `tf.data.Dataset` of batches of images, or
+            of tuples that begin with one, which is read once.
+        memory_budget: Bytes that what is read may take in memory; more goes to disk.
+        directory: Folder for what goes to disk.
+        verbose: Whether to show a progress bar where reading takes long.
+
+    Returns:
+        An array, in memory or on disk.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if not isinstance(images, tf.data.Dataset):
+        images = images if isinstance(images, ImageFiles) else np.asarray(images)
+        if len(images.shape) < 2 or len(images) == 0:
+            raise ValueError(f"`{name}` must be images (images, …), at least one. Received: shape {images.shape}")
+        return hold(images, memory_budget, directory, verbose)
+    first = _first_of_each(name, images)
+    collector, empty = Collector(memory_budget, directory), True
+    for batch in _batches(name, first, verbose):
+        collector.append(batch)
+        empty = False
+    if empty:
+        raise ValueError(f"`{name}` must be a tf.data.Dataset that is not empty.")
+    return collector.collected()
+
+
+def _first_of_each(name: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The data set of what stands first in the elements of another: the images."""
+    spec = dataset.element_spec
+    first = spec[0] if isinstance(spec, tuple) and spec else spec
+    if not isinstance(first, tf.TensorSpec) or (first.shape.rank or 0) < 2:
+        raise ValueError(f"`{name}` must be a tf.data.Dataset of batches of images. Received elements: {spec}")
+    return dataset.map(lambda *parts: parts[0]) if isinstance(spec, tuple) else dataset
+
+
+def _batches(name: str, dataset: tf.data.Dataset, verbose: bool) -> Iterator:
+    """The batches of a data set as NumPy arrays, with a progress bar."""
+    batches = int(dataset.cardinality())
+    if batches == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(f"`{name}` must be a tf.data.Dataset that ends; leave out `repeat`.")
+    total = batches if batches >= 0 else None
+    iterator = dataset.as_numpy_iterator()
+    return iter(tqdm(iterator, f"Reading {name}", total, unit="batch", disable=not verbose, delay=3))
+
+
 def _read(name: str, examples, memory_budget: int, directory, verbose: bool) -> LabelledSet:
     if isinstance(examples, tf.data.Dataset):
         return _read_dataset(name, examples, memory_budget, directory, verbose)
@@ -138,13 +189,8 @@ def _read_dataset(name: str, dataset: tf.data.Dataset, memory_budget: int, direc
         raise ValueError(f"`{name}` must be a tf.data.Dataset of batches (x, y). Received elements: {spec}")
     if spec[1].shape.rank == 0:
         raise ValueError(f"`{name}` must be a tf.data.Dataset of batches (x, y); batch it. Received elements: {spec}")
-    batches = int(dataset.cardinality())
-    if batches == tf.data.INFINITE_CARDINALITY:
-        raise ValueError(f"`{name}` must be a tf.data.Dataset that ends; leave out `repeat`.")
     images, labels, contents = Collector(memory_budget, directory), [], []
-    total = batches if batches >= 0 else None
-    bar = tqdm(dataset.as_numpy_iterator(), f"Reading {name}", total, unit="batch", disable=not verbose, delay=3)
-    for x, y in bar:
+    for x, y in _batches(name, dataset, verbose):
         images.append(x)
         labels.append(y)
         contents += [

@@ -7,6 +7,7 @@ are equally far the first is the nearer one.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Iterator, Sequence
 
@@ -15,8 +16,13 @@ import numpy as np
 import tensorflow as tf
 
 from kdefrost import measures as of
-from kdefrost.devices import Spread
+from kdefrost.cuts import Cut, CutList, cut_points
+from kdefrost.devices import spread
+from kdefrost.features import each_layer
 from kdefrost.gram import Plan, Points
+from kdefrost.layerwise import LayerComparison, LayerwiseSimilarity
+from kdefrost.progress import share_bar
+from kdefrost.sets import read_images
 
 # What each measure gives: from X to Y and back where it has a direction.
 MEASURES = {
@@ -25,7 +31,7 @@ MEASURES = {
     "neighborhood_overlap": ("neighborhood_overlap",),
     "neighbor_spearman": ("neighbor_spearman_xy", "neighbor_spearman_yx"),
 }
-FORMS, DTYPES = ("rank", "count"), ("float32", "float64")
+FORMS, DTYPES, PAIRS = ("rank", "count"), ("float32", "float64"), ("same", "all")
 # Of a block of rows, and of the arrays of its size that are made of it, so many bytes at a time: more would not stay
 # in the caches.
 _BLOCK_BYTES, _BLOCK_ARRAYS = 2**26, 12
@@ -199,11 +205,95 @@ def compare(
     >>> kdefrost.similarity.compare(X, X + 0.1 * r.normal(size=X.shape), ["cka"])
     {'cka': 0.99, 'cka_unbiased': 0.99}
     """
-    if isinstance(memory_budget, bool) or not memory_budget > 0:
-        raise ValueError(f"`memory_budget` must be a positive number of bytes. Received: {memory_budget=}")
+    _check_memory_budget(memory_budget)
     settings = Settings(measures, form, overlap_k, spearman_k, dtype)
     x, y = (as_points(name, value, settings, strategy) for name, value in (("`X`", X), ("`Y`", Y)))
-    return compare_points(x, y, settings, plan_for(x, y, memory_budget), strategy)
+    plan = Plan.within(memory_budget, x.count, max(x.width, y.width), x.squares.itemsize)
+    return compare_points(x, y, settings, plan, strategy)
+
+
+def layerwise(
+    model_a: keras.Model | Sequence[keras.Model],
+    model_b: keras.Model | Sequence[keras.Model],
+    images,
+    layers: str | int | Sequence[int | str] = "blocks",
+    pairs: str = "same",
+    measures: Sequence[str] = tuple(MEASURES),
+    form: str = "rank",
+    overlap_k: int = 30,
+    spearman_k: int = 100,
+    memory_budget: int = 2**30,
+    directory: str | os.PathLike | None = None,
+    dtype: str = "float32",
+    strategy: tf.distribute.Strategy | None = None,
+    verbose: bool = True,
+) -> LayerwiseSimilarity:
+    """Compares two networks layer by layer on the same images.
+
+    Features go from layer to layer; of each network those of one layer are held at a time.
+
+    Args:
+        model_a: A functional or sequential Keras model with one image input; or several that differ
+            in their seeds, each compared with the one in its place in `model_b`.
+        model_b: The other one, or as many.
+        images: What both take: an array `(images, …)`, or a `tf.data.Dataset` of batches of images, or
+            of pairs with labels, which is read once.
+        layers: Where to compare: `"blocks"`, `"layers"`, a number, or a list of indices or names, as
+            `cut_points` takes them. The images themselves, cut 0, are only compared where a list
+            names them. Where several tensors cross a cut, they make one representation together.
+        pairs: `"same"` compares each layer of the one network with the one in its place in the
+            other, `"all"` each with each.
+        measures: As for `compare`.
+        form: As for `compare`.
+        overlap_k: As for `compare`.
+        spearman_k: As for `compare`.
+        memory_budget: Bytes that the features of both networks may take in memory; more goes to disk.
+            As many again are taken for the comparison.
+        directory: Folder for what goes to disk; by default the system's for temporary files.
+        dtype: As for `compare`.
+        strategy: As for `compare`.
+        verbose: Whether to show progress.
+
+    Returns:
+        A `LayerwiseSimilarity`, in which `_xy` is from `model_a` to `model_b`.
+
+    Raises:
+        ValueError: If the models cannot be cut or do not take such images, if layers have no
+            counterpart, or as `compare`.
+
+    Example:
+
+    >>> result = kdefrost.similarity.layerwise(source, target, data.test.images)
+    >>> result.mean("information_imbalance_xy")
+    array([0.05, 0.11, 0.16, 0.29, 0.35, 0.47, 0.49])
+    """
+    settings = Settings(measures, form, overlap_k, spearman_k, dtype)
+    if pairs not in PAIRS:
+        raise ValueError(f"`pairs` must be one of {', '.join(PAIRS)}. Received: pairs={pairs!r}")
+    _check_memory_budget(memory_budget)
+    models_a, models_b = _models("model_a", model_a), _models("model_b", model_b)
+    if len(models_a) != len(models_b):
+        raise ValueError(
+            f"`model_a` and `model_b` must be as many models. Received: {len(models_a)} and {len(models_b)}"
+        )
+    cuts_a, cuts_b = _layers("model_a", models_a, layers), _layers("model_b", models_b, layers)
+    if pairs == "same" and len(cuts_a) != len(cuts_b):
+        raise ValueError(
+            f"`layers` must give as many of both models. Received: {len(cuts_a)} of `model_a` and {len(cuts_b)} of "
+            '`model_b`; name some that both have, or compare all with all by pairs="all".'
+        )
+    images = read_images("images", images, memory_budget, directory, verbose)
+    settings.check_points(len(images))
+    _check_images(images, [*models_a, *models_b])
+    walk = _Walk(images, cuts_a, cuts_b, settings, memory_budget, directory, strategy)
+    comparisons, layers = [], len(cuts_a) * (len(cuts_b) if pairs == "all" else 1)
+    with share_bar("Comparing layers", verbose) as report:
+        for number, networks in enumerate(zip(models_a, models_b, strict=True)):
+            for cut_a, cut_b, numbers in (walk.all if pairs == "all" else walk.same)(*networks):
+                comparisons.append(LayerComparison(number, cut_a.index, cut_b.index, numbers))
+                report(len(comparisons) / (layers * len(models_a)))
+    configuration = {"images": len(images), "pairs": pairs, **settings.as_dict()}
+    return LayerwiseSimilarity(tuple(cuts_a), tuple(cuts_b), tuple(comparisons), configuration)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,11 +323,16 @@ class Settings:
             raise ValueError(
                 f"`measures` must be a list of one or more of {', '.join(MEASURES)}. Received: measures={measures!r}"
             )
+        object.__setattr__(self, "measures", tuple(measure for measure in MEASURES if measure in measures))
         for name, known in {"form": FORMS, "dtype": DTYPES}.items():
             if getattr(self, name) not in known:
                 raise ValueError(
                     f"`{name}` must be one of {', '.join(known)}. Received: {name}={getattr(self, name)!r}"
                 )
+
+    def as_dict(self) -> dict:
+        """The settings as JSON holds them."""
+        return {**dataclasses.asdict(self), "measures": list(self.measures)}
 
     @property
     def neighbors(self) -> dict[str, int]:
@@ -285,11 +380,6 @@ def as_points(name: str, features, settings: Settings, strategy: tf.distribute.S
     return Points(name, parts, settings.dtype, strategy)
 
 
-def plan_for(x: Points, y: Points, memory_budget: int) -> Plan:
-    """How the Gram matrices of two representations are made within a memory budget, in bytes."""
-    return Plan.within(memory_budget, x.count, max(x.width, y.width), x.squares.itemsize)
-
-
 def compare_points(
     x: Points, y: Points, settings: Settings, plan: Plan, strategy: tf.distribute.Strategy | None = None
 ) -> dict[str, float]:
@@ -320,16 +410,29 @@ def compare_points(
 
 def _blocks_of_rows(x: Points, y: Points, settings: Settings, plan: Plan, strategy) -> Iterator[dict]:
     """What the rows of each block give for each measure."""
-    # Without the points themselves: TensorFlow's functions are in reference cycles, and keep what they hold for long.
     known = [(points.squares, points.first) for points in (x, y)]
-    of_block = Spread(lambda *block: _of_rows(*block, *known, settings), strategy)
+    twins = tuple(first is not None for _, first in known)
+    given = [value for pair in known for value in pair if value is not None]
+    of_block = spread(_row_function(settings, twins), strategy)
     size = max(1, _BLOCK_BYTES // (_BLOCK_ARRAYS * x.count * x.squares.itemsize))
     start = 0
     for strips in zip(x.strips(plan), y.strips(plan), strict=True):
         rows = range(0, len(strips[0]), size)
-        tasks = ((*(strip[row : row + size] for strip in strips), start + row) for row in rows)
+        tasks = ((*(strip[row : row + size] for strip in strips), start + row, *given) for row in rows)
         yield from of_block(tasks)
         start += len(strips[0])
+
+
+@functools.lru_cache(maxsize=64)
+def _row_function(settings: Settings, twins: tuple[bool, bool]):
+    """The function of rows of two Gram matrices, and of what is known of the points, as TensorFlow traces it."""
+
+    def function(gram_x, gram_y, start, *given):
+        given = iter(given)
+        known_x, known_y = ((next(given), next(given) if has_twins else None) for has_twins in twins)
+        return _of_rows(gram_x, gram_y, start, known_x, known_y, settings)
+
+    return function
 
 
 def _of_rows(gram_x, gram_y, start, known_x: tuple, known_y: tuple, settings: Settings) -> dict:
@@ -378,3 +481,72 @@ def _as_array(name: str, features):
             f"{tuple(features.shape)}, dtype {features.dtype}"
         )
     return features
+
+
+@dataclasses.dataclass(frozen=True)
+class _Walk:
+    """What it takes to go through the layers of two networks; see `layerwise`."""
+
+    images: object
+    cuts_a: CutList
+    cuts_b: CutList
+    settings: Settings
+    memory_budget: int
+    directory: str | os.PathLike | None
+    strategy: tf.distribute.Strategy | None
+
+    def same(self, a: keras.Model, b: keras.Model) -> Iterator[tuple[Cut, Cut, dict]]:
+        """Compares each layer with the one in its place."""
+        for of_a, of_b in zip(self._each(a, self.cuts_a), self._each(b, self.cuts_b), strict=True):
+            yield of_a[0], of_b[0], self._compare(self._points("model_a", *of_a), self._points("model_b", *of_b))
+
+    def all(self, a: keras.Model, b: keras.Model) -> Iterator[tuple[Cut, Cut, dict]]:
+        """Compares each layer with each."""
+        for of_a in self._each(a, self.cuts_a):
+            # Its products serve all layers of the other network.
+            x = self._points("model_a", *of_a)
+            for of_b in self._each(b, self.cuts_b):
+                yield of_a[0], of_b[0], self._compare(x, self._points("model_b", *of_b))
+            del x
+
+    def _each(self, model: keras.Model, cuts: CutList) -> Iterator[tuple[Cut, list]]:
+        return each_layer(model, cuts, self.images, self.memory_budget // 2, self.directory)
+
+    def _points(self, name: str, cut: Cut, features: list) -> Points:
+        return as_points(f"`{name}` at layer `{cut.name}`", features, self.settings, self.strategy)
+
+    def _compare(self, x: Points, y: Points) -> dict[str, float]:
+        width = max(cut.feature_bytes // 4 for cut in (*self.cuts_a, *self.cuts_b))
+        plan = Plan.within(self.memory_budget, x.count, width, x.squares.itemsize)
+        return compare_points(x, y, self.settings, plan, self.strategy)
+
+
+def _models(name: str, given) -> list[keras.Model]:
+    models = list(given) if isinstance(given, (list, tuple)) else [given]
+    if not models:
+        raise ValueError(f"`{name}` must be a model, or a list of one or more. Received: an empty list")
+    return models
+
+
+def _layers(name: str, models: list[keras.Model], layers) -> CutList:
+    """The cuts at which models are compared, the same in all of them."""
+    of_models = [cut_points(model, layers) for model in models]
+    for cuts in of_models:
+        if [(cut.name, cut.shapes) for cut in cuts] != [(cut.name, cut.shapes) for cut in of_models[0]]:
+            raise ValueError(f"The models of `{name}` must have the same layers, and differ in their weights alone.")
+    listed = not isinstance(layers, (str, int, np.integer))
+    return CutList(cut for cut in of_models[0] if listed or cut.index > 0)
+
+
+def _check_images(images, models: list[keras.Model]):
+    for model in models:
+        if tuple(model.inputs[0].shape[1:]) != tuple(images.shape[1:]):
+            raise ValueError(
+                f"`images` must be what both models take, {tuple(model.inputs[0].shape[1:])} each. Received: "
+                f"{tuple(images.shape[1:])}"
+            )
+
+
+def _check_memory_budget(memory_budget):
+    if isinstance(memory_budget, bool) or not memory_budget > 0:
+        raise ValueError(f"`memory_budget` must be a positive number of bytes. Received: {memory_budget=}")

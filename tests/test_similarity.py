@@ -42,16 +42,18 @@ def _brute(x, y, overlap_k, spearman_k):
     both = [len({*order["x"][i][:overlap_k]} & {*order["y"][i][:overlap_k]}) for i in range(n)]
     numbers["neighborhood_overlap"] = np.mean(both) / overlap_k
     centre = np.eye(n) - 1 / n
-    k, l = (centre @ z @ z.T @ centre for z in (x, y))
-    numbers["cka"] = np.trace(k @ l) / np.sqrt(np.trace(k @ k) * np.trace(l @ l))
-    k, l = (z @ z.T - np.diag(np.diag(z @ z.T)) for z in (x, y))
+    kernels = [centre @ z @ z.T @ centre for z in (x, y)]
+    products = [np.sum(kernels[a] * kernels[b]) for a, b in ((0, 1), (0, 0), (1, 1))]
+    numbers["cka"] = products[0] / np.sqrt(products[1] * products[2])
+    kernels = [z @ z.T - np.diag(np.diag(z @ z.T)) for z in (x, y)]
     one = np.ones(n)
 
-    def hsic(k, l):
-        last = 2 / (n - 2) * one @ k @ l @ one
-        return np.trace(k @ l) + (one @ k @ one) * (one @ l @ one) / ((n - 1) * (n - 2)) - last
+    def hsic(first, second):
+        last = 2 / (n - 2) * one @ first @ second @ one
+        return np.trace(first @ second) + (one @ first @ one) * (one @ second @ one) / ((n - 1) * (n - 2)) - last
 
-    numbers["cka_unbiased"] = hsic(k, l) / np.sqrt(hsic(k, k) * hsic(l, l))
+    products = [hsic(kernels[a], kernels[b]) for a, b in ((0, 1), (0, 0), (1, 1))]
+    numbers["cka_unbiased"] = products[0] / np.sqrt(products[1] * products[2])
     return numbers
 
 
@@ -299,7 +301,7 @@ BAD = {
     "huge": (
         np.array([[1e30], [2e30], [0.0], [1.0]]),
         {},
-        '`Y` must have features whose squares.*pass dtype="float64"',
+        '`Y` .* squares float32.*dtype="float64"',
     ),
     "k": (None, {"overlap_k": 4}, r"`k` of neighborhood_overlap \(`overlap_k` of `compare`\) must be .* from 1 to 3"),
     "k of rho": (None, {"spearman_k": 1}, r"`k` of neighbor_spearman \(`spearman_k`.* from 2 to 3.* Received: 1"),
@@ -311,7 +313,7 @@ BAD = {
     "budget": (
         None,
         {"memory_budget": 0},
-        "`memory_budget` must be a positive number of bytes. Received: memory_budget=0",
+        "`memory_budget` must be a positive .* memory_budget=0",
     ),
 }
 
@@ -325,7 +327,7 @@ def test_mistakes_are_named(case):
 
 
 def test_too_many_neighbours_are_named_by_the_measures_too():
-    with pytest.raises(ValueError, match="`k` of neighborhood_overlap.*Received: 5"):
+    with pytest.raises(ValueError, match=r"`k` of neighborhood_overlap.*Received: 5"):
         neighborhood_overlap(LINE, BENT, k=5)
     with pytest.raises(ValueError, match="`k` of neighbor_spearman"):
         neighbor_spearman(LINE, BENT)

@@ -1,5 +1,6 @@
 """kdefrost finds the layer at which to cut a trained Keras network for a small data set."""
 
+from kdefrost import similarity
 from kdefrost.autoencoders import autoencoder, train_autoencoder
 from kdefrost.clones import CLONES, make_clone
 from kdefrost.comparison import Comparison
@@ -9,6 +10,7 @@ from kdefrost.defroster import Defroster
 from kdefrost.export import export
 from kdefrost.imagenet import imagenet_source, resnet18
 from kdefrost.initialization import reinitialize
+from kdefrost.layerwise import LayerComparison, LayerwiseSimilarity
 from kdefrost.models import MODELS, build_model, load_source, wide_resnet
 from kdefrost.plan import Plan, subset
 from kdefrost.profile import DefrostProfile
@@ -29,6 +31,8 @@ __all__ = [
     "Defroster",
     "Examples",
     "ImageData",
+    "LayerComparison",
+    "LayerwiseSimilarity",
     "Objective",
     "Plan",
     "Preset",
@@ -48,6 +52,7 @@ __all__ = [
     "make_clone",
     "reinitialize",
     "resnet18",
+    "similarity",
     "source_size",
     "split",
     "standardized",

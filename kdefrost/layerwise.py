@@ -15,6 +15,17 @@ from kdefrost.tables import align
 from kdefrost.trials import read_json, write_atomically
 
 _FORMAT = 1
+# The numbers in words.
+LABELS = {
+    "information_imbalance_xy": "information imbalance X→Y",
+    "information_imbalance_yx": "information imbalance Y→X",
+    "cka": "linear CKA",
+    "cka_unbiased": "linear CKA, unbiased",
+    "neighborhood_overlap": "neighbourhood overlap",
+    "neighbor_spearman_xy": "neighbour Spearman ρ X→Y",
+    "neighbor_spearman_yx": "neighbour Spearman ρ Y→X",
+}
+_SHORT = {"information imbalance": "imbalance", "linear ": "", "neighbourhood ": "", "neighbour Spearman ρ": "Spearman"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,15 +136,16 @@ class LayerwiseSimilarity:
 
     def table(self) -> str:
         """The numbers of layers and their counterparts as text: a row per layer, mean ± standard error."""
-        head = ["cut", "after layer", "features", *self.names]
-        columns = [self._cells(name) for name in self.names]
+        head = ["cut", "after layer", "features", *map(_heading, self.names)]
+        columns = [self.cells(name) for name in self.names]
         rows = [
             [str(cut.index), cut.name, cut.shape_text, *(column[place] for column in columns)]
             for place, cut in enumerate(self.layers_a)
         ]
         return align([head, *rows], left=(1,))
 
-    def _cells(self, name: str) -> list[str]:
+    def cells(self, name: str) -> list[str]:
+        """A number as it is in `table`, one text for each layer: mean ± standard error."""
         return [
             f"{mean:.3f} ± {error:.3f}" if np.isfinite(error) else f"{mean:.3f}"
             for mean, error in zip(self.mean(name), self.standard_error(name), strict=True)
@@ -146,6 +158,15 @@ class LayerwiseSimilarity:
         for c in sorted(self.comparisons, key=lambda c: (c.pair, c.a, c.b)):
             rows.append([c.pair, c.a, names_a[c.a], c.b, names_b[c.b], *(c.numbers[name] for name in self.names)])
         return rows
+
+    def plot(self, axes=None):
+        """Draws the numbers against the layer, or CKA between all layers; see `kdefrost.layer_plots`."""
+        # Matplotlib is imported only by those who draw.
+        from kdefrost import layer_plots
+
+        if self.is_matrix:
+            return layer_plots.plot_similarity_matrix(self, self.names[0] if "cka" not in self.names else "cka", axes)
+        return layer_plots.plot_layerwise({"": self}, axes=axes)
 
     def save(self, path: str | os.PathLike):
         """Writes the result to a JSON file."""
@@ -215,3 +236,11 @@ class LayerwiseSimilarity:
 
 def _places(keys: list[int]) -> dict[int, int]:
     return {key: place for place, key in enumerate(keys)}
+
+
+def _heading(name: str) -> str:
+    """A number's label, as short as the head of a column."""
+    label = LABELS[name]
+    for long, short in _SHORT.items():
+        label = label.replace(long, short)
+    return label

@@ -54,7 +54,7 @@ def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
     for shade, size in zip(np.linspace(1.0, 0.4, len(sizes))[::-1], sizes, strict=True):
         colour = matplotlib.colormaps[_COLOURS](shade)
         mean, error = unit * profile.mean(size, on, metric), unit * profile.standard_error(size, on, metric)
-        _draw_line(ax, positions, mean, error, color=colour, marker="o", markersize=3.5, label=str(size))
+        draw_line(ax, positions, mean, error, color=colour, marker="o", markersize=3.5, label=str(size))
         best = profile.cuts.index(profile.best_cut(size))
         ax.plot(positions[best], mean[best], "*", color=colour, markersize=13, markeredgecolor="black", zorder=5)
     _label(ax, profile, metric)
@@ -145,8 +145,8 @@ def plot_clones(rows: Mapping[str, np.ndarray], classes: Sequence[str], ax=None)
     ax.imshow(_mosaic(list(rows.values()), gap), interpolation="none")
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0, labelsize=8, top=False, labeltop=True, bottom=False, labelbottom=False)
-    ax.set_yticks(_centres(len(rows), height, gap), [_shorten(name) for name in rows])
-    ax.set_xticks(_centres(len(classes), width, gap), [_shorten(name) for name in classes])
+    ax.set_yticks(_centres(len(rows), height, gap), [shorten(name) for name in rows])
+    ax.set_xticks(_centres(len(classes), width, gap), [shorten(name) for name in classes])
     if slanted:
         for tick in ax.get_xticklabels():
             tick.set(rotation=45, horizontalalignment="left", rotation_mode="anchor")
@@ -189,7 +189,7 @@ def save_figure(figure, path: str | os.PathLike):
     beside.replace(path)
 
 
-def _draw_line(ax, positions: np.ndarray, mean: np.ndarray, error: np.ndarray, **style):
+def draw_line(ax, positions: np.ndarray, mean: np.ndarray, error: np.ndarray, **style):
     """A line through what was tried, with error bars where there are errors."""
     tried = np.isfinite(mean)
     error = np.nan_to_num(error[tried])
@@ -203,20 +203,22 @@ def _draw_sources(ax, comparison: Comparison, size: int):
     if np.isfinite(scratch):
         ax.axhline(scratch, color="0.45", linewidth=1, linestyle="--", zorder=1)
     places = {cut.index: place for place, cut in enumerate(comparison.cuts)}
-    for (name, profile), (colour, marker) in zip(comparison.profiles.items(), _looks(comparison), strict=True):
+    for (name, profile), (colour, marker) in zip(
+        comparison.profiles.items(), looks(len(comparison.profiles)), strict=True
+    ):
         positions = np.array([places[cut.index] for cut in profile.cuts])
         on = profile.reported_on
         mean, error = unit * profile.mean(size, on), unit * profile.standard_error(size, on)
         style = {"color": colour, "marker": marker, "markersize": 4, "markerfacecolor": "white"}
-        _draw_line(ax, positions, mean, error, **style, label=name)
+        draw_line(ax, positions, mean, error, **style, label=name)
         if profile.is_scored(size):
             best = profile.cuts.index(profile.best_cut(size))
             ax.plot(positions[best], mean[best], marker, color=colour, **_BEST)
 
 
-def _looks(comparison: Comparison) -> list[tuple]:
-    """A colour and a marker for each source, darker for later ones."""
-    shades = np.linspace(0.0, 0.8, len(comparison.profiles))[::-1]
+def looks(count: int) -> list[tuple]:
+    """A colour and a marker for each of some sources, darker for later ones."""
+    shades = np.linspace(0.0, 0.8, count)[::-1]
     return list(zip(matplotlib.colormaps[_SOURCES](shades), itertools.cycle(_MARKERS), strict=False))
 
 
@@ -228,10 +230,10 @@ def _name_sources(ax, comparison: Comparison):
     if comparison.cuts[0].index == 0:
         handles.append(Line2D([], [], color="0.45", linewidth=1, linestyle="--"))
         labels.append("scratch (cut 0)")
-    _place_legend(ax, handles, labels, "source")
+    place_legend(ax, handles, labels, "source")
 
 
-def _place_legend(ax, handles, labels, title: str):
+def place_legend(ax, handles, labels, title: str):
     """A legend beside the axes, where no data are."""
     place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
     ax.legend(handles, labels, title=title, fontsize=8, title_fontsize=8, frameon=False, **place)
@@ -250,13 +252,18 @@ def _counted(profile: DefrostProfile) -> str:
 
 def _label_cuts(ax, cuts: Sequence[Cut]):
     """Names the cuts below the axes, and takes away the frame."""
-    ax.set_xticks(range(len(cuts)), [_tick(cut) for cut in cuts])
+    label_places(ax, [_tick(cut) for cut in cuts], "frozen up to layer (cut)")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", linewidth=0.4, alpha=0.5)
+
+
+def label_places(ax, names: Sequence[str], axis: str):
+    """Names places 0, 1, … below the axes, slanted."""
+    ax.set_xticks(range(len(names)), names)
     ax.tick_params(axis="x", labelrotation=45, labelsize=8)
     for tick in ax.get_xticklabels():
         tick.set(horizontalalignment="right", rotation_mode="anchor")
-    ax.set_xlabel("frozen up to layer (cut)")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(axis="y", linewidth=0.4, alpha=0.5)
+    ax.set_xlabel(axis)
 
 
 def _label(ax, profile: DefrostProfile, metric: str):
@@ -265,15 +272,15 @@ def _label(ax, profile: DefrostProfile, metric: str):
     handles, labels = ax.get_legend_handles_labels()
     star = Line2D([], [], marker="*", color="white", markeredgecolor="black", markersize=11, linestyle="none")
     labels = [*labels[::-1], f"best cut\n(by {profile.chosen_on})"]
-    _place_legend(ax, [*handles[::-1], star], labels, _counted(profile))
+    place_legend(ax, [*handles[::-1], star], labels, _counted(profile))
 
 
 def _tick(cut: Cut) -> str:
     if cut.frozen_layers == 0:
         return f"{cut.index} (scratch)"
-    name = _shorten(cut.name)
+    name = shorten(cut.name)
     return f"{name} {cut.index} (vanilla)" if cut.frozen_layers == cut.layers - 1 else f"{name} {cut.index}"
 
 
-def _shorten(name: str) -> str:
+def shorten(name: str) -> str:
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"

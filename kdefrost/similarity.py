@@ -535,7 +535,10 @@ def _layers(name: str, models: list[keras.Model], layers) -> CutList:
         if [(cut.name, cut.shapes) for cut in cuts] != [(cut.name, cut.shapes) for cut in of_models[0]]:
             raise ValueError(f"The models of `{name}` must have the same layers, and differ in their weights alone.")
     listed = not isinstance(layers, (str, int, np.integer))
-    return CutList(cut for cut in of_models[0] if listed or cut.index > 0)
+    chosen = CutList(cut for cut in of_models[0] if listed or cut.index > 0)
+    if not chosen:
+        raise ValueError(f"`layers` must give one or more of `{name}`, beside its input. Received: layers={layers!r}")
+    return chosen
 
 
 def _check_images(images, models: list[keras.Model]):

@@ -9,6 +9,10 @@
              of kdefrost in both precisions and of the plainest Keras (`fit(epochs=…)` on arrays),
              taken in turn with the machine's own rate of matrix products, at the batch sizes of
              the presets (about 4 minutes; it runs only by name)
+  similarity  all measures of two representations, 10,000 points of 4,096 numbers, in turn with the
+             machine's own rate of matrix products; then growing numbers of points; and DADApy beside
+             it, where it is installed: time and peak memory (about 4 minutes; it runs only by name,
+             and measures memory on Linux)
   streaming  50,000 images of 224×224 as a tf.data.Dataset, to train and to test on, cut twice
              through a MobileNetV2 of width 0.35: peak memory, and time (about 10 minutes; it
              runs only by name)
@@ -41,6 +45,9 @@ from kdefrost.recipe import DTYPES
 
 BATCH, STEPS, EPOCHS = 128, 20, 2
 STREAMED = 50_000
+# Of similarity: points and numbers of each.
+POINTS, WIDTH = 10_000, 4_096
+GROWING, GROWING_WIDTH = (12_500, 25_000, 50_000), 1_024
 # Of the autoencoder.
 CHANNELS, STRIDES = (32, 32, 64, 64, 64), (2, 1, 2, 1, 2)
 
@@ -171,6 +178,78 @@ def bench_streaming(rounds: int):
     print(f"{time.perf_counter() - start:.0f} s")
 
 
+def bench_similarity(rounds: int):
+    x, y = related_points(POINTS, WIDTH)
+    seconds, peaks, rates = [], [], []
+    # The first round compiles and does not count.
+    for number in range(rounds + 1):
+        rate = matmul_rate("float32")
+        elapsed, peak = measured(lambda: kdefrost.similarity.compare(x, y))
+        if number:
+            seconds.append(elapsed)
+            peaks.append(peak / 1e9)
+            rates.append(rate)
+    # A multiply-add is two operations; half of all products are distinct.
+    least = 2 * POINTS**2 * WIDTH / 1e9 / np.array(rates)
+    print(f"All measures of two representations, {POINTS:,} points of {WIDTH:,} numbers, {rounds} rounds:")
+    print(f"  matrix products, float32, GFLOP/s: {spread(rates, '.0f')}")
+    print(f"  compare, s: {spread(seconds, '.2f')}")
+    print(f"  distinct multiply-adds alone at that rate, s: {spread(least, '.2f')}")
+    print(f"  ratio: {spread(np.divide(seconds, least), '.2f')}")
+    print(f"  peak memory beside the inputs, GB: {spread(peaks, '.2f')}", flush=True)
+    bench_dadapy(x, y)
+    del x, y
+    print(f"Growing, {GROWING_WIDTH:,} numbers a point, once each:")
+    for points in GROWING:
+        x, y = related_points(points, GROWING_WIDTH)
+        elapsed, peak = measured(lambda x=x, y=y: kdefrost.similarity.compare(x, y))
+        print(f"  {points:,} points: {elapsed:.1f} s, {1e9 * elapsed / points**2:.1f} ns per pair, ", end="")
+        print(f"peak {peak / 1e9:.2f} GB beside {2 * x.nbytes / 1e9:.2f} GB of inputs", flush=True)
+
+
+def bench_dadapy(x, y):
+    """Two of the measures by the package of those who introduced them."""
+    try:
+        from dadapy import MetricComparisons
+    except ImportError:
+        print("DADApy is not installed: pip install dadapy==0.3.4")
+        return
+
+    def measure():
+        first, second = (MetricComparisons(points, maxk=len(points) - 1) for points in (x, y))
+        for representation in (first, second):
+            representation.compute_distances()
+        forth, back = first.return_inf_imb_two_selected_coords, None
+        return forth, back
+
+    elapsed, peak = measured(measure)
+    print(f"  {elapsed} {peak}")
+
+
+def related_points(count: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two representations with something in common, made in place."""
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((count, width), np.float32) for _ in range(2))
+    for rows in np.array_split(np.arange(count), 50):
+        y[rows] += 0.5 * x[rows]
+    return x, y
+
+
+def measured(run) -> tuple[float, int]:
+    """Seconds that something takes, and the bytes by which memory grows at its peak."""
+    # Linux keeps the peak of a process, which this sets back to what it has now.
+    Path("/proc/self/clear_refs").write_text("5")
+    before, start = memory("VmRSS"), time.perf_counter()
+    run()
+    return time.perf_counter() - start, memory("VmHWM") - before
+
+
+def memory(field: str) -> int:
+    """A figure of this process's memory, in bytes, as Linux has it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+
 def random_images(count: int):
     images = np.random.default_rng(0).standard_normal((count, 32, 32, 3), np.float32)
     return images, np.arange(count) % 10
@@ -196,6 +275,7 @@ BENCHES = {
     "training": bench_training,
     "head": bench_head,
     "autoencoder": bench_autoencoder,
+    "similarity": bench_similarity,
     "streaming": bench_streaming,
 }
 

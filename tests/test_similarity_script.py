@@ -1,0 +1,141 @@
+"""The command that compares networks, as a user types it."""
+
+import contextlib
+import csv
+import io
+import sys
+
+import numpy as np
+import pytest
+from conftest import load_script
+
+import kdefrost
+
+COMMAND = ["--src", "isogm", "gm", "isogm", "--preset", "smoke", "--seeds", "1"]
+FIGURES = [f"{name}.{ending}" for name in ("imbalance", "similarity", "plane") for ending in ("png", "svg")]
+FILES = [*FIGURES, "similarity-isogm.json", "similarity-gm.json", "similarity.csv", "similarity.md"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Runs the command; what it keeps is elsewhere than a user's."""
+    folder = tmp_path_factory.mktemp("similarity")
+
+    def run(*arguments):
+        printed = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+            patch.setattr(sys, "argv", ["similarity.py", *COMMAND, "--out", str(folder / "out"), *arguments])
+            load_script("similarity.py", PROJECT=folder)()
+        return printed.getvalue(), folder / "out"
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def result(run):
+    return run()
+
+
+def test_figures_tables_and_their_numbers_from_one_command(result):
+    printed, out = result
+    assert {path.name for path in out.iterdir() if path.is_file()} == set(FILES)
+    lines = printed.splitlines()
+    assert lines[0] == "digits: networks are compared on 360 test images."
+    assert lines[-len(FILES) - 1 :] == ["Written:", *(f"  {out / name}" for name in FILES)]
+    gm = kdefrost.LayerwiseSimilarity.load(out / "similarity-gm.json")
+    assert [cut.name for cut in gm.layers_a] == ["conv1", "group1_block1", "group2_block1", "pool"]
+    assert f"  1  conv1          {first_cka(out, 'isogm')}  {gm.cells('cka')[0]}" in printed
+    assert f"| 1 | conv1 | {first_cka(out, 'isogm')} | {gm.cells('cka')[0]} |" in (out / "similarity.md").read_text()
+    with (out / "similarity.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["source"] for row in rows] == ["isogm"] * 4 + ["gm"] * 4
+    assert float(rows[4]["cka"]) == gm.values("cka")[0, 0]
+
+
+def first_cka(out, source: str) -> str:
+    return kdefrost.LayerwiseSimilarity.load(out / f"similarity-{source}.json").cells("cka")[0]
+
+
+def test_the_numbers_are_the_networks(result):
+    """The other route: the kept networks, their features of the test images at the last cut, and the measure."""
+    _, out = result
+    digits = kdefrost.load_data("digits")
+    features = []
+    for name in ("gm", "digits"):
+        (path,) = (out.parent / "saved_models" / "sources").glob(f"{name}-*/model.keras")
+        network = kdefrost.standardized(kdefrost.load_source(path), digits.train.images)
+        extractor, _ = kdefrost.split(network, "pool")
+        features.append(extractor.predict(digits.test.images, verbose=0))
+    gm = kdefrost.LayerwiseSimilarity.load(out / "similarity-gm.json")
+    expected = kdefrost.similarity.compare(*features)
+    for name, value in expected.items():
+        assert gm.values(name)[0, -1] == pytest.approx(value, abs=2e-3), name
+
+
+def test_the_two_networks_of_a_pair_start_from_different_weights(result):
+    """Training from the same start on data that share their labels would leave them alike."""
+    names = load_script("similarity.py").__globals__
+    assert names["TARGET_SEED"] >= 1000
+    _, out = result
+    folders = [path.name for path in (out.parent / "saved_models" / "sources").iterdir()]
+    assert len(folders) == 3
+
+
+def test_what_was_done_is_not_done_again(run, result, monkeypatch):
+    monkeypatch.setattr(kdefrost.sources, "_train", None)
+    monkeypatch.setattr(kdefrost.similarity, "compare_points", None)
+    printed, _ = run()
+    assert printed.count("Source: reusing") == 3
+    # The tables are those of before.
+    assert printed[printed.index("Information imbalance") :] == result[0][result[0].index("Information imbalance") :]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--src", "gn"], "error: Source 'gn' is no clone"),
+        (["--seeds", "0"], "error: --seeds and --memory must be positive. Received: 0 and 2.0"),
+        (["--memory", "-1"], "error: --seeds and --memory must be positive"),
+        (["--layers", "conv9"], "error: There is no cut 'conv9'"),
+        (["--model", "wide_resnet_9_1"], "error: "),
+        (["--tgt", "digit"], "error: There is no data set 'digit'"),
+    ],
+)
+def test_mistakes_end_in_one_sentence_before_anything_is_trained(arguments, message, monkeypatch, tmp_path):
+    main = load_script("similarity.py")
+    monkeypatch.setattr(kdefrost, "train_source", None)
+    command = ["similarity.py", "--src", "gm", *arguments, "--out", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert str(stop.value).startswith(message) and "\n" not in str(stop.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupt_ends_in_a_sentence(monkeypatch):
+    main = load_script("similarity.py")
+    monkeypatch.setattr(sys, "argv", ["similarity.py", "--src", "gm"])
+    monkeypatch.setitem(main.__globals__, "run", lambda arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(SystemExit, match="Trained networks and finished comparisons are kept"):
+        main()
+
+
+def test_of_very_many_test_images_a_sample_is_taken():
+    names = load_script("similarity.py", MOST_IMAGES=5).__globals__
+    part = kdefrost.Examples(np.arange(20).reshape(20, 1, 1, 1), np.zeros(20, int))
+    sample = names["test_images"](kdefrost.ImageData("many", part, part, ("a",)))
+    assert len(set(sample.ravel())) == 5 and (np.diff(sample.ravel()) > 0).all()
+
+
+def test_layers_are_words_numbers_or_names():
+    parse = load_script("similarity.py").__globals__["parse_layers"]
+    assert [parse(["blocks"]), parse(["5"]), parse(["conv1", "7"])] == ["blocks", 5, ["conv1", 7]]
+
+
+def test_help_teaches(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["similarity.py", "--help"])
+    with pytest.raises(SystemExit):
+        load_script("similarity.py")()
+    shown = capsys.readouterr().out
+    for word in ("examples:", "--src isogm gm ae256 --tgt cifar10 --seeds 3", "Information Imbalance both ways"):
+        assert word in shown

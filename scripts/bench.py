@@ -10,9 +10,9 @@
              taken in turn with the machine's own rate of matrix products, at the batch sizes of
              the presets (about 4 minutes; it runs only by name)
   similarity  all measures of two representations, 10,000 points of 4,096 numbers, in turn with the
-             machine's own rate of matrix products; then growing numbers of points; and DADApy beside
-             it, where it is installed: time and peak memory (about 4 minutes; it runs only by name,
-             and measures memory on Linux)
+             machine's own rate of matrix products; two of them by DADApy, where it is installed; then
+             growing numbers of points: time and peak memory, which Linux tells (about 5 minutes; it
+             runs only by name)
   streaming  50,000 images of 224×224 as a tf.data.Dataset, to train and to test on, cut twice
              through a MobileNetV2 of width 0.35: peak memory, and time (about 10 minutes; it
              runs only by name)
@@ -31,6 +31,7 @@ import functools
 import os
 import resource
 import time
+import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -179,15 +180,28 @@ def bench_streaming(rounds: int):
 
 
 def bench_similarity(rounds: int):
+    matmul_rate("float32")
+    # What is freed meanwhile may stay with the process: the peaks over this are upper bounds.
+    before = memory("VmRSS")
+    bench_compare(rounds, before)
+    print(f"Growing, {GROWING_WIDTH:,} numbers a point, once each:")
+    for points in GROWING:
+        x, y = related_points(points, GROWING_WIDTH)
+        elapsed, peak = measured(functools.partial(kdefrost.similarity.compare, x, y))
+        print(f"  {points:,} points: {elapsed:.1f} s, {1e9 * elapsed / points**2:.1f} ns per pair, peak ", end="")
+        print(f"{(peak - before - 2 * x.nbytes) / 1e9:.2f} GB beside {2 * x.nbytes / 1e9:.2f} of inputs", flush=True)
+
+
+def bench_compare(rounds: int, before: int):
     x, y = related_points(POINTS, WIDTH)
     seconds, peaks, rates = [], [], []
     # The first round compiles and does not count.
     for number in range(rounds + 1):
         rate = matmul_rate("float32")
-        elapsed, peak = measured(lambda: kdefrost.similarity.compare(x, y))
+        elapsed, peak = measured(functools.partial(kdefrost.similarity.compare, x, y))
+        peaks.append((peak - before - 2 * x.nbytes) / 1e9)
         if number:
             seconds.append(elapsed)
-            peaks.append(peak / 1e9)
             rates.append(rate)
     # A multiply-add is two operations; half of all products are distinct.
     least = 2 * POINTS**2 * WIDTH / 1e9 / np.array(rates)
@@ -197,33 +211,26 @@ def bench_similarity(rounds: int):
     print(f"  distinct multiply-adds alone at that rate, s: {spread(least, '.2f')}")
     print(f"  ratio: {spread(np.divide(seconds, least), '.2f')}")
     print(f"  peak memory beside the inputs, GB: {spread(peaks, '.2f')}", flush=True)
-    bench_dadapy(x, y)
-    del x, y
-    print(f"Growing, {GROWING_WIDTH:,} numbers a point, once each:")
-    for points in GROWING:
-        x, y = related_points(points, GROWING_WIDTH)
-        elapsed, peak = measured(lambda x=x, y=y: kdefrost.similarity.compare(x, y))
-        print(f"  {points:,} points: {elapsed:.1f} s, {1e9 * elapsed / points**2:.1f} ns per pair, ", end="")
-        print(f"peak {peak / 1e9:.2f} GB beside {2 * x.nbytes / 1e9:.2f} GB of inputs", flush=True)
+    bench_dadapy(x, y, before)
 
 
-def bench_dadapy(x, y):
-    """Two of the measures by the package of those who introduced them."""
+def bench_dadapy(x, y, before: int):
+    """Two of the measures by the package of those who introduced one of them, each by its own call."""
     try:
         from dadapy import MetricComparisons
     except ImportError:
-        print("DADApy is not installed: pip install dadapy==0.3.4")
+        print("  DADApy is not installed: pip install dadapy==0.3.4")
         return
-
-    def measure():
-        first, second = (MetricComparisons(points, maxk=len(points) - 1) for points in (x, y))
-        for representation in (first, second):
-            representation.compute_distances()
-        forth, back = first.return_inf_imb_two_selected_coords, None
-        return forth, back
-
-    elapsed, peak = measured(measure)
-    print(f"  {elapsed} {peak}")
+    points = MetricComparisons(coordinates=x)
+    calls = {
+        "information imbalance both ways": lambda: points.return_information_imbalace(y, subset_size=len(x) + 1),
+        "neighbourhood overlap": lambda: points.return_data_overlap(coordinates=y, k=30),
+    }
+    warnings.simplefilter("ignore")
+    for name, call in calls.items():
+        elapsed, peak = measured(call)
+        print(f"  DADApy, {name}, once: {elapsed:.1f} s, ", end="")
+        print(f"peak {(peak - before - 2 * x.nbytes) / 1e9:.2f} GB beside the inputs", flush=True)
 
 
 def related_points(count: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -236,12 +243,12 @@ def related_points(count: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measured(run) -> tuple[float, int]:
-    """Seconds that something takes, and the bytes by which memory grows at its peak."""
-    # Linux keeps the peak of a process, which this sets back to what it has now.
+    """Seconds that something takes, and the bytes that this process has at its peak."""
+    # Linux keeps the peak of a process; this sets it back to what there is now.
     Path("/proc/self/clear_refs").write_text("5")
-    before, start = memory("VmRSS"), time.perf_counter()
+    start = time.perf_counter()
     run()
-    return time.perf_counter() - start, memory("VmHWM") - before
+    return time.perf_counter() - start, memory("VmHWM")
 
 
 def memory(field: str) -> int:

@@ -358,3 +358,13 @@ def test_gram_strips_are_the_matrix():
         strips = np.concatenate([strip.copy() for strip in points.strips(plan)])
         np.testing.assert_allclose(strips, centred @ centred.T, atol=1e-12)
     np.testing.assert_allclose(points.squares, (centred**2).sum(1), rtol=1e-12)
+
+
+def test_real_images_in_float32_are_as_in_float64(cifar10):
+    images = cifar10.test.images[:400]
+    grey = images.mean(axis=-1)
+    expected = compare(images, grey, dtype="float64")
+    numbers = compare(images, grey)
+    for name, value in expected.items():
+        assert numbers[name] == pytest.approx(value, abs=1e-3), name
+    assert expected["cka"] > 0.9 and expected["information_imbalance_xy"] < 0.05

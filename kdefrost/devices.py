@@ -7,8 +7,10 @@ from itertools import islice
 import numpy as np
 import tensorflow as tf
 
+Strategy = tf.distribute.Strategy
 
-def spread(function: Callable, strategy: tf.distribute.Strategy | None = None) -> "Spread":
+
+def spread(function: Callable, strategy: Strategy | None = None) -> "Spread":
     """Spreads a function over the replicas of a distribution strategy; the same one is traced only once.
 
     Args:
@@ -19,8 +21,15 @@ def spread(function: Callable, strategy: tf.distribute.Strategy | None = None) -
 
     Returns:
         The `Spread`.
+
+    Raises:
+        ValueError: If `strategy` is no strategy.
     """
-    return _known(function, tf.distribute.get_strategy() if strategy is None else strategy)
+    strategy = tf.distribute.get_strategy() if strategy is None else strategy
+    # That of one device, which TensorFlow has by default, is of another class.
+    if not hasattr(strategy, "num_replicas_in_sync"):
+        raise ValueError(f"`strategy` must be a tf.distribute.Strategy or None. Received: strategy={strategy!r}")
+    return _known(function, strategy)
 
 
 class Spread:
@@ -31,7 +40,7 @@ class Spread:
         strategy: As for `spread`.
     """
 
-    def __init__(self, function: Callable, strategy: tf.distribute.Strategy):
+    def __init__(self, function: Callable, strategy: Strategy):
         self._strategy = strategy
         self._run = tf.function(lambda *values: strategy.run(function, args=values), reduce_retracing=True)
 

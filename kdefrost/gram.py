@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from kdefrost.devices import spread
+from kdefrost.devices import Strategy, spread
 
 # Points whose products with as many others are taken at a time: enough for the rate of large matrices.
 _MOST, _LEAST = 1000, 16
@@ -74,7 +74,7 @@ class Points:
             points are one.
     """
 
-    def __init__(self, name: str, features: list, dtype: str, strategy: tf.distribute.Strategy | None = None):
+    def __init__(self, name: str, features: list, dtype: str, strategy: Strategy | None = None):
         self.name, self._parts, self._dtype = name, features, np.dtype(dtype)
         self.count = len(features[0])
         self.width = sum(int(np.prod(part.shape[1:])) for part in features)

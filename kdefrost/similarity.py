@@ -7,34 +7,22 @@ are equally far the first is the nearer one.
 """
 
 import dataclasses
-import functools
 import os
 from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from kdefrost import measures as of
 from kdefrost.cuts import Cut, CutList, cut_points
-from kdefrost.devices import spread
+from kdefrost.devices import Strategy
 from kdefrost.features import each_layer
 from kdefrost.gram import Plan, Points
 from kdefrost.layerwise import LayerComparison, LayerwiseSimilarity
 from kdefrost.progress import share_bar
+from kdefrost.representations import MEASURES, Settings, as_points, compare_points
 from kdefrost.sets import read_images
 
-# What each measure gives: from X to Y and back where it has a direction.
-MEASURES = {
-    "information_imbalance": ("information_imbalance_xy", "information_imbalance_yx"),
-    "cka": ("cka", "cka_unbiased"),
-    "neighborhood_overlap": ("neighborhood_overlap",),
-    "neighbor_spearman": ("neighbor_spearman_xy", "neighbor_spearman_yx"),
-}
-FORMS, DTYPES, PAIRS = ("rank", "count"), ("float32", "float64"), ("same", "all")
-# Of a block of rows, and of the arrays of its size that are made of it, so many bytes at a time: more would not stay
-# in the caches.
-_BLOCK_BYTES, _BLOCK_ARRAYS = 2**26, 12
+PAIRS = ("same", "all")
 
 
 def information_imbalance(X, Y, form: str = "rank", dtype: str = "float32") -> float:
@@ -169,7 +157,7 @@ def compare(
     spearman_k: int = 100,
     memory_budget: int = 2**30,
     dtype: str = "float32",
-    strategy: tf.distribute.Strategy | None = None,
+    strategy: Strategy | None = None,
 ) -> dict[str, float]:
     """Computes several measures of two representations' similarity in one pass.
 
@@ -225,7 +213,7 @@ def layerwise(
     memory_budget: int = 2**30,
     directory: str | os.PathLike | None = None,
     dtype: str = "float32",
-    strategy: tf.distribute.Strategy | None = None,
+    strategy: Strategy | None = None,
     verbose: bool = True,
 ) -> LayerwiseSimilarity:
     """Compares two networks layer by layer on the same images.
@@ -297,193 +285,6 @@ def layerwise(
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """What the numbers of a comparison depend on beside the representations.
-
-    Args:
-        measures: As for `compare`, as all arguments.
-        form: Form of the information imbalance.
-        overlap_k: Number of neighbours of the overlap.
-        spearman_k: Number of neighbours of the rank correlation.
-        dtype: To compute in.
-
-    Raises:
-        ValueError: If one is none of what `compare` takes.
-    """
-
-    measures: Sequence[str] = tuple(MEASURES)
-    form: str = "rank"
-    overlap_k: int = 30
-    spearman_k: int = 100
-    dtype: str = "float32"
-
-    def __post_init__(self):
-        measures = self.measures
-        if isinstance(measures, str) or not measures or any(measure not in MEASURES for measure in measures):
-            raise ValueError(
-                f"`measures` must be a list of one or more of {', '.join(MEASURES)}. Received: measures={measures!r}"
-            )
-        object.__setattr__(self, "measures", tuple(measure for measure in MEASURES if measure in measures))
-        for name, known in {"form": FORMS, "dtype": DTYPES}.items():
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"`{name}` must be one of {', '.join(known)}. Received: {name}={getattr(self, name)!r}"
-                )
-
-    def as_dict(self) -> dict:
-        """The settings as JSON holds them."""
-        return {**dataclasses.asdict(self), "measures": list(self.measures)}
-
-    @property
-    def neighbors(self) -> dict[str, int]:
-        """How many neighbours each measure takes that takes any."""
-        numbers = {
-            "information_imbalance": 1,
-            "neighborhood_overlap": self.overlap_k,
-            "neighbor_spearman": self.spearman_k,
-        }
-        return {measure: k for measure, k in numbers.items() if measure in self.measures}
-
-    def check_points(self, count: int):
-        """Refuses numbers of neighbours that so many points do not have."""
-        named = {"neighborhood_overlap": ("overlap_k", 1), "neighbor_spearman": ("spearman_k", 2)}
-        for measure, k in self.neighbors.items():
-            argument, least = named.get(measure, ("", 1))
-            if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not least <= k < count:
-                raise ValueError(
-                    f"`k` of {measure} (`{argument}` of `compare`) must be a whole number from {least} to {count - 1}, "
-                    f"below the number of points. Received: {k!r}"
-                )
-
-
-def as_points(name: str, features, settings: Settings, strategy: tf.distribute.Strategy | None = None) -> Points:
-    """Makes a representation ready to be compared.
-
-    Args:
-        name: What an error calls it.
-        features: As `compare` takes them.
-        settings: How it will be compared.
-        strategy: As for `compare`.
-
-    Returns:
-        Its `Points`.
-
-    Raises:
-        ValueError: As `compare`.
-    """
-    several = isinstance(features, (list, tuple)) and bool(features) and hasattr(features[0], "shape")
-    parts = [_as_array(name, part) for part in (features if several else [features])]
-    counts = sorted({len(part) for part in parts})
-    if len(counts) > 1 or counts[0] < 3:
-        raise ValueError(f"{name} must have at least three points, in all its parts. Received: {counts} points")
-    settings.check_points(counts[0])
-    return Points(name, parts, settings.dtype, strategy)
-
-
-def compare_points(
-    x: Points, y: Points, settings: Settings, plan: Plan, strategy: tf.distribute.Strategy | None = None
-) -> dict[str, float]:
-    """Computes what `compare` does, of representations that are ready for it.
-
-    Args:
-        x: One.
-        y: The other.
-        settings: How they are compared.
-        plan: How their Gram matrices are made.
-        strategy: As for `compare`.
-
-    Returns:
-        As `compare`.
-
-    Raises:
-        ValueError: If they have different points.
-    """
-    if x.count != y.count:
-        raise ValueError(f"{x.name} and {y.name} must have the same points. Received: {x.count} and {y.count} of them")
-    blocks = list(_blocks_of_rows(x, y, settings, plan, strategy))
-    numbers = {}
-    for measure in settings.measures:
-        of_rows = [np.concatenate(parts) for parts in zip(*(block[measure] for block in blocks), strict=True)]
-        numbers |= zip(MEASURES[measure], _numbers(measure, of_rows, x, y, settings), strict=True)
-    return numbers
-
-
-def _blocks_of_rows(x: Points, y: Points, settings: Settings, plan: Plan, strategy) -> Iterator[dict]:
-    """What the rows of each block give for each measure."""
-    known = [(points.squares, points.first) for points in (x, y)]
-    twins = tuple(first is not None for _, first in known)
-    given = [value for pair in known for value in pair if value is not None]
-    of_block = spread(_row_function(settings, twins), strategy)
-    size = max(1, _BLOCK_BYTES // (_BLOCK_ARRAYS * x.count * x.squares.itemsize))
-    start = 0
-    for strips in zip(x.strips(plan), y.strips(plan), strict=True):
-        rows = range(0, len(strips[0]), size)
-        tasks = ((*(strip[row : row + size] for strip in strips), start + row, *given) for row in rows)
-        yield from of_block(tasks)
-        start += len(strips[0])
-
-
-@functools.lru_cache(maxsize=64)
-def _row_function(settings: Settings, twins: tuple[bool, bool]):
-    """The function of rows of two Gram matrices, and of what is known of the points, as TensorFlow traces it."""
-
-    def function(gram_x, gram_y, start, *given):
-        given = iter(given)
-        known_x, known_y = ((next(given), next(given) if has_twins else None) for has_twins in twins)
-        return _of_rows(gram_x, gram_y, start, known_x, known_y, settings)
-
-    return function
-
-
-def _of_rows(gram_x, gram_y, start, known_x: tuple, known_y: tuple, settings: Settings) -> dict:
-    """What some rows of two Gram matrices, from row `start` on, give for each measure.
-
-    Of each representation the squares and first equals of its points are known.
-    """
-    rows = start + tf.range(tf.shape(gram_x)[0])
-    given = {"cka": of.kernel_sums(gram_x, gram_y)} if "cka" in settings.measures else {}
-    if not settings.neighbors:
-        return given
-    most = max(settings.neighbors.values())
-    close_x, close_y = of.closeness(gram_x, rows, *known_x), of.closeness(gram_y, rows, *known_y)
-    near_x, near_y = of.nearest(close_x, most), of.nearest(close_y, most)
-    for measure, k in settings.neighbors.items():
-        of_x, of_y = near_x[:, :k], near_y[:, :k]
-        if measure == "neighborhood_overlap":
-            given[measure] = (of.shared(of_x, of_y),)
-        elif measure == "neighbor_spearman":
-            given[measure] = of.rank_correlation(of_x, close_x, close_y), of.rank_correlation(of_y, close_y, close_x)
-        else:
-            given[measure] = of.nearer(of_x, close_y), of.nearer(of_y, close_x)
-    return given
-
-
-def _numbers(measure: str, of_rows: list[np.ndarray], x: Points, y: Points, settings: Settings) -> tuple[float, ...]:
-    """The numbers of a measure, from what the rows of all points gave."""
-    if measure == "cka":
-        return of.biased_cka(of_rows), of.unbiased_cka(of_rows, x.squares, y.squares)
-    if measure == "neighborhood_overlap":
-        return (of.overlap(*of_rows, settings.overlap_k),)
-    if measure == "neighbor_spearman":
-        return tuple(map(of.mean_correlation, of_rows))
-    return tuple(of.imbalance(nearer, settings.form) for nearer in of_rows)
-
-
-def _as_array(name: str, features):
-    """Features that give NumPy arrays for slices of points."""
-    if tf.is_tensor(features) or keras.ops.is_tensor(features):
-        features = keras.ops.convert_to_numpy(features)
-    if not (hasattr(features, "shape") and hasattr(features, "dtype")):
-        features = np.asarray(features)
-    if len(features.shape) < 2 or 0 in features.shape[1:] or features.dtype.kind not in "fiubV":
-        raise ValueError(
-            f"{name} must be an array of numbers (points, features), with features. Received: shape "
-            f"{tuple(features.shape)}, dtype {features.dtype}"
-        )
-    return features
-
-
-@dataclasses.dataclass(frozen=True)
 class _Walk:
     """What it takes to go through the layers of two networks; see `layerwise`."""
 
@@ -493,7 +294,7 @@ class _Walk:
     settings: Settings
     memory_budget: int
     directory: str | os.PathLike | None
-    strategy: tf.distribute.Strategy | None
+    strategy: Strategy | None
 
     def same(self, a: keras.Model, b: keras.Model) -> Iterator[tuple[Cut, Cut, dict]]:
         """Compares each layer with the one in its place."""

@@ -128,13 +128,14 @@ def compare(source, target, images, layers, memory: float, folder: Path):
     """The similarity of two networks, measured now or before."""
     import kdefrost
     from kdefrost import fingerprint, kept
+    from kdefrost.representations import Settings
 
     settings = {
         "source": fingerprint.of_model(source),
         "target": fingerprint.of_model(target),
         "images": fingerprint.of_content(images),
         "layers": layers,
-        **kdefrost.similarity.Settings().as_dict(),
+        **Settings().as_dict(),
     }
     place = kept.address(folder, "pair", settings)
     if not kept.is_whole(place):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from kdefrost import similarity
+from kdefrost import representations, similarity
 from kdefrost.gram import Plan, Points
 from kdefrost.similarity import cka, compare, information_imbalance, neighbor_spearman, neighborhood_overlap
 
@@ -114,24 +114,24 @@ def brute():
 @pytest.mark.parametrize("rows", [300, 100, 64, 299])
 @pytest.mark.parametrize("held", [True, False])
 def test_blocks_that_do_and_do_not_divide_the_points_equal_brute_force(brute, rows, held):
-    settings = similarity.Settings(**SMALL, dtype="float64")
-    x, y = (similarity.as_points(name, z, settings) for name, z in zip("XY", _pair(), strict=True))
-    numbers = similarity.compare_points(x, y, settings, plan=Plan(rows, held))
+    settings = representations.Settings(**SMALL, dtype="float64")
+    x, y = (representations.as_points(name, z, settings) for name, z in zip("XY", _pair(), strict=True))
+    numbers = representations.compare_points(x, y, settings, plan=Plan(rows, held))
     assert numbers == pytest.approx(brute, rel=1e-12)
 
 
 @pytest.mark.parametrize("held", [True, False])
 def test_blocks_of_one_point_equal_brute_force(held):
     pair, sizes = _pair(14), {"overlap_k": 3, "spearman_k": 9}
-    settings = similarity.Settings(**sizes, dtype="float64")
-    x, y = (similarity.as_points(name, z, settings) for name, z in zip("XY", pair, strict=True))
-    numbers = similarity.compare_points(x, y, settings, plan=Plan(1, held))
+    settings = representations.Settings(**sizes, dtype="float64")
+    x, y = (representations.as_points(name, z, settings) for name, z in zip("XY", pair, strict=True))
+    numbers = representations.compare_points(x, y, settings, plan=Plan(1, held))
     assert numbers == pytest.approx(_brute(*pair, **sizes), rel=1e-12)
 
 
 @pytest.mark.parametrize("block_bytes", [12 * 300 * 8 * 11, 2**30])
 def test_rows_that_are_measured_at_a_time_do_not_matter(brute, block_bytes, monkeypatch):
-    monkeypatch.setattr(similarity, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(representations, "_BLOCK_BYTES", block_bytes)
     assert compare(*_pair(), **SMALL, dtype="float64") == pytest.approx(brute, rel=1e-12)
 
 
@@ -261,13 +261,13 @@ def test_arrays_tensors_lists_images_and_parts_are_the_same_representation():
 
 @pytest.mark.parametrize("held", [True, False])
 def test_two_devices_give_the_numbers_of_one(held):
-    settings = similarity.Settings(**SMALL)
+    settings = representations.Settings(**SMALL)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     assert strategy.num_replicas_in_sync == 2
     numbers = []
     for given in (None, strategy):
-        x, y = (similarity.as_points(name, z, settings, given) for name, z in zip("XY", _pair(), strict=True))
-        numbers.append(similarity.compare_points(x, y, settings, plan=Plan(70, held), strategy=given))
+        x, y = (representations.as_points(name, z, settings, given) for name, z in zip("XY", _pair(), strict=True))
+        numbers.append(representations.compare_points(x, y, settings, plan=Plan(70, held), strategy=given))
     assert numbers[0] == numbers[1]
 
 
@@ -308,6 +308,7 @@ BAD = {
     "measure": (None, {"measures": ["ckA"]}, r"`measures` must be a list of one or more of information_imbalance, cka"),
     "no measure": (None, {"measures": []}, "`measures` must be a list"),
     "a word": (None, {"measures": "cka"}, "`measures` must be a list.*Received: measures='cka'"),
+    "strategy": (None, {"strategy": "mirrored"}, "`strategy` must be a tf.distribute.Strategy or None.*'mirrored'"),
     "form": (None, {"form": "ranks"}, "`form` must be one of rank, count. Received: form='ranks'"),
     "dtype": (None, {"dtype": "float16"}, "`dtype` must be one of float32, float64"),
     "budget": (

@@ -42,7 +42,8 @@ class Spread:
 
     def __init__(self, function: Callable, strategy: Strategy):
         self._strategy = strategy
-        self._run = tf.function(lambda *values: strategy.run(function, args=values), reduce_retracing=True)
+        # TensorFlow tells functions apart by their code when it warns of tracing one too often; a partial has none.
+        self._run = tf.function(functools.partial(_on_replicas, strategy, function), reduce_retracing=True)
 
     def __call__(self, tasks: Iterable[tuple]) -> Iterator:
         """Runs the function on tasks, as many at a time as there are replicas.
@@ -68,6 +69,10 @@ class Spread:
         return self._strategy.experimental_distribute_values_from_function(
             lambda context: tf.convert_to_tensor(values[context.replica_id_in_sync_group])
         )
+
+
+def _on_replicas(strategy: Strategy, function: Callable, *values):
+    return strategy.run(function, args=values)
 
 
 _known = functools.lru_cache(maxsize=64)(Spread)

@@ -121,7 +121,7 @@ def each_layer(
     images,
     memory_budget: int,
     directory: str | os.PathLike | None = None,
-) -> Iterator[tuple[Cut, list]]:
+) -> Iterator[tuple[Cut, tuple]]:
     """Gives the features of a data set at one cut of a model after the other.
 
     Those at a cut are computed from those at the cut before, and take their place: in memory where
@@ -135,10 +135,10 @@ def each_layer(
         directory: Folder for what goes to disk; by default the system's for temporary files.
 
     Yields:
-        A cut, and an array `(examples, …)` for each tensor that crosses it.
+        A cut, and a tuple with an array `(examples, …)` for each tensor that crosses it.
     """
     # The images are held by whoever gives them.
-    at, features, taken = cut_points(model)[0], [images], 0
+    at, features, taken = cut_points(model)[0], (images,), 0
     for cut in cuts:
         if cut.tensors != at.tensors:
             run = Inference(segment(model, at, cut))
@@ -147,11 +147,11 @@ def each_layer(
         yield cut, features
 
 
-def _gather(batches, cut: Cut, memory_budget: int, directory) -> list:
+def _gather(batches, cut: Cut, memory_budget: int, directory) -> tuple:
     """All rows of the tensors of a cut, which share the budget by their sizes."""
     shares = [4 * math.prod(shape) / cut.feature_bytes for shape in cut.shapes]
     collectors = [Collector(int(share * memory_budget), directory) for share in shares]
     for _, parts in batches:
         for collector, part in zip(collectors, parts, strict=True):
             collector.append(np.asarray(part))
-    return [collector.collected() for collector in collectors]
+    return tuple(collector.collected() for collector in collectors)

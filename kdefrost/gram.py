@@ -1,8 +1,9 @@
 """Gram matrices of a set of points, by blocks and in bounded memory.
 
-With the points' mean subtracted, the entries are the scalar products of which distances
-and kernels are made: |x − y|² = x·x + y·y − 2 x·y. Without it, points that are far from the
-origin and close to each other would lose in rounding what tells them apart.
+The entries are the scalar products of which distances and kernels are made:
+|x − y|² = x·x + y·y − 2 x·y. The points' mean is subtracted before: else points that are far
+from the origin and close to each other would lose in rounding what tells them apart. And
+they are scaled by a power of two, to which no measure of similarity objects.
 """
 
 import dataclasses
@@ -17,9 +18,11 @@ from kdefrost.devices import Strategy, spread
 _MOST, _LEAST = 1000, 16
 # Numbers that are read at a time in a pass over the points.
 _READ = 2**22
-# Shares of the memory budget: of products that are held, of strips of rows where none are, and of the points that are
-# multiplied. The rest is for what is computed from the rows.
-_HELD, _STRIPS, _MULTIPLIED = 0.8, 0.5, 0.1
+# Shares of the memory budget: of products that are held, of strips of rows where none are, of the points that are
+# multiplied, and of what is made of rows at a time.
+_HELD, _STRIPS, _MULTIPLIED, _MEASURED = 0.8, 0.5, 0.1, 0.06
+# More than so many bytes that are made of rows at a time would not stay in the caches.
+_CACHED = 2**26
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,16 +31,20 @@ class Plan:
 
     Attributes:
         rows: Number of rows of a strip.
+        columns: Number of points with which those of a strip are multiplied at a time.
         held: Whether half of all products are held, so that each is computed once: the
             matrices are symmetric. Else those of each strip are computed when it comes.
+        measured: Bytes that may be made of the rows at a time.
     """
 
     rows: int
+    columns: int
     held: bool
+    measured: int = _CACHED
 
     @classmethod
     def within(cls, memory_budget: int, count: int, width: int, itemsize: int) -> "Plan":
-        """The plan that a memory budget allows.
+        """The plan that a memory budget allows on one device.
 
         Args:
             memory_budget: Bytes beside the features, for all that is computed.
@@ -46,11 +53,11 @@ class Plan:
             itemsize: Bytes of a number.
         """
         multiplied = max(_LEAST, int(_MULTIPLIED * memory_budget / (3 * width * itemsize)))
-        rows = min(_MOST, multiplied, count)
-        if count * (count + 2 * rows) * itemsize <= _HELD * memory_budget:
-            return cls(rows, held=True)
+        measured, multiplied = min(_CACHED, int(_MEASURED * memory_budget)), min(_MOST, multiplied, count)
+        if count * (count + 2 * multiplied) * itemsize <= _HELD * memory_budget:
+            return cls(multiplied, multiplied, True, measured)
         strips = int(_STRIPS * memory_budget / (2 * count * itemsize))
-        return cls(max(1, min(multiplied, strips, count)), held=False)
+        return cls(max(1, min(multiplied, strips)), multiplied, False, measured)
 
 
 class Points:
@@ -66,28 +73,23 @@ class Points:
     Attributes:
         count: Number of points.
         width: Number of features.
-        squares: Squared distance of each point from the mean `(points,)`.
+        squares: The diagonal of the Gram matrix `(points,)`.
         first: For each point the first one that equals it `(points,)`; `None` where all differ.
 
     Raises:
-        ValueError: If a feature is not finite or too large or small to be squared, or all
-            points are one.
+        ValueError: If a feature is not finite or too large or small, or all points are one.
     """
 
     def __init__(self, name: str, features: list, dtype: str, strategy: Strategy | None = None):
         self.name, self._parts, self._dtype = name, features, np.dtype(dtype)
         self.count = len(features[0])
         self.width = sum(int(np.prod(part.shape[1:])) for part in features)
-        # Of features in double precision the mean is subtracted in it too.
-        wide = np.result_type(self._dtype, *(part.dtype for part in features if part.dtype == np.float64))
-        mean, self.first = self._first_pass()
-        self._mean = mean.astype(wide)
-        tasks = ((block, self._mean) for _, block in self._blocks(max(1, _READ // self.width)))
-        squares = np.concatenate(list(spread(_squares, strategy)(tasks)))
-        # What does not fit becomes infinite, and is told about.
-        with np.errstate(over="ignore"):
-            self.squares = squares.astype(self._dtype)
-        self._check_squares()
+        # What has more digits than the dtype loses them only once the mean is subtracted.
+        self._wide = np.result_type(self._dtype, *(_needed(part.dtype) for part in features))
+        centre, self.first = self._first_pass()
+        self._centre = centre.astype(self._wide)
+        tasks = ((block, self._centre, self._dtype.type(0)) for _, block in self._blocks())
+        self._scale, self.squares = self._scaled(np.concatenate(list(spread(_squares, strategy)(tasks))))
         self._multiply = spread(_products, strategy)
         self._held: tuple[int, dict] = (0, {})
 
@@ -102,93 +104,115 @@ class Points:
         Yields:
             Arrays `(rows, points)` from the first row to the last; each takes the place of the one before.
         """
-        blocks = list(_slices(self.count, plan.rows))
-        strip = np.empty((plan.rows, self.count), self._dtype)
+        strips, columns = _slices(self.count, plan.rows), _slices(self.count, plan.columns)
         if plan.held and self._held[0] != plan.rows:
-            pairs = [(column, row) for column in range(len(blocks)) for row in range(column, len(blocks))]
-            self._held = plan.rows, dict(self._products(blocks, pairs))
-        for row, points in enumerate(blocks):
-            pairs = [(row, other) for other in range(len(blocks))]
-            for (_, other), products in self._rows_held(pairs) if plan.held else self._products(blocks, pairs):
-                strip[: len(products.T), blocks[other]] = products.T
-            yield strip[: points.stop - points.start]
+            # Let go first: two sets would exceed the budget.
+            self._held = 0, {}
+            pairs = [(rows, others) for rows in strips for others in columns if others.start >= rows.start]
+            made = self._products(pairs)
+            self._held = plan.rows, {(rows.start, others.start): products for rows, others, products in made}
+        strip = np.empty((plan.rows, self.count), self._dtype)
+        for rows in strips:
+            pairs = [(rows, others) for others in columns]
+            for _, others, products in self._mirrored(pairs) if plan.held else self._products(pairs):
+                strip[: rows.stop - rows.start, others] = products.T
+            yield strip[: rows.stop - rows.start]
 
-    def _rows_held(self, pairs: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    def _mirrored(self, pairs: list[tuple[slice, slice]]) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """What `_products` gives, of the half that is held."""
         held = self._held[1]
-        for row, other in pairs:
-            yield (row, other), held[row, other] if other >= row else held[other, row].T
+        for rows, others in pairs:
+            key = rows.start, others.start
+            yield rows, others, held[key] if key in held else held[key[::-1]].T
 
-    def _products(self, blocks: list[slice], pairs: list) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-        """For each pair of blocks, the products `(points of the second, points of the first)`."""
-        return zip(pairs, self._multiply(self._tasks(blocks, pairs)), strict=True)
+    def _products(self, pairs: list[tuple[slice, slice]]) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """Each pair of rows and others with their products `(others, rows)`."""
+        for pair, products in zip(pairs, self._multiply(self._tasks(pairs)), strict=True):
+            yield *pair, products
 
-    def _tasks(self, blocks: list[slice], pairs: list) -> Iterator[tuple]:
-        """What is multiplied for each pair; a panel serves all pairs in a row of which it is the first."""
+    def _tasks(self, pairs: list[tuple[slice, slice]]) -> Iterator[tuple]:
+        """What is multiplied for each pair; a panel serves all pairs in a row with its rows."""
         panel_of = None
-        for first, second in pairs:
-            if first != panel_of:
-                panel = _panel(tf.convert_to_tensor(self._read(blocks[first])), self._mean, self._dtype)
-                panel_of = first
-            yield self._read(blocks[second]), self._mean, panel
+        for rows, others in pairs:
+            if rows != panel_of:
+                panel = _panel(tf.convert_to_tensor(self._read(rows)), self._centre, self._scale)
+                panel_of = rows
+            yield self._read(others), self._centre, panel
 
     def _first_pass(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """The points' mean, and for each the first one that equals it."""
-        total, seen, first = np.zeros(self.width), {}, np.empty(self.count, np.int32)
-        for rows, block in self._blocks(max(1, _READ // self.width)):
-            sums = block.sum(axis=0, dtype=np.float64)
+        """What is subtracted from the points, and for each the first one that equals it.
+
+        This is the mean; of whole numbers the whole one next to it, so that their differences stay
+        exact, and equal distances equal.
+        """
+        total, whole, seen, first = np.zeros(self.width), True, {}, np.empty(self.count, np.int32)
+        for rows, block in self._blocks():
+            with np.errstate(over="ignore", invalid="ignore"):
+                sums = block.sum(axis=0, dtype=np.float64)
             if not np.isfinite(sums).all():
                 raise ValueError(
-                    f"{self.name} must have finite features. Received: infinite or undefined ones among points "
-                    f"{rows.start} to {rows.stop - 1}"
+                    f"{self.name} must have finite features, and such that can be added. Received: infinite, undefined "
+                    f"or too large ones among points {rows.start} to {rows.stop - 1}"
                 )
             total += sums
+            whole = whole and np.array_equal(block, np.rint(block))
             for place, point in enumerate(block, rows.start):
-                # Zero has two signs and is one number.
+                # Zero has two signs and is one number. Two rows of one hash in 64 bits do not occur.
                 first[place] = seen.setdefault(hash((point + 0).tobytes()), place)
         if len(seen) == 1:
             raise ValueError(
                 f"{self.name} must tell points apart. Received: {self.count} points that are all the same, with "
                 "constant features; leave it out, or look why its network makes nothing of the images."
             )
-        return total / self.count, first if len(seen) < self.count else None
+        mean = total / self.count
+        return np.rint(mean) if whole else mean, first if len(seen) < self.count else None
 
-    def _check_squares(self):
-        limits, largest = np.finfo(self._dtype), float(self.squares.max())
-        if not limits.tiny < largest < limits.max / self.count:
+    def _scaled(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A power of two that brings the points near 1, where no product is too large or small, and their squares."""
+        mean = squares.mean()
+        if not 0 < mean < np.inf:
             other = ' or pass dtype="float64"' if self._dtype == np.float32 else ""
             raise ValueError(
-                f"{self.name} must have features whose squares {self._dtype.name} can hold. Received: points up to "
-                f"{np.sqrt(largest):.3g} from their mean; scale them{other}."
+                f"{self.name} must have features whose differences {self._dtype.name} can hold. Received: too large or "
+                f"too small ones; scale them{other}."
             )
+        exponent = int(np.rint(np.log2(mean) / 2))
+        return self._dtype.type(2.0**-exponent), (squares * 2.0 ** (-2 * exponent)).astype(self._dtype)
 
-    def _blocks(self, size: int) -> Iterator[tuple[slice, np.ndarray]]:
-        for rows in _slices(self.count, size):
+    def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        for rows in _slices(self.count, max(1, _READ // self.width)):
             yield rows, self._read(rows)
 
     def _read(self, rows: slice) -> np.ndarray:
         """The features of some points as they are, `(points, features)`."""
         flat = [np.asarray(part[rows]).reshape(rows.stop - rows.start, -1) for part in self._parts]
         block = flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
-        return block if block.dtype in (np.float32, np.float64) else block.astype(self._dtype)
+        return block if block.dtype in (np.float32, np.float64) else block.astype(self._wide)
 
 
-def _centred(points, mean):
-    return tf.cast(points, mean.dtype) - mean
+def _needed(dtype) -> np.dtype:
+    """The float dtype that holds all numbers of a dtype, or more of them than the other."""
+    return np.dtype(np.float64 if dtype == np.float64 or (dtype.kind in "iu" and dtype.itemsize > 2) else np.float32)
 
 
-def _panel(points, mean, dtype):
-    """Centred points `(features, points)`, laid out for the product."""
-    return tf.transpose(tf.cast(_centred(points, mean), dtype))
+def _centred(points, centre, dtype):
+    return tf.cast(tf.cast(points, centre.dtype) - centre, dtype)
 
 
-def _products(points, mean, panel):
-    return tf.matmul(tf.cast(_centred(points, mean), panel.dtype), panel)
+def _panel(points, centre, scale):
+    """Centred points `(features, points)`, laid out for the product, which they scale."""
+    # One after the other: the scale's square could be too large or small.
+    return tf.transpose(_centred(points, centre, scale.dtype) * scale) * scale
 
 
-def _squares(points, mean):
-    return tf.reduce_sum(tf.square(_centred(points, mean)), axis=1)
+def _products(points, centre, panel):
+    return tf.matmul(_centred(points, centre, panel.dtype), panel)
 
 
-def _slices(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
+def _squares(points, centre, like):
+    """|x|² `(points,)` of centred points in the dtype of `like`, which has no limits here."""
+    return tf.reduce_sum(tf.square(tf.cast(_centred(points, centre, like.dtype), "float64")), axis=1)
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]

@@ -8,15 +8,10 @@ from matplotlib.lines import Line2D
 from kdefrost.cuts import Cut
 from kdefrost.layerwise import LABELS, LayerwiseSimilarity
 from kdefrost.plots import draw_line, label_places, looks, place_legend, shorten
+from kdefrost.representations import MEASURES
 
 # What is drawn of each measure: solid, and dashed where it has a way back.
-_DRAWN = {
-    "information_imbalance": ("information_imbalance_xy", "information_imbalance_yx"),
-    "cka": ("cka",),
-    "neighborhood_overlap": ("neighborhood_overlap",),
-    "neighbor_spearman": ("neighbor_spearman_xy", "neighbor_spearman_yx"),
-}
-
+_DRAWN = {**MEASURES, "cka": ("cka",)}
 # What the legend of the sources is called: they are those of the first networks.
 _X = "X trained on"
 
@@ -142,16 +137,16 @@ def _common(results: Mapping[str, LayerwiseSimilarity]) -> tuple[list[str], list
     """The names of the layers, and those of the numbers that all results have."""
     if not results:
         raise ValueError("`results` must hold one or more results by name. Received: none")
-    layers = {name: _layer_names(result.layers_a) for name, result in results.items()}
-    first = next(iter(layers))
-    for name, others in layers.items():
-        if others != layers[first]:
+    first = next(iter(results.values()))
+    for name, result in results.items():
+        shapes = [[(cut.index, cut.shape_text) for cut in each.layers_a] for each in (first, result)]
+        if shapes[0] != shapes[1]:
             raise ValueError(
-                f"`results` must be of the same layers. Received: {', '.join(layers[first])} of {first!r} and "
-                f"{', '.join(others)} of {name!r}"
+                f"`results` must be of the same layers. Received: {shapes[0]} of {next(iter(results))!r} and "
+                f"{shapes[1]} of {name!r}"
             )
     names = [name for name in LABELS if all(name in result.names for result in results.values())]
-    return layers[first], names
+    return _layer_names(first.layers_a), names
 
 
 def _layer_names(cuts: Sequence[Cut]) -> list[str]:

@@ -160,7 +160,16 @@ class LayerwiseSimilarity:
         return rows
 
     def plot(self, axes=None):
-        """Draws the numbers against the layer, or CKA between all layers; see `kdefrost.layer_plots`."""
+        """Draws all measures against the layer, or CKA (else the first number) between all layers.
+
+        See `kdefrost.layer_plots`.
+
+        Args:
+            axes: Matplotlib axes, one for each measure, or one.
+
+        Returns:
+            The axes.
+        """
         # Matplotlib is imported only by those who draw.
         from kdefrost import layer_plots
 
@@ -196,6 +205,8 @@ class LayerwiseSimilarity:
         if values.get("kdefrost_similarity") != _FORMAT:
             raise ValueError(f"{path} is not a similarity of this version of kdefrost (format {_FORMAT}).")
         try:
+            if not values["comparisons"]:
+                raise KeyError("comparisons")
             return cls(
                 layers_a=tuple(map(Cut.from_dict, values["layers_a"])),
                 layers_b=tuple(map(Cut.from_dict, values["layers_b"])),
@@ -222,16 +233,21 @@ class LayerwiseSimilarity:
             raise ValueError("`results` must hold one or more results. Received: none")
         first, comparisons, number = results[0], [], 0
         for result in results:
-            for part in ("layers_a", "layers_b", "configuration", "names"):
-                if getattr(result, part) != getattr(first, part):
+            for part, value in result._facts().items():
+                if value != first._facts()[part]:
                     raise ValueError(
-                        f"`results` must have the same {part}. Received: {getattr(first, part)} and "
-                        f"{getattr(result, part)}"
+                        f"`results` must have the same {part}. Received: {first._facts()[part]} and {value}"
                     )
             numbers = {pair: number + place for place, pair in enumerate(result.pairs)}
             comparisons += [dataclasses.replace(c, pair=numbers[c.pair]) for c in result.comparisons]
             number += len(numbers)
         return dataclasses.replace(first, comparisons=tuple(comparisons))
+
+    def _facts(self) -> dict:
+        """What results must have alike; names that Keras gives by itself differ from model to model."""
+        layers = {"layers_a": self.layers_a, "layers_b": self.layers_b}
+        places = {name: [(cut.index, cut.shape_text) for cut in cuts] for name, cuts in layers.items()}
+        return {**places, "configuration": self.configuration, "names": self.names}
 
 
 def _places(keys: list[int]) -> dict[int, int]:

@@ -41,7 +41,9 @@ def nearer(neighbors, closeness):
 
 def shared(neighbors_x, neighbors_y):
     """How many neighbours two representations have in common, `(rows,)`."""
-    return _count(neighbors_x[:, :, None] == neighbors_y[:, None, :], axis=(1, 2))
+    # In order, those in common stand beside each other, in pairs.
+    both = tf.sort(tf.concat([neighbors_x, neighbors_y], axis=1), axis=1)
+    return _count(both[:, 1:] == both[:, :-1], axis=1)
 
 
 def rank_correlation(neighbors, closeness_x, closeness_y):
@@ -92,12 +94,20 @@ def mean_correlation(correlations: np.ndarray) -> float:
 
 
 def biased_cka(sums) -> float:
-    """CKA with HSIC(K, L) = Σᵢⱼ KᵢⱼLᵢⱼ.
+    """CKA with HSIC(K, L) = tr(KHLH), H = 1 − 11ᵀ/N, which centres K and L.
+
+    tr(KHLH) = Σᵢⱼ KᵢⱼLᵢⱼ − 2/N Σᵢ kᵢlᵢ + Σᵢkᵢ Σᵢlᵢ / N², with the sums of rows k = K1 and l = L1.
 
     Args:
         sums: What `kernel_sums` gives, of all points.
     """
-    return _alignment(*(np.sum(of_rows, dtype=np.float64) for of_rows in sums[:3]))
+    xy, xx, yy, x, y = (of_rows.astype(np.float64) for of_rows in sums)
+    n = len(x)
+
+    def hsic(products, x, y):
+        return products.sum() - 2 / n * (x @ y) + x.sum() * y.sum() / n**2
+
+    return _alignment(hsic(xy, x, y), hsic(xx, x, x), hsic(yy, y, y))
 
 
 def unbiased_cka(sums, squares_x: np.ndarray, squares_y: np.ndarray) -> float:
@@ -114,14 +124,19 @@ def unbiased_cka(sums, squares_x: np.ndarray, squares_y: np.ndarray) -> float:
     """
     xy, xx, yy, x, y, own_x, own_y = (of_rows.astype(np.float64) for of_rows in (*sums, squares_x, squares_y))
     n, x, y = len(x), x - own_x, y - own_y
-
-    def hsic(trace, x, y):
-        return trace.sum() + x.sum() * y.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (x @ y)
-
     if n == 3:
         return np.nan
-    return _alignment(hsic(xy - own_x * own_y, x, y), hsic(xx - own_x**2, x, x), hsic(yy - own_y**2, y, y))
+
+    def hsic(products, x, y):
+        return products.sum() + x.sum() * y.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (x @ y)
+
+    # What is left of points that are all equally far from each other is rounding.
+    least = 100 * np.finfo(sums[0].dtype).eps
+    in_x, in_y = hsic(xx - own_x**2, x, x), hsic(yy - own_y**2, y, y)
+    if in_x < least * xx.sum() or in_y < least * yy.sum():
+        return np.nan
+    return _alignment(hsic(xy - own_x * own_y, x, y), in_x, in_y)
 
 
 def _alignment(xy: float, xx: float, yy: float) -> float:
-    return float(xy / np.sqrt(xx * yy)) if xx > 0 and yy > 0 else np.nan
+    return float(xy / np.sqrt(xx * yy))

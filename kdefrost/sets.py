@@ -130,9 +130,16 @@ def read_images(name: str, images, memory_budget: int, directory: str | os.PathL
         ValueError: If there are none.
     """
     if not isinstance(images, tf.data.Dataset):
+        if isinstance(images, tuple):
+            raise ValueError(
+                f"`{name}` must be images alone. Received: a tuple of {len(images)}; leave out the labels."
+            )
         images = images if isinstance(images, ImageFiles) else np.asarray(images)
-        if len(images.shape) < 2 or len(images) == 0:
-            raise ValueError(f"`{name}` must be images (images, …), at least one. Received: shape {images.shape}")
+        if len(images.shape) < 2 or len(images) == 0 or images.dtype == object:
+            raise ValueError(
+                f"`{name}` must be images (images, …) of one size, at least one. Received: shape {images.shape}, dtype "
+                f"{images.dtype}"
+            )
         return hold(images, memory_budget, directory, verbose)
     first = _first_of_each(name, images)
     collector, empty = Collector(memory_budget, directory), True

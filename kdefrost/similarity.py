@@ -7,6 +7,8 @@ are equally far the first is the nearer one.
 """
 
 import dataclasses
+import math
+import numbers
 import os
 from collections.abc import Iterator, Sequence
 
@@ -21,6 +23,7 @@ from kdefrost.layerwise import LayerComparison, LayerwiseSimilarity
 from kdefrost.progress import share_bar
 from kdefrost.representations import MEASURES, Settings, as_points, compare_points
 from kdefrost.sets import read_images
+from kdefrost.storage import blocks
 
 PAIRS = ("same", "all")
 
@@ -72,7 +75,8 @@ def cka(X, Y, unbiased: bool = False, dtype: str = "float32") -> float:
         Y: Features of the same points `(points, …)`.
         unbiased: Whether to take the estimator of HSIC that few points do not bias upwards
             (Song et al., 2012, JMLR 13, equation 5; Nguyen, Raghu & Kornblith, 2021,
-            arXiv:2010.15327); it can be below 0, and is NaN with three points.
+            arXiv:2010.15327); it can be below 0, and is NaN with three points, or where all are equally
+            far from each other.
         dtype: `"float32"` or `"float64"`, in which products are computed.
 
     Returns:
@@ -167,14 +171,17 @@ def compare(
 
     Args:
         X: Features of some points `(points, …)`, flattened: an array, a tensor, or what gives
-            NumPy arrays for slices of points; or a list of such, which make one vector together.
+            NumPy arrays for slices of points; or a tuple of such, which make one vector together.
         Y: Features of the same points, likewise.
         measures: Names among `MEASURES`; see the function of each.
         form: Form of `information_imbalance`.
         overlap_k: Number of neighbours of `neighborhood_overlap`.
         spearman_k: Number of neighbours of `neighbor_spearman`.
-        memory_budget: Bytes to take beside the features.
-        dtype: `"float32"` or `"float64"`, to compute in.
+        memory_budget: Bytes to take beside the features, from some tens of millions on.
+        dtype: `"float32"` or `"float64"`, to compute in. Neighbours that are nearer to each other than
+            about a thousandth of the points' spread, as in tight clusters, need the latter. On processors
+            that round float32 in products, TensorFlow does not with
+            `tf.config.experimental.enable_tensor_float_32_execution(False)`.
         strategy: The `tf.distribute.Strategy` over whose replicas blocks of rows are spread; by
             default the one in whose `scope()` this is called.
 
@@ -236,7 +243,7 @@ def layerwise(
         overlap_k: As for `compare`.
         spearman_k: As for `compare`.
         memory_budget: Bytes that the features of both networks may take in memory; more goes to disk.
-            As many again are taken for the comparison.
+            As many again are taken for the comparison, and for images that are read from a data set.
         directory: Folder for what goes to disk; by default the system's for temporary files.
         dtype: As for `compare`.
         strategy: As for `compare`.
@@ -264,60 +271,70 @@ def layerwise(
         raise ValueError(
             f"`model_a` and `model_b` must be as many models. Received: {len(models_a)} and {len(models_b)}"
         )
-    cuts_a, cuts_b = _layers("model_a", models_a, layers), _layers("model_b", models_b, layers)
+    all_cuts_a, all_cuts_b = _layers("model_a", models_a, layers), _layers("model_b", models_b, layers)
+    cuts_a, cuts_b = all_cuts_a[0], all_cuts_b[0]
     if pairs == "same" and len(cuts_a) != len(cuts_b):
         raise ValueError(
             f"`layers` must give as many of both models. Received: {len(cuts_a)} of `model_a` and {len(cuts_b)} of "
             '`model_b`; name some that both have, or compare all with all by pairs="all".'
         )
+    if directory is not None and not os.path.isdir(directory):
+        raise ValueError(f"`directory` must be a folder that exists. Received: directory={directory!r}")
     images = read_images("images", images, memory_budget, directory, verbose)
     settings.check_points(len(images))
     _check_images(images, [*models_a, *models_b])
-    walk = _Walk(images, cuts_a, cuts_b, settings, memory_budget, directory, strategy)
-    comparisons, layers = [], len(cuts_a) * (len(cuts_b) if pairs == "all" else 1)
+    walk = _Walk(images, settings, memory_budget, directory, strategy)
+    comparisons, total = [], len(models_a) * len(cuts_a) * (len(cuts_b) if pairs == "all" else 1)
     with share_bar("Comparing layers", verbose) as report:
-        for number, networks in enumerate(zip(models_a, models_b, strict=True)):
-            for cut_a, cut_b, numbers in (walk.all if pairs == "all" else walk.same)(*networks):
-                comparisons.append(LayerComparison(number, cut_a.index, cut_b.index, numbers))
-                report(len(comparisons) / (layers * len(models_a)))
+        for number, (a, b) in enumerate(
+            zip(zip(models_a, all_cuts_a, strict=True), zip(models_b, all_cuts_b, strict=True), strict=True)
+        ):
+            for cut_a, cut_b, values in (walk.all if pairs == "all" else walk.same)(a, b):
+                comparisons.append(LayerComparison(number, cut_a.index, cut_b.index, values))
+                report(len(comparisons) / total)
     configuration = {"images": len(images), "pairs": pairs, **settings.as_dict()}
     return LayerwiseSimilarity(tuple(cuts_a), tuple(cuts_b), tuple(comparisons), configuration)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Walk:
-    """What it takes to go through the layers of two networks; see `layerwise`."""
+    """What it takes to go through the layers of two networks; see `layerwise`.
+
+    A network is a model and the cuts at which it is compared.
+    """
 
     images: object
-    cuts_a: CutList
-    cuts_b: CutList
     settings: Settings
     memory_budget: int
     directory: str | os.PathLike | None
     strategy: Strategy | None
 
-    def same(self, a: keras.Model, b: keras.Model) -> Iterator[tuple[Cut, Cut, dict]]:
+    def same(self, a: tuple, b: tuple) -> Iterator[tuple[Cut, Cut, dict]]:
         """Compares each layer with the one in its place."""
-        for of_a, of_b in zip(self._each(a, self.cuts_a), self._each(b, self.cuts_b), strict=True):
-            yield of_a[0], of_b[0], self._compare(self._points("model_a", *of_a), self._points("model_b", *of_b))
+        for of_a, of_b in zip(self._each(*a), self._each(*b), strict=True):
+            x, y = self._points("model_a", *of_a), self._points("model_b", *of_b)
+            values = self._compare(x, y, max(x.width, y.width))
+            # Before the next layer's features are made, what is held of these goes.
+            del x, y
+            yield of_a[0], of_b[0], values
 
-    def all(self, a: keras.Model, b: keras.Model) -> Iterator[tuple[Cut, Cut, dict]]:
+    def all(self, a: tuple, b: tuple) -> Iterator[tuple[Cut, Cut, dict]]:
         """Compares each layer with each."""
-        for of_a in self._each(a, self.cuts_a):
-            # Its products serve all layers of the other network.
+        # One plan for all, so that the products of a layer serve all comparisons.
+        widest = max(cut.feature_bytes // 4 for cut in (*a[1], *b[1]))
+        for of_a in self._each(*a):
             x = self._points("model_a", *of_a)
-            for of_b in self._each(b, self.cuts_b):
-                yield of_a[0], of_b[0], self._compare(x, self._points("model_b", *of_b))
+            for of_b in self._each(*b):
+                yield of_a[0], of_b[0], self._compare(x, self._points("model_b", *of_b), widest)
             del x
 
-    def _each(self, model: keras.Model, cuts: CutList) -> Iterator[tuple[Cut, list]]:
+    def _each(self, model: keras.Model, cuts: CutList) -> Iterator[tuple[Cut, tuple]]:
         return each_layer(model, cuts, self.images, self.memory_budget // 2, self.directory)
 
-    def _points(self, name: str, cut: Cut, features: list) -> Points:
+    def _points(self, name: str, cut: Cut, features: tuple) -> Points:
         return as_points(f"`{name}` at layer `{cut.name}`", features, self.settings, self.strategy)
 
-    def _compare(self, x: Points, y: Points) -> dict[str, float]:
-        width = max(cut.feature_bytes // 4 for cut in (*self.cuts_a, *self.cuts_b))
+    def _compare(self, x: Points, y: Points, width: int) -> dict[str, float]:
         plan = Plan.within(self.memory_budget, x.count, width, x.squares.itemsize)
         return compare_points(x, y, self.settings, plan, self.strategy)
 
@@ -329,15 +346,21 @@ def _models(name: str, given) -> list[keras.Model]:
     return models
 
 
-def _layers(name: str, models: list[keras.Model], layers) -> CutList:
-    """The cuts at which models are compared, the same in all of them."""
-    of_models = [cut_points(model, layers) for model in models]
-    for cuts in of_models:
-        if [(cut.name, cut.shapes) for cut in cuts] != [(cut.name, cut.shapes) for cut in of_models[0]]:
-            raise ValueError(f"The models of `{name}` must have the same layers, and differ in their weights alone.")
+def _layers(name: str, models: list[keras.Model], layers) -> list[CutList]:
+    """For each model the cuts at which it is compared, the same in all but for names that Keras gives by itself."""
     listed = not isinstance(layers, (str, int, np.integer))
-    chosen = CutList(cut for cut in of_models[0] if listed or cut.index > 0)
-    if not chosen:
+    first = cut_points(models[0], layers)
+    # A list's names are those of the first model.
+    others = [cut_points(model, [cut.index for cut in first] if listed else layers) for model in models[1:]]
+    for model, cuts in zip(models[1:], others, strict=True):
+        if [(cut.index, cut.shapes) for cut in cuts] != [(cut.index, cut.shapes) for cut in first]:
+            raise ValueError(
+                f"The models of `{name}` must have layers of the same shapes, and differ in their weights alone. "
+                f"Received: {models[0].name} with {[cut.shape_text for cut in first]} and {model.name} with "
+                f"{[cut.shape_text for cut in cuts]}"
+            )
+    chosen = [CutList(cut for cut in cuts if listed or cut.index > 0) for cuts in (first, *others)]
+    if not chosen[0]:
         raise ValueError(f"`layers` must give one or more of `{name}`, beside its input. Received: layers={layers!r}")
     return chosen
 
@@ -349,8 +372,12 @@ def _check_images(images, models: list[keras.Model]):
                 f"`images` must be what both models take, {tuple(model.inputs[0].shape[1:])} each. Received: "
                 f"{tuple(images.shape[1:])}"
             )
+    # A ReLU makes a number of what is none.
+    if images.dtype.kind == "f" and not all(np.isfinite(block).all() for block in blocks(images)):
+        raise ValueError("`images` must be finite. Received: infinite or undefined pixels")
 
 
 def _check_memory_budget(memory_budget):
-    if isinstance(memory_budget, bool) or not memory_budget > 0:
+    known = isinstance(memory_budget, numbers.Real) and not isinstance(memory_budget, bool)
+    if not known or not 0 < memory_budget < math.inf:
         raise ValueError(f"`memory_budget` must be a positive number of bytes. Received: {memory_budget=}")

@@ -45,7 +45,8 @@ class DiskArray:
     def append(self, rows: np.ndarray):
         """Writes rows after the last."""
         self._file.seek(len(self) * self._row_bytes)
-        self._file.write(np.ascontiguousarray(rows, self.dtype).data)
+        # As bytes: bfloat16 is no dtype of the buffer protocol.
+        self._file.write(np.ascontiguousarray(rows, self.dtype).view(np.uint8).data)
         self._file.flush()
         self.shape = (len(self) + len(rows), *self.shape[1:])
 

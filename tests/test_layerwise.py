@@ -97,6 +97,37 @@ def test_several_pairs_are_what_each_gives_alone(networks, images):
     assert np.isnan(parts[0].standard_error("cka")).all()
 
 
+def test_pairs_of_models_whose_layers_keras_named(images):
+    def network():
+        layers = keras.layers
+        made = [
+            layers.Conv2D(4, 3),
+            layers.ReLU(),
+            layers.Conv2D(5, 3),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3),
+        ]
+        return keras.Sequential([keras.Input((8, 8, 1)), *made])
+
+    models = [network() for _ in range(4)]
+    whole = similarity.layerwise(models[:2], models[2:], images, **SMALL)
+    parts = [similarity.layerwise(models[n], models[n + 2], images, **SMALL) for n in range(2)]
+    joined = kdefrost.LayerwiseSimilarity.joined(parts)
+    np.testing.assert_array_equal(joined.values("cka"), whole.values("cka"))
+    # Names in a list are of both networks; these have none in common.
+    places = [cut.index for cut in whole.layers_a]
+    assert similarity.layerwise(models[:2], models[2:], images, places, **SMALL) == whole
+    assert len(layer_plots.plot_layerwise({"one": parts[0], "other": parts[1]})) == 4
+
+
+def test_half_precision_goes_to_disk_too(images):
+    layers, half = keras.layers, {"dtype": "mixed_bfloat16"}
+    made = [layers.Conv2D(4, 3, **half), layers.Conv2D(5, 3, **half), layers.GlobalAveragePooling2D(**half)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *made, layers.Dense(3)])
+    result = similarity.layerwise(model, model, images, memory_budget=40 * 400, **SMALL)
+    assert result.values("neighborhood_overlap").tolist() == [[1.0, 1.0]]
+
+
 def test_only_results_that_fit_are_joined(networks, images):
     result = similarity.layerwise(networks[0], networks[1], images, **SMALL)
     other = dataclasses.replace(result, configuration={**result.configuration, "images": 7})
@@ -162,7 +193,14 @@ def test_neither_network_is_changed(networks, images):
 def _wrong_models(networks, images):
     yield ([networks[0]], networks[:2], images, {}), "`model_a` and `model_b` must be as many models. Received: 1 and 2"
     yield ([], [], images, {}), "`model_a` must be a model, or a list of one or more"
-    yield ([networks[0], _network(0, 2)], networks[:2], images, {}), "The models of `model_a` must have the same layers"
+    yield (
+        ([networks[0], _network(0, 2)], networks[:2], images, {}),
+        "The models of `model_a` must have layers of the same shapes",
+    )
+    broken = np.where(np.arange(40)[:, None, None, None] == 7, np.nan, images)
+    yield (*networks[:2], broken, {}), "`images` must be finite"
+    yield (*networks[:2], (images, np.zeros(40)), {}), "`images` must be images alone"
+    yield (*networks[:2], images, {"directory": "no/such/folder"}), "`directory` must be a folder that exists"
     yield (*networks[:2], images[:, :4], {}), r"`images` must be what both models take, \(8, 8, 1\).*\(4, 8, 1\)"
     yield (*networks[:2], images[:0], {}), "`images` must be images.*at least one"
     yield (*networks[:2], images[:9], {}), r"`k` of neighbor_spearman \(`spearman_k`.*from 2 to 8"
@@ -209,10 +247,10 @@ def test_what_is_no_result_is_refused(result, tmp_path):
         kdefrost.LayerwiseSimilarity.load(path)
     result.save(path)
     values = json.loads(path.read_text())
-    del values["layers_b"]
-    path.write_text(json.dumps(values))
-    with pytest.raises(ValueError, match="is damaged"):
-        kdefrost.LayerwiseSimilarity.load(path)
+    for damaged in ({"comparisons": []}, {"layers_b": None}):
+        path.write_text(json.dumps({**values, **damaged}))
+        with pytest.raises(ValueError, match="is damaged"):
+            kdefrost.LayerwiseSimilarity.load(path)
 
 
 def test_table_and_csv_have_the_numbers(result, tmp_path):

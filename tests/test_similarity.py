@@ -1,11 +1,12 @@
 """The measures of similarity: hand-computed, invariant, and by two routes."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy import stats
+from scipy import sparse, stats
 
-from kdefrost import representations, similarity
+from kdefrost import measures, representations, similarity
 from kdefrost.gram import Plan, Points
 from kdefrost.similarity import cka, compare, information_imbalance, neighbor_spearman, neighborhood_overlap
 
@@ -34,10 +35,8 @@ def _brute(x, y, overlap_k, spearman_k):
     for way, (a, b) in {"xy": "xy", "yx": "yx"}.items():
         ranks = [stats.rankdata(far[b][i], "min")[order[a][i][0]] for i in range(n)]
         numbers[f"information_imbalance_{way}"] = 2 / n**2 * np.sum(ranks)
-        rho = [
-            stats.spearmanr(far[a][i][order[a][i][:spearman_k]], far[b][i][order[a][i][:spearman_k]]).statistic
-            for i in range(n)
-        ]
+        pairs = [(far[a][i][order[a][i][:spearman_k]], far[b][i][order[a][i][:spearman_k]]) for i in range(n)]
+        rho = [stats.spearmanr(*pair).statistic for pair in pairs if np.ptp(pair, axis=1).all()]
         numbers[f"neighbor_spearman_{way}"] = np.mean(rho)
     both = [len({*order["x"][i][:overlap_k]} & {*order["y"][i][:overlap_k]}) for i in range(n)]
     numbers["neighborhood_overlap"] = np.mean(both) / overlap_k
@@ -116,7 +115,7 @@ def brute():
 def test_blocks_that_do_and_do_not_divide_the_points_equal_brute_force(brute, rows, held):
     settings = representations.Settings(**SMALL, dtype="float64")
     x, y = (representations.as_points(name, z, settings) for name, z in zip("XY", _pair(), strict=True))
-    numbers = representations.compare_points(x, y, settings, plan=Plan(rows, held))
+    numbers = representations.compare_points(x, y, settings, plan=Plan(rows, rows, held))
     assert numbers == pytest.approx(brute, rel=1e-12)
 
 
@@ -125,14 +124,16 @@ def test_blocks_of_one_point_equal_brute_force(held):
     pair, sizes = _pair(14), {"overlap_k": 3, "spearman_k": 9}
     settings = representations.Settings(**sizes, dtype="float64")
     x, y = (representations.as_points(name, z, settings) for name, z in zip("XY", pair, strict=True))
-    numbers = representations.compare_points(x, y, settings, plan=Plan(1, held))
+    numbers = representations.compare_points(x, y, settings, plan=Plan(1, 1, held))
     assert numbers == pytest.approx(_brute(*pair, **sizes), rel=1e-12)
 
 
-@pytest.mark.parametrize("block_bytes", [12 * 300 * 8 * 11, 2**30])
-def test_rows_that_are_measured_at_a_time_do_not_matter(brute, block_bytes, monkeypatch):
-    monkeypatch.setattr(representations, "_BLOCK_BYTES", block_bytes)
-    assert compare(*_pair(), **SMALL, dtype="float64") == pytest.approx(brute, rel=1e-12)
+@pytest.mark.parametrize("measured", [1, 12 * 300 * 8 * 11, 2**30])
+def test_rows_that_are_measured_at_a_time_do_not_matter(brute, measured):
+    settings = representations.Settings(**SMALL, dtype="float64")
+    x, y = (representations.as_points(name, z, settings) for name, z in zip("XY", _pair(), strict=True))
+    numbers = representations.compare_points(x, y, settings, plan=Plan(150, 150, True, measured))
+    assert numbers == pytest.approx(brute, rel=1e-12)
 
 
 def test_half_the_precision_changes_little(brute):
@@ -144,6 +145,21 @@ def test_the_form_of_the_paper_differs_by_two_over_n(brute):
     numbers = compare(*_pair(), ["information_imbalance"], form="count", dtype="float64")
     for name, value in numbers.items():
         assert value == pytest.approx(brute[name] - 2 / 300, rel=1e-12)
+
+
+def test_measures_may_be_any_sequence():
+    x, y = _pair()
+    assert [*compare(x, y, iter(["cka"]))] == ["cka", "cka_unbiased"]
+
+
+def test_comparing_again_and_again_is_not_traced_again(monkeypatch):
+    """TensorFlow warns where it is, and each tracing takes longer than to compare some hundred points."""
+    warned = []
+    monkeypatch.setattr(tf.get_logger(), "warning", lambda *message: warned.append(message))
+    for points in range(40, 52):
+        compare(*_pair(points), **SMALL)
+        compare(_pair(points)[0], np.ones((points, 1)) * np.arange(points)[:, None], ["cka"])
+    assert not warned
 
 
 def test_each_measure_alone_is_what_all_together_give():
@@ -171,6 +187,28 @@ def test_invariances(change):
     }[change]()
     expected = compare(x, y, **SMALL, dtype="float64")
     assert compare(x, changed, **SMALL, dtype="float64") == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e30])
+def test_float32_does_not_mind_the_scale(scale):
+    x, y = (z.astype("float32") for z in _pair())
+    expected = compare(x, y, **SMALL)
+    assert compare(x, np.float32(scale) * y, **SMALL) == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_distances_of_whole_numbers_are_exact(dtype):
+    """Of bits many are equally far; their mean is no whole number, and must not make differences of nothing."""
+    bits = np.random.default_rng(0).integers(0, 2, (300, 12))
+    bits = np.unique(bits, axis=0).astype("uint8")
+    other = bits[:, :7] ^ bits[:, 5:]
+    distinct = np.unique(np.concatenate([other, bits[:, :3]], axis=1), axis=0, return_index=True)[1]
+    x, y = bits[distinct], np.concatenate([other, bits[:, :3]], axis=1)[distinct]
+    expected = _brute(x.astype("float64"), y.astype("float64"), **SMALL)
+    assert compare(x, y, **SMALL, dtype=dtype) == pytest.approx(expected, rel=1e-5)
+    turned = compare(x, x[:, ::-1], form="count", **SMALL, dtype=dtype)
+    assert turned["information_imbalance_xy"] == 0 and turned["neighborhood_overlap"] == 1
+    assert turned["neighbor_spearman_xy"] == pytest.approx(1, abs=1e-6)
 
 
 def test_a_representation_is_all_like_itself():
@@ -254,9 +292,36 @@ def test_arrays_tensors_lists_images_and_parts_are_the_same_representation():
     assert compare(tf.constant(x), tf.constant(y), **SMALL) == expected
     assert compare(x.tolist(), y.tolist(), **SMALL) == pytest.approx(expected, abs=1e-4)
     assert compare(x.reshape(300, 2, 5, 2), y.reshape(300, 3, 3, 1), **SMALL) == expected
-    assert compare([x[:, :8], x[:, 8:].reshape(300, 3, 4)], y, **SMALL) == expected
+    assert compare((x[:, :8], x[:, 8:].reshape(300, 3, 4)), y, **SMALL) == expected
+    assert compare([row.reshape(5, 4) for row in x], list(y), **SMALL) == expected
     pixels = np.random.default_rng(0).integers(0, 256, (300, 4, 4, 3), np.uint8)
     assert compare(pixels, y, **SMALL) == compare(pixels.astype("float32"), y, **SMALL)
+    halves = tf.constant(x, tf.bfloat16)
+    assert compare(halves, y, **SMALL) == compare(tf.cast(halves, tf.float32), y, **SMALL)
+    # Large whole numbers lose their last digits only after their mean is subtracted.
+    assert compare(pixels + np.int64(2**40), y, **SMALL) == compare(pixels, y, **SMALL)
+
+
+def test_twins_are_equally_close_to_others_whatever_their_products_are():
+    gram = tf.constant([[1.0, 0.5, 0.5001], [0.5, 1.0, 0.9999], [0.5, 1.0, 1.0]])
+    close = measures.closeness(gram, tf.constant([0, 1, 2]), tf.ones(3), first=tf.constant([0, 1, 1])).numpy()
+    assert close[0, 1] == close[0, 2] == 0 and close[1, 2] == close[2, 1] == np.finfo("float32").max
+    np.testing.assert_array_equal(close.diagonal(), -np.inf)
+    without = measures.closeness(gram, tf.constant([0, 1, 2]), tf.ones(3)).numpy()
+    assert without[0, 1] != without[0, 2]
+
+
+def test_many_neighbours_are_counted_as_few():
+    x, y = _pair()
+    far = [((z[:, None] - z[None]) ** 2).sum(-1) + np.diag(np.full(300, np.inf)) for z in (x, y)]
+    near = [np.argsort(each, axis=1)[:, :200] for each in far]
+    expected = np.mean([len({*a} & {*b}) / 200 for a, b in zip(*near, strict=True)])
+    assert neighborhood_overlap(x, y, k=200, dtype="float64") == pytest.approx(expected, rel=1e-12)
+    assert neighborhood_overlap(x, y, k=299) == 1
+
+
+def test_equally_far_points_have_no_unbiased_cka():
+    assert np.isnan(cka(np.eye(50), np.eye(50), unbiased=True)) and cka(np.eye(50), np.eye(50)) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("held", [True, False])
@@ -267,7 +332,7 @@ def test_two_devices_give_the_numbers_of_one(held):
     numbers = []
     for given in (None, strategy):
         x, y = (representations.as_points(name, z, settings, given) for name, z in zip("XY", _pair(), strict=True))
-        numbers.append(representations.compare_points(x, y, settings, plan=Plan(70, held), strategy=given))
+        numbers.append(representations.compare_points(x, y, settings, plan=Plan(70, 70, held), strategy=given))
     assert numbers[0] == numbers[1]
 
 
@@ -280,14 +345,14 @@ def test_the_strategy_in_scope_is_used():
 
 def test_plans_keep_to_the_budget():
     whole = Plan.within(2**30, 10_000, 4096, 4)
-    assert whole == Plan(1000, held=True)
+    assert (whole.rows, whole.columns, whole.held) == (1000, 1000, True) and whole.measured < 2**26
     # 50,000 points have Gram matrices of 10 GB each.
     strips = Plan.within(2**30, 50_000, 1024, 4)
     assert not strips.held and 2 * strips.rows * 50_000 * 4 <= 2**29
     # Wide points: fewer are multiplied at a time.
     wide = Plan.within(2**30, 10_000, 2**18, 4)
     assert wide.held and 3 * wide.rows * 2**18 * 4 <= 2**30 / 8
-    assert Plan.within(1, 10, 10, 4) == Plan(1, held=False)
+    assert Plan.within(1, 10, 10, 4) == Plan(1, 10, held=False, measured=0)
 
 
 BAD = {
@@ -298,13 +363,17 @@ BAD = {
     "nan": (np.array([[1.0], [np.nan], [0.0], [2.0]]), {}, "`Y` must have finite features.*among points 0 to 3"),
     "infinite": (np.array([[1.0], [np.inf], [0.0], [2.0]]), {}, "`Y` must have finite features"),
     "constant": (np.full((4, 3), 0.1), {}, "`Y` must tell points apart. Received: 4 points that are all the same"),
-    "huge": (
-        np.array([[1e30], [2e30], [0.0], [1.0]]),
-        {},
-        '`Y` .* squares float32.*dtype="float64"',
-    ),
+    "huge": (np.array([[1e80], [2e80], [0.0], [1.0]]), {}, '`Y` .* float32 can hold.*dtype="float64"'),
+    "tiny": (np.array([[1e-80], [2e-80], [0.0], [3e-80]]), {}, '`Y` .* float32 can hold.*dtype="float64"'),
+    "too huge": (np.array([[1e308], [1e308], [0.0], [1.0]]), {}, "`Y` must have finite features, and such"),
+    "ragged": ([[1.0], [2.0, 3.0], [4.0], [5.0]], {}, "`Y` must have as many features for each point"),
+    "sparse": (sparse.csr_matrix(np.eye(4)), {}, r"`Y` must be dense.*csr.*take its toarray\(\)"),
+    "symbolic": (keras.Input((3,)), {}, "`Y` must be the features of some points"),
+    "objects": (np.zeros(4, [("a", "f4")])[:, None], {}, "`Y` must be an array of numbers"),
     "k": (None, {"overlap_k": 4}, r"`k` of neighborhood_overlap \(`overlap_k` of `compare`\) must be .* from 1 to 3"),
-    "k of rho": (None, {"spearman_k": 1}, r"`k` of neighbor_spearman \(`spearman_k`.* from 2 to 3.* Received: 1"),
+    "k of rho": (None, {"spearman_k": 1}, r"`k` of neighbor_spearman \(`spearman_k`.* from 2 on. Received: 1"),
+    "k of no number": (None, {"overlap_k": [1]}, r"`k` of neighborhood_overlap.* from 1 on. Received: \[1\]"),
+    "numbers": (None, {"measures": [["cka"]]}, "`measures` must be a list"),
     "measure": (None, {"measures": ["ckA"]}, r"`measures` must be a list of one or more of information_imbalance, cka"),
     "no measure": (None, {"measures": []}, "`measures` must be a list"),
     "a word": (None, {"measures": "cka"}, "`measures` must be a list.*Received: measures='cka'"),
@@ -335,7 +404,7 @@ def test_too_many_neighbours_are_named_by_the_measures_too():
 
 
 def test_what_double_precision_can_hold_it_compares():
-    x = np.array([[1e30], [2e30], [0.0], [1.0]])
+    x = np.array([[1e80], [2e80], [0.0], [1.0]])
     assert cka(x, x, dtype="float64") == pytest.approx(1)
 
 
@@ -355,10 +424,13 @@ def test_gram_strips_are_the_matrix():
     x, _ = _pair(50)
     centred = x - x.mean(axis=0)
     points = Points("X", [x], "float64")
-    for plan in (Plan(7, True), Plan(50, True), Plan(16, False)):
+    for plan in (Plan(7, 7, True), Plan(50, 50, True), Plan(16, 7, False), Plan(3, 50, False)):
         strips = np.concatenate([strip.copy() for strip in points.strips(plan)])
-        np.testing.assert_allclose(strips, centred @ centred.T, atol=1e-12)
-    np.testing.assert_allclose(points.squares, (centred**2).sum(1), rtol=1e-12)
+        # Scaled by a power of two that brings their mean square near 1.
+        scale = np.exp2(np.rint(np.log2(strips.trace() / np.trace(centred @ centred.T))))
+        np.testing.assert_allclose(strips, scale * centred @ centred.T, atol=1e-12)
+        np.testing.assert_allclose(points.squares, strips.diagonal(), rtol=1e-12)
+        assert 0.25 < strips.diagonal().mean() < 4
 
 
 def test_real_images_in_float32_are_as_in_float64(cifar10):

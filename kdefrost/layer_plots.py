@@ -108,6 +108,8 @@ def plot_imbalance_plane(results: Mapping[str, LayerwiseSimilarity], ax=None):
 def plot_similarity_matrix(result: LayerwiseSimilarity, name: str = "cka", ax=None):
     """Draws a number between all layers of one network and all of another, the mean over pairs.
 
+    X is the first network, Y the second.
+
     Args:
         result: A result in which all layers were compared with all.
         name: Name of the number.
@@ -127,9 +129,9 @@ def plot_similarity_matrix(result: LayerwiseSimilarity, name: str = "cka", ax=No
         ax = pyplot.subplots(figsize=size, layout="constrained")[1]
     image = ax.imshow(matrix, origin="lower", cmap="viridis", vmin=min(0.0, np.nanmin(matrix)), vmax=1)
     ax.figure.colorbar(image, ax=ax, label=LABELS[name], shrink=0.8)
-    label_places(ax, _layer_names(result.layers_b), "layer of the second network Y (cut)")
+    label_places(ax, _layer_names(result.layers_b), "layer of Y (cut)")
     ax.set_yticks(range(len(result.layers_a)), _layer_names(result.layers_a), fontsize=8)
-    ax.set_ylabel("layer of the first network X (cut)")
+    ax.set_ylabel("layer of X (cut)")
     return ax
 
 

@@ -331,7 +331,7 @@ def test_the_matrix_is_an_image_of_means(networks, images):
     ax = matrix.plot()
     np.testing.assert_array_equal(ax.images[0].get_array(), matrix.matrix("cka")[0])
     assert ax.get_yticklabels()[0].get_text() == "conv1 1"
-    assert ax.get_xlabel() == "layer of the second network Y (cut)"
+    assert ax.get_xlabel() == "layer of Y (cut)"
 
 
 def test_a_result_draws_itself(result):

@@ -52,9 +52,12 @@ class Plan:
             width: The larger number of features.
             itemsize: Bytes of a number.
         """
-        multiplied = max(_LEAST, int(_MULTIPLIED * memory_budget / (3 * width * itemsize)))
-        measured, multiplied = min(_CACHED, int(_MEASURED * memory_budget)), min(_MOST, multiplied, count)
-        if count * (count + 2 * multiplied) * itemsize <= _HELD * memory_budget:
+        measured = min(_CACHED, int(_MEASURED * memory_budget))
+        # What is left where the products and two strips of rows are held serves wide points.
+        left = _HELD * memory_budget - count * (count + 2 * min(_MOST, count)) * itemsize
+        multiplied = int((_MULTIPLIED * memory_budget + max(0, left)) / (3 * width * itemsize))
+        multiplied = min(_MOST, max(_LEAST, multiplied), count)
+        if left >= 0:
             return cls(multiplied, multiplied, True, measured)
         strips = int(_STRIPS * memory_budget / (2 * count * itemsize))
         return cls(max(1, min(multiplied, strips)), multiplied, False, measured)

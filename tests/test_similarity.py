@@ -349,9 +349,12 @@ def test_plans_keep_to_the_budget():
     # 50,000 points have Gram matrices of 10 GB each.
     strips = Plan.within(2**30, 50_000, 1024, 4)
     assert not strips.held and 2 * strips.rows * 50_000 * 4 <= 2**29
-    # Wide points: fewer are multiplied at a time.
-    wide = Plan.within(2**30, 10_000, 2**18, 4)
-    assert wide.held and 3 * wide.rows * 2**18 * 4 <= 2**30 / 8
+    # Wide points: fewer are multiplied at a time, and more of them where fewer products are held.
+    wide, fewer = (Plan.within(2**30, count, 2**18, 4) for count in (10_000, 2_000))
+    assert wide.held and fewer.held and wide.rows < fewer.rows < 1000
+    for plan, count in ((wide, 10_000), (fewer, 2_000)):
+        taken = count * (count + 2 * plan.rows) + 3 * plan.rows * 2**18
+        assert 0.8 * 2**30 < 4 * taken + plan.measured <= 2**30
     assert Plan.within(1, 10, 10, 4) == Plan(1, 10, held=False, measured=0)
 
 

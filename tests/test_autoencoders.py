@@ -141,7 +141,7 @@ def test_half_precision_learns_as_much(trained):
     assert _lost(half, _bright(32)) < 1.5 * _lost(trained[4], _bright(32)) + 0.005
 
 
-@pytest.mark.parametrize(("half", "expected"), [(1.0, "mixed_bfloat16"), (3.0, "float32")])
+@pytest.mark.parametrize(("half", "expected"), [(1.0, "mixed_bfloat16"), (2.5, "mixed_bfloat16"), (6.0, "float32")])
 def test_half_precision_only_where_it_is_faster(half, expected, monkeypatch, request):
     monkeypatch.setattr(autoencoders, "_matmul_seconds", lambda dtype: half if dtype == tf.bfloat16 else 2.0)
     autoencoders._half_precision_is_faster.cache_clear()

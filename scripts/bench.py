@@ -10,9 +10,9 @@
              taken in turn with the machine's own rate of matrix products, at the batch sizes of
              the presets (about 4 minutes; it runs only by name)
   similarity  all measures of two representations, 10,000 points of 4,096 numbers, in turn with the
-             machine's own rate of matrix products; two of them by DADApy, where it is installed; then
-             growing numbers of points: time and peak memory, which Linux tells (about 5 minutes; it
-             runs only by name)
+             machine's own rate of matrix products; growing numbers of points; then two of the measures
+             by DADApy, where it is installed: time and peak memory, which Linux tells (about 5
+             minutes; it runs only by name)
   streaming  50,000 images of 224×224 as a tf.data.Dataset, to train and to test on, cut twice
              through a MobileNetV2 of width 0.35: peak memory, and time (about 10 minutes; it
              runs only by name)
@@ -190,6 +190,7 @@ def bench_similarity(rounds: int):
         elapsed, peak = measured(functools.partial(kdefrost.similarity.compare, x, y))
         print(f"  {points:,} points: {elapsed:.1f} s, {1e9 * elapsed / points**2:.1f} ns per pair, peak ", end="")
         print(f"{(peak - before - 2 * x.nbytes) / 1e9:.2f} GB beside {2 * x.nbytes / 1e9:.2f} of inputs", flush=True)
+    bench_dadapy(before)
 
 
 def bench_compare(rounds: int, before: int):
@@ -211,16 +212,16 @@ def bench_compare(rounds: int, before: int):
     print(f"  distinct multiply-adds alone at that rate, s: {spread(least, '.2f')}")
     print(f"  ratio: {spread(np.divide(seconds, least), '.2f')}")
     print(f"  peak memory beside the inputs, GB: {spread(peaks, '.2f')}", flush=True)
-    bench_dadapy(x, y, before)
 
 
-def bench_dadapy(x, y, before: int):
+def bench_dadapy(before: int):
     """Two of the measures by the package of those who introduced one of them, each by its own call."""
     try:
         from dadapy import MetricComparisons
     except ImportError:
-        print("  DADApy is not installed: pip install dadapy==0.3.4")
+        print("DADApy is not installed: pip install dadapy==0.3.4")
         return
+    x, y = related_points(POINTS, WIDTH)
     points = MetricComparisons(coordinates=x)
     calls = {
         "information imbalance both ways": lambda: points.return_information_imbalace(y, subset_size=len(x) + 1),
@@ -229,7 +230,7 @@ def bench_dadapy(x, y, before: int):
     warnings.simplefilter("ignore")
     for name, call in calls.items():
         elapsed, peak = measured(call)
-        print(f"  DADApy, {name}, once: {elapsed:.1f} s, ", end="")
+        print(f"DADApy, {name}, once: {elapsed:.1f} s, ", end="")
         print(f"peak {(peak - before - 2 * x.nbytes) / 1e9:.2f} GB beside the inputs", flush=True)
 
 

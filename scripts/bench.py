@@ -28,6 +28,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import argparse
 import functools
+import multiprocessing
 import os
 import resource
 import time
@@ -180,20 +181,28 @@ def bench_streaming(rounds: int):
 
 
 def bench_similarity(rounds: int):
-    matmul_rate("float32")
-    # What is freed meanwhile may stay with the process: the peaks over this are upper bounds.
-    before = memory("VmRSS")
-    bench_compare(rounds, before)
-    print(f"Growing, {GROWING_WIDTH:,} numbers a point, once each:")
-    for points in GROWING:
-        x, y = related_points(points, GROWING_WIDTH)
-        elapsed, peak = measured(functools.partial(kdefrost.similarity.compare, x, y))
-        print(f"  {points:,} points: {elapsed:.1f} s, {1e9 * elapsed / points**2:.1f} ns per pair, peak ", end="")
-        print(f"{(peak - before - 2 * x.nbytes) / 1e9:.2f} GB beside {2 * x.nbytes / 1e9:.2f} of inputs", flush=True)
-    bench_dadapy(before)
+    bench_compare(rounds)
+    print(f"Growing, {GROWING_WIDTH:,} numbers a point, once each, each in a process of its own:")
+    # Memory that is freed may stay with a process.
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as processes:
+        for line in processes.imap(grow, GROWING, chunksize=1):
+            print(f"  {line}", flush=True)
+    bench_dadapy()
 
 
-def bench_compare(rounds: int, before: int):
+def grow(points: int) -> str:
+    before = settled_memory()
+    x, y = related_points(points, GROWING_WIDTH)
+    elapsed, peak = measured(functools.partial(kdefrost.similarity.compare, x, y))
+    beside, inputs = (peak - before - 2 * x.nbytes) / 1e9, 2 * x.nbytes / 1e9
+    per_pair = 1e9 * elapsed / points**2
+    return (
+        f"{points:,} points: {elapsed:.1f} s, {per_pair:.1f} ns per pair, peak {beside:.2f} GB beside {inputs:.2f} GB"
+    )
+
+
+def bench_compare(rounds: int):
+    before = settled_memory()
     x, y = related_points(POINTS, WIDTH)
     seconds, peaks, rates = [], [], []
     # The first round compiles and does not count.
@@ -214,13 +223,14 @@ def bench_compare(rounds: int, before: int):
     print(f"  peak memory beside the inputs, GB: {spread(peaks, '.2f')}", flush=True)
 
 
-def bench_dadapy(before: int):
+def bench_dadapy():
     """Two of the measures by the package of those who introduced one of them, each by its own call."""
     try:
         from dadapy import MetricComparisons
     except ImportError:
         print("DADApy is not installed: pip install dadapy==0.3.4")
         return
+    before = memory("VmRSS")
     x, y = related_points(POINTS, WIDTH)
     points = MetricComparisons(coordinates=x)
     calls = {
@@ -241,6 +251,13 @@ def related_points(count: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     for rows in np.array_split(np.arange(count), 50):
         y[rows] += 0.5 * x[rows]
     return x, y
+
+
+def settled_memory() -> int:
+    """What this process has, in bytes, once TensorFlow is loaded and has compared some points."""
+    kdefrost.similarity.compare(*related_points(500, 64))
+    matmul_rate("float32")
+    return memory("VmRSS")
 
 
 def measured(run) -> tuple[float, int]:

@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 EXAMPLES = """examples:
   python scripts/similarity.py --src isogm gm
-      two Gaussian clones of the embedded digits and the digits, a few minutes on a laptop, no download
+      two Gaussian clones of the embedded digits and the digits, a minute or two on a laptop, no download
   python scripts/similarity.py --src isogm gm ae256 --tgt cifar10 --seeds 3
       three clones of CIFAR-10 and CIFAR-10, three pairs of networks each
   python scripts/similarity.py --src isogm gm ae256 cifar10 --tgt cifar10 --seeds 5

@@ -165,9 +165,9 @@ def compare(
 ) -> dict[str, float]:
     """Computes several measures of two representations' similarity in one pass.
 
-    The Gram matrices are made once for all measures. Where both fit the memory budget, as
-    those of 10,000 points in float32 do by default, each product of two points is computed
-    once; else a strip of rows at a time. Features need not be in memory.
+    The Gram matrices are made once for all measures. Where half of both fits the memory
+    budget, as of 10,000 points in float32 it does by default, each product of two points is
+    computed once; else a strip of rows at a time. Features need not be in memory.
 
     Args:
         X: Features of some points `(points, …)`, flattened: an array, a tensor, or what gives

@@ -84,6 +84,11 @@ def run(arguments: argparse.Namespace):
     data = kdefrost.load_data(arguments.tgt, arguments.data_dir, image_size=arguments.image_size)
     # Mistakes in the arguments show here, before anything is trained.
     for name in sources:
+        if name.endswith(".keras") or name.startswith("imagenet:"):
+            raise ValueError(
+                f"--src must be clones or data sets, on which networks are trained here. Received: {name}; trained "
+                "networks are compared by kdefrost.similarity.layerwise."
+            )
         kdefrost.source_size(name, data, arguments.data_dir)
     layers = parse_layers(arguments.layers)
     kdefrost.cut_points(kdefrost.build_model(model, len(data.classes), data.image_shape), layers)

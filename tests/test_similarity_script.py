@@ -93,6 +93,7 @@ def test_what_was_done_is_not_done_again(run, result, monkeypatch):
     ("arguments", "message"),
     [
         (["--src", "gn"], "error: Source 'gn' is no clone"),
+        (["--src", "gm", "my.keras"], "error: --src must be clones or data sets, on which networks are trained here."),
         (["--seeds", "0"], "error: --seeds and --memory must be positive. Received: 0 and 2.0"),
         (["--memory", "-1"], "error: --seeds and --memory must be positive"),
         (["--layers", "conv9"], "error: There is no cut 'conv9'"),

@@ -4,6 +4,9 @@ from kdefrost import similarity
 from kdefrost.autoencoders import autoencoder, train_autoencoder
 from kdefrost.clones import CLONES, make_clone
 from kdefrost.comparison import Comparison
+from kdefrost.compliance import ElasticCoupling
+from kdefrost.compliance_profile import ComplianceProfile
+from kdefrost.compliance_trials import ComplianceTrial
 from kdefrost.cuts import Cut, CutList, cut_points, join, split
 from kdefrost.data import Examples, ImageData, channel_statistics, hold_out, load_data
 from kdefrost.defroster import Defroster
@@ -12,6 +15,7 @@ from kdefrost.imagenet import imagenet_source, resnet18
 from kdefrost.initialization import reinitialize
 from kdefrost.layerwise import LayerComparison, LayerwiseSimilarity
 from kdefrost.models import MODELS, build_model, load_source, wide_resnet
+from kdefrost.optimizers import ElasticAdam, ElasticSGD
 from kdefrost.plan import Plan, subset
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import PRESETS, AutoencoderRecipe, Preset, Recipe
@@ -25,10 +29,15 @@ __all__ = [
     "PRESETS",
     "AutoencoderRecipe",
     "Comparison",
+    "ComplianceProfile",
+    "ComplianceTrial",
     "Cut",
     "CutList",
     "DefrostProfile",
     "Defroster",
+    "ElasticAdam",
+    "ElasticCoupling",
+    "ElasticSGD",
     "Examples",
     "ImageData",
     "LayerComparison",

@@ -252,6 +252,33 @@ def segment(model: keras.Model, start: Cut, stop: Cut) -> keras.Model:
     return between
 
 
+def calls_before(model: keras.Model, layers: Cut | int) -> list[Call]:
+    """Lists the layer calls before a cut.
+
+    Args:
+        model: The model.
+        layers: A cut of the model; or the number of layers with kernels, those of the output included,
+            that lie before the place.
+
+    Returns:
+        The calls, in an order in which they can be computed.
+
+    Raises:
+        ValueError: If there is no such cut, or there are not as many layers.
+    """
+    graph = _cuttable(model)
+    if isinstance(layers, Cut):
+        return graph.between(graph.inputs, _find(graph, layers))
+    places = [tensors for _, tensors in _places(graph, single=False)]
+    every = sum(bool(call.kernels) for call in graph.calls)
+    if not 0 <= layers <= every:
+        raise ValueError(
+            f"`layers` must be from 0 to {every}, the number of layers with kernels. Received: layers={layers}"
+        )
+    # After the output layer there is no cut.
+    return graph.between(graph.inputs, [*places, graph.outputs][min(layers, len(places))])
+
+
 def join(extractor: keras.Model, tail: keras.Model) -> keras.Model:
     """Joins an extractor and a tail to one model.
 

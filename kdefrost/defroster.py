@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,8 @@ import keras
 import numpy as np
 
 from kdefrost import fingerprint
+from kdefrost.compliance_profile import ComplianceProfile
+from kdefrost.compliance_trials import STRENGTHS, Bench, ComplianceTrial, grid, paired_names
 from kdefrost.cuts import Cut, cut_points, join, split, tail_of
 from kdefrost.features import FeatureFlow
 from kdefrost.models import with_keras_layers
@@ -34,6 +36,22 @@ class _Run(NamedTuple):
     task: Task
     test_per_class: int | None
     configuration: dict
+
+
+class _Examples(NamedTuple):
+    """What trials are trained and scored on.
+
+    Attributes:
+        images: Images by the name of the set, of the training set those that some trial uses.
+        labels: Their labels, likewise.
+        rows: By `(per_class, seed)`, the rows of the training images.
+        samples: By seed, the rows of the test images; `None` for all.
+    """
+
+    images: dict
+    labels: dict[str, np.ndarray]
+    rows: dict[tuple[int, int], np.ndarray]
+    samples: dict[int, np.ndarray | None]
 
 
 class Defroster:
@@ -177,6 +195,74 @@ class Defroster:
         """Says what `profile` would run with the same arguments, and runs nothing."""
         return self._plan(train, test, validation, per_class, seeds, classes, test_per_class, verbose)[0]
 
+    def compliance(
+        self,
+        train,
+        test=None,
+        validation=None,
+        strengths: Sequence[float] = STRENGTHS,
+        layers: int | Cut | Sequence[int | Cut] | None = None,
+        per_class: int = 256,
+        seeds: int | Sequence[int] = 5,
+        classes: int | None = None,
+        test_per_class: int | None = None,
+        normalization: bool = False,
+        verbose: bool = True,
+    ) -> ComplianceProfile:
+        """Trains the whole network anew with its first layers held near the source by springs of several strengths.
+
+        What is measured is how much accuracy it costs to stay near the source: compliant learning
+        (Gerace et al., 2023). Nothing starts from the source's weights, and for one seed all trials have the
+        images, their order and the initialisation of the profile's trial at cut 0, which a strength of
+        0 repeats to the last bit. `math.inf` stands for the limit of strong springs: the held weights have
+        the source's values and stay as they are. Unlike in a profile's trials, normalisations train in
+        all layers, unless `normalization` holds their scale and offset too.
+
+        Args:
+            train: As for `profile`, like `test` and `validation`.
+            test: The examples whose scores are reported; a sample of them is also what features are compared on.
+            validation: The examples whose scores choose.
+            strengths: Values of λ in λ Σ ‖w − w_source‖², see `ElasticCoupling`; 0 is plain training.
+            layers: How many layers with kernels are held, from the first on; or cuts before which
+                they are held. By default the numbers are those of the cuts of this defroster.
+            per_class: Number of training examples per class.
+            seeds: Number of repeats, or their seeds.
+            classes: As for `profile`.
+            test_per_class: As for `profile`.
+            normalization: Whether scale and offset of normalisations among these layers are held too.
+            verbose: Whether to show a progress bar.
+
+        Returns:
+            A `ComplianceProfile` of the trials that were asked for, those from the folder
+            among them: its sub-folder `compliance` keeps each as it ends.
+
+        Raises:
+            ValueError: As `profile`; or if a strength is negative or not a number, or there are not as
+                many layers.
+
+        Example:
+
+        ```python
+        compliance = defroster.compliance((x, y), test=(x_test, y_test), layers=10, per_class=1000, seeds=3)
+        print(compliance.summary())
+        ```
+        """
+        (per_class,), seeds = as_sizes([per_class]), as_seeds(seeds)
+        keys = grid(self.source, self.cuts, strengths, layers, per_class, seeds)
+        run = self._prepare(train, test, validation, [per_class], classes, test_per_class, verbose)
+        directory = None if self.directory is None else Path(self.directory) / "compliance"
+        log = TrialLog(directory, {**run.configuration, "normalization": bool(normalization)}, ComplianceTrial)
+        missing = [key for key in keys if key not in log.finished]
+        compared = tuple(cut for cut in self.cuts if cut.frozen_layers)
+        if missing:
+            examples = self._gather(run, {(size, seed) for *_, size, seed in missing}, verbose)
+            bench = Bench(self.source, compared, run.task, self.recipe, self.class_weight, normalization)
+            for trial in bench.run(missing, examples, verbose):
+                log.append(trial)
+        configuration = {**log.configuration, "source_name": self.source.name}
+        trials = tuple(log.finished[key] for key in keys)
+        return ComplianceProfile(paired_names(self.source), compared, trials, run.task.objective, configuration)
+
     def best_model(self, profile: DefrostProfile, per_class: int, verbose: bool = True) -> keras.Model:
         """Gives the model of the best trial at the best cut, ready to be used.
 
@@ -214,22 +300,25 @@ class Defroster:
         return with_keras_layers(join(extractor, tail))
 
     def _plan(self, train, test, validation, per_class, seeds, classes, test_per_class, verbose: bool):
+        sizes, seeds = as_sizes(per_class), as_seeds(seeds)
+        run = self._prepare(train, test, validation, sizes, classes, test_per_class, verbose)
+        wanted = [(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds]
+        finished = self._finished(run.configuration)
+        return self._plan_of(run, tuple(key for key in wanted if key not in finished)), run
+
+    def _prepare(self, train, test, validation, sizes, classes, test_per_class, verbose: bool) -> _Run:
+        """Reads and checks the data, and concludes from them what is learnt."""
         given = {"train": train, "test": test, "validation": validation}
         sets = read_sets(self.memory_budget, self.directory, verbose, **given)
         task = self._make_task(sets, classes)
         check_sets(sets, self.source, task)
-        sizes, seeds = as_sizes(per_class), as_seeds(seeds)
-        groups = strata(sets["train"].y, task.kind)
-        check_sizes(groups, sizes, task)
+        check_sizes(strata(sets["train"].y, task.kind), sizes, task)
         if test_per_class is not None:
             as_sizes(test_per_class, "test_per_class")
         example_weights(self.class_weight, sets["train"].y, task.kind, task.units)
         # As JSON has it, because a folder's is compared with it.
         configuration = json.loads(json.dumps(self._configuration(sets, task, test_per_class)))
-        run = _Run(sets, task, test_per_class, configuration)
-        wanted = [(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds]
-        finished = self._finished(configuration)
-        return self._plan_of(run, tuple(key for key in wanted if key not in finished)), run
+        return _Run(sets, task, test_per_class, configuration)
 
     def _finished(self, configuration: dict) -> dict[tuple[int, int, int], Trial]:
         """The trials that the folder holds."""
@@ -238,7 +327,7 @@ class Defroster:
         check_configuration(Path(self.directory), configuration)
         return read_trials(Path(self.directory))
 
-    def _plan_of(self, run: "_Run", trials: tuple[tuple[int, int, int], ...]) -> Plan:
+    def _plan_of(self, run: _Run, trials: tuple[tuple[int, int, int], ...]) -> Plan:
         groups = strata(run.sets["train"].y, run.task.kind)
         subsets = {key[1:]: subset(groups, *key[1:]) for key in trials}
         return Plan(
@@ -298,11 +387,11 @@ class Defroster:
             )
         return tail.get_weights()
 
-    def _run_trials(self, plan: Plan, run: "_Run", verbose: bool) -> Iterator[tuple[Trial, keras.Model]]:
-        """Runs the trials of a plan and yields each, with its trained tail, as it ends."""
+    def _gather(self, run: _Run, keys: Iterable[tuple[int, int]], verbose: bool) -> _Examples:
+        """The examples of trials of some `(per_class, seed)`."""
         sets = run.sets
-        groups = {name: strata(part.y, plan.task.kind) for name, part in sets.items()}
-        subsets = {key[1:]: subset(groups["train"], *key[1:]) for key in plan.trials}
+        groups = {name: strata(part.y, run.task.kind) for name, part in sets.items()}
+        subsets = {key: subset(groups["train"], *key) for key in keys}
         used = np.unique(np.concatenate(list(subsets.values())))
         rows = {key: np.searchsorted(used, chosen) for key, chosen in subsets.items()}
         labels = {name: part.y for name, part in sets.items()} | {"train": sets["train"].y[used]}
@@ -310,6 +399,11 @@ class Defroster:
         budget = self.memory_budget // len(images)
         images = {name: hold(array, budget, self.directory, verbose) for name, array in images.items()}
         samples = {seed: draw_test_sample(groups, run.test_per_class, seed) for _, seed in subsets}
+        return _Examples(images, labels, rows, samples)
+
+    def _run_trials(self, plan: Plan, run: _Run, verbose: bool) -> Iterator[tuple[Trial, keras.Model]]:
+        """Runs the trials of a plan and yields each, with its trained tail, as it ends."""
+        images, labels, rows, samples = self._gather(run, {key[1:] for key in plan.trials}, verbose)
         flow = FeatureFlow(self.source, cut_points(self.source)[0], images, self.memory_budget)
         del images
         last = max(key[0] for key in plan.trials)
@@ -322,4 +416,7 @@ class Defroster:
                 if trials:
                     tail = Tail(self.source, cut, plan.task, self.recipe, flow, labels, self.class_weight)
                 for key in trials:
-                    yield tail.run(key, rows[key[1:]], samples[key[2]], bar), tail.model
+                    bar.begin(key)
+                    trial = tail.run(key, rows[key[1:]], samples[key[2]], bar.advance)
+                    bar.end(trial)
+                    yield trial, tail.model

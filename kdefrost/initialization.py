@@ -23,7 +23,7 @@ _WITH_KERNEL = (
     *_DEPTHWISE,
     *TRANSPOSED,
 )
-_NORMALISATIONS = (
+NORMALIZATIONS = (
     keras.layers.BatchNormalization,
     keras.layers.GroupNormalization,
     keras.layers.LayerNormalization,
@@ -76,7 +76,7 @@ def _own_variables(layer) -> list:
 def _assign(layer, variable, rng) -> bool:
     """Gives one variable its value by rule; says whether there is one, or the old value stays."""
     shape, name = tuple(variable.shape), variable.name
-    if isinstance(layer, _NORMALISATIONS) and name in _IDENTITY:
+    if isinstance(layer, NORMALIZATIONS) and name in _IDENTITY:
         variable.assign(np.full(shape, _IDENTITY[name], "float32"))
     elif isinstance(layer, _WITH_KERNEL) and name == "bias":
         variable.assign(np.zeros(shape, "float32"))

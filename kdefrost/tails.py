@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kdefrost import training
+from kdefrost.compliance import ElasticCoupling
 from kdefrost.cuts import Cut, tail_of
 from kdefrost.features import FeatureFlow, Inference
 from kdefrost.initialization import reinitialize
@@ -34,39 +35,59 @@ class Tail:
         flow: The features, carried on to the cut.
         labels: Labels by the name of the set, row by row those of the features.
         class_weight: Weights of the classes in the loss.
+        couple: Makes of the tail's model the coupling under which it is trained; `None` for none.
 
     Attributes:
         model: The tail.
+        coupling: Its coupling.
     """
 
-    def __init__(self, source, cut: Cut, task: Task, recipe: Recipe, flow: FeatureFlow, labels: dict, class_weight):
+    def __init__(
+        self,
+        source,
+        cut: Cut,
+        task: Task,
+        recipe: Recipe,
+        flow: FeatureFlow,
+        labels: dict,
+        class_weight,
+        couple: Callable[[keras.Model], ElasticCoupling] | None = None,
+    ):
         self.model = tail_of(source, cut, output=task.output, substitutes=FUSED_LAYERS)
         for layer in self.model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = recipe.batch_norm_momentum
         # Where the features at the cut are not kept, the frozen layers before it run too.
         self.whole = self.model if flow.between is None else _in_a_row(flow.between, self.model)
-        training.compile_model(self.whole, recipe, task.loss)
+        self.coupling = None if couple is None else couple(self.model)
+        training.compile_model(self.whole, recipe, task.loss, self.coupling)
         self.infer = Inference(self.whole)
         self.task, self.recipe, self.features, self.labels = task, recipe, dict(flow.features), labels
         self.class_weight = class_weight
 
-    def run(self, key: tuple[int, int, int], rows: np.ndarray, sample: np.ndarray | None, bar) -> Trial:
+    def run(
+        self,
+        key: tuple[int, int, int],
+        rows: np.ndarray,
+        sample: np.ndarray | None,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Trial:
         """Runs one trial.
 
         Args:
             key: `(cut index, per_class, seed)`.
             rows: The examples to train on.
             sample: The test examples to score on; `None` for all.
-            bar: A `ProgressBar`.
+            on_progress: Called as the training goes on with the share of it that is done.
 
         Returns:
             The `Trial`; the tail has its weights until the next.
         """
         cut, per_class, seed = key
-        bar.begin(key)
         start = time.perf_counter()
         reinitialize(self.model, (INITIALISATION, seed, cut))
+        if self.coupling is not None and self.coupling.is_frozen:
+            self.coupling.freeze()
         training.fit(
             self.whole,
             self.features["train"],
@@ -75,7 +96,7 @@ class Tail:
             seed=(ORDER, seed, per_class),
             subset=rows,
             weights=self._weights(rows),
-            on_progress=bar.advance,
+            on_progress=on_progress,
         )
         scores = {"test": self._score("test", sample), "validation": self._score("validation")}
         if not all((np.abs(weight) < _DIVERGED).all() for weight in self.model.get_weights()):
@@ -84,9 +105,7 @@ class Tail:
                 f"cut. A lower learning rate than {self.recipe.learning_rate} may help, or targets of mean 0 and "
                 "deviation 1."
             )
-        trial = Trial(*key, **scores, seconds=round(time.perf_counter() - start, 3))
-        bar.end(trial)
-        return trial
+        return Trial(*key, **scores, seconds=round(time.perf_counter() - start, 3))
 
     def _weights(self, rows: np.ndarray) -> np.ndarray | None:
         """Weights of all examples, of which those of the trial are by the trial's own classes."""

@@ -14,6 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kdefrost.compliance import ElasticCoupling
+from kdefrost.optimizers import ElasticAdam, ElasticSGD
 from kdefrost.recipe import Recipe
 
 # One call into TensorFlow runs so many steps.
@@ -61,27 +63,30 @@ class _CoupledDecay:
         super().update_step(gradient + self.coupled_decay * variable, variable, learning_rate)
 
 
-class CoupledSGD(_CoupledDecay, keras.optimizers.SGD):
+class DecayedSGD(_CoupledDecay, ElasticSGD):
     """SGD whose weight decay is part of the gradient."""
 
 
-class CoupledAdam(_CoupledDecay, keras.optimizers.Adam):
+class DecayedAdam(_CoupledDecay, ElasticAdam):
     """Adam whose weight decay is part of the gradient."""
 
 
-def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+def _optimizer(recipe: Recipe, coupling: ElasticCoupling | None) -> keras.optimizers.Optimizer:
     schedule = StepSchedule(recipe)
     if recipe.optimizer == "adam":
         # Its authors' epsilon; Keras's is ten times as large.
-        optimizer = CoupledAdam(schedule, beta_1=recipe.momentum, epsilon=1e-8)
+        optimizer = DecayedAdam(coupling, schedule, beta_1=recipe.momentum, epsilon=1e-8)
     else:
-        optimizer = CoupledSGD(schedule, momentum=recipe.momentum)
+        optimizer = DecayedSGD(coupling, schedule, momentum=recipe.momentum)
     optimizer.schedule, optimizer.coupled_decay = schedule, recipe.weight_decay
     return optimizer
 
 
 def compile_model(
-    model: keras.Model, recipe: Recipe, loss: "str | keras.losses.Loss" = "sparse_categorical_crossentropy"
+    model: keras.Model,
+    recipe: Recipe,
+    loss: "str | keras.losses.Loss" = "sparse_categorical_crossentropy",
+    coupling: ElasticCoupling | None = None,
 ):
     """Compiles a model for `fit`.
 
@@ -89,9 +94,12 @@ def compile_model(
         model: The model, compiled in place.
         recipe: How it will be trained.
         loss: Keras loss, or its name.
+        coupling: What holds some of its weights near a source's; `None` for nothing.
     """
     # Under a policy of half precision Keras would wrap the optimiser, whose state is reset here.
-    model.compile(_optimizer(recipe), loss=loss, steps_per_execution=STEPS_PER_EXECUTION, auto_scale_loss=False)
+    model.compile(
+        _optimizer(recipe, coupling), loss=loss, steps_per_execution=STEPS_PER_EXECUTION, auto_scale_loss=False
+    )
 
 
 def fit(

@@ -46,20 +46,21 @@ class TrialLog:
     Args:
         directory: The folder; it is made when it does not exist. `None` keeps nothing.
         configuration: All that the scores depend on and that one folder must not mix.
+        kind: The class of the trials, of fields that JSON can hold and a `key`.
 
     Raises:
         ValueError: If the folder holds trials of another configuration, or a damaged log.
     """
 
-    def __init__(self, directory: str | os.PathLike | None, configuration: dict):
+    def __init__(self, directory: str | os.PathLike | None, configuration: dict, kind: type = Trial):
         self.directory = None if directory is None else Path(directory)
         self.configuration = json.loads(json.dumps(configuration))
-        self.finished: dict[tuple[int, int, int], Trial] = {}
+        self.finished: dict[tuple, kind] = {}
         if self.directory is None:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
         self._check_configuration()
-        self.finished = read_trials(self.directory)
+        self.finished = read_trials(self.directory, kind)
         if self._path.exists():
             _drop_half_line(self._path)
 
@@ -189,11 +190,12 @@ def same_scores(one: Trial, other: Trial) -> bool:
     return texts[0] == texts[1]
 
 
-def read_trials(directory: Path) -> dict[tuple[int, int, int], Trial]:
+def read_trials(directory: Path, kind: type = Trial) -> dict[tuple, Trial]:
     """Reads the finished trials of a folder.
 
     Args:
         directory: The folder of a `TrialLog`, which need not exist.
+        kind: The class of the trials.
 
     Returns:
         The trials by their key. A line without its end was being written when the process
@@ -208,7 +210,7 @@ def read_trials(directory: Path) -> dict[tuple[int, int, int], Trial]:
     finished = {}
     for number, line in enumerate(path.read_text().split("\n")[:-1], start=1):
         try:
-            trial = Trial(**json.loads(line))
+            trial = kind(**json.loads(line))
         except (ValueError, TypeError) as error:
             raise ValueError(f"Line {number} of {path} is damaged ({error}); remove it.") from error
         finished[trial.key] = trial

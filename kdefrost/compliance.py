@@ -91,7 +91,7 @@ def pair_layers(
                 f"`source` must have the layers of `model` that are paired. Layer {place + 1} with weights is "
                 f"{' in `model`, and '.join(described)} in `source`."
             )
-        values = tuple(ops.convert_to_numpy(weight) for weight in _weights(other, normalization))
+        values = tuple(np.array(weight) for weight in _weights(other, normalization))
         pairs.append(LayerPair(name, tuple(_weights(layer, normalization)), values))
     return tuple(pairs)
 

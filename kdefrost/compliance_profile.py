@@ -215,8 +215,8 @@ class ComplianceProfile:
         if cut is not None:
             numbers.append(self.similarity(layers, cut))
             heads.append(f"CKA at cut {cut.index}")
-        scores = [format_score(self.objective.name, *pair) for pair in _means(self.scores(layers))]
-        columns = [[_plain(*pair) for pair in _means(number)] for number in numbers]
+        scores = [format_score(self.objective.name, *pair) for pair in over_seeds(self.scores(layers))]
+        columns = [[_plain(*pair) for pair in over_seeds(number)] for number in numbers]
         unit = f"{self.reported_on} {label_of(self.objective.name)}"
         rows = zip(map(strength_text, self.strengths), scores, *columns, strict=True)
         return [["λ", unit, *heads], *map(list, rows)]
@@ -365,8 +365,15 @@ def _best(worth: np.ndarray) -> int:
     return int(np.flatnonzero(worth == np.nanmax(worth))[-1])
 
 
-def _means(values: np.ndarray) -> list[tuple[float, float]]:
-    """Mean and standard error of each column over the seeds that have it, the error NaN with fewer than two."""
+def over_seeds(values: np.ndarray) -> list[tuple[float, float]]:
+    """Means and standard errors over seeds.
+
+    Args:
+        values: Array `(seeds, …)`, NaN where there is nothing.
+
+    Returns:
+        `(mean, standard error)` of each column, of the seeds that have it; the error is NaN with fewer than two.
+    """
     pairs = []
     for column in values.T:
         there = column[~np.isnan(column)]

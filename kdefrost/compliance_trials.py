@@ -150,7 +150,7 @@ class Bench:
         """
         start = cut_points(self.source)[0]
         flow = FeatureFlow(self.source, start, examples.images, memory_budget=0)
-        view = _View(self.source, start, self.cuts, _sample(examples.images))
+        view = View(self.source, start, self.cuts, _sample(examples.images))
         done = 0
         with share_bar(f"Compliance, {len(keys)} trials", verbose) as report:
             for (count, frozen), group in itertools.groupby(keys, key=lambda key: (key[0], math.isinf(key[1]))):
@@ -174,7 +174,7 @@ class Bench:
             coupling.freeze()
         return coupling
 
-    def _measured(self, key, trial, model: keras.Model, view: "_View") -> ComplianceTrial:
+    def _measured(self, key, trial, model: keras.Model, view: "View") -> ComplianceTrial:
         last = cut_points(self.source)[-1].frozen_layers
         pairs = pair_layers(model, self.source, last)
         return ComplianceTrial(
@@ -199,10 +199,16 @@ def _sample(images: dict) -> np.ndarray:
     return given[np.sort(rows)]
 
 
-class _View:
+class View:
     """What networks like the source make of some images, from cut to cut.
 
     The layers between the cuts are built and traced once, and take the weights of each network in turn.
+
+    Args:
+        source: The source model.
+        start: Its cut 0.
+        cuts: Cuts at which features are compared, in order.
+        images: Images as the source takes them.
     """
 
     def __init__(self, source: keras.Model, start: Cut, cuts: Sequence[Cut], images: np.ndarray):
@@ -213,7 +219,14 @@ class _View:
         self._source = tail_of(source, start)
 
     def compare(self, model: keras.Model) -> list[float]:
-        """CKA of the features of a model with those of the source, at each cut."""
+        """Compares a model with the source.
+
+        Args:
+            model: A flat model whose layers before the last cut have the source's names.
+
+        Returns:
+            Unbiased linear CKA of its features with those of the source, at each cut.
+        """
         ours, theirs, values = (self._images,), (self._images,), []
         for between, run in zip(self._segments, self._runs, strict=True):
             ours, theirs = (self._through(between, run, *each) for each in ((model, ours), (self._source, theirs)))

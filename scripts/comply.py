@@ -1,0 +1,243 @@
+#!/usr/bin/env python
+"""Shows how free the first layers of a network are: trains it on the target with these layers held near a source.
+
+Trains a network on the source (or takes the one that was trained before), then the same
+network anew on the target, with springs of several strengths between its first layers and
+the source's, and draws accuracy and distance against the strength. With several numbers of
+layers it draws what it costs to hold them beside the defrosting profile of the same seeds.
+"""
+
+import sys
+from pathlib import Path
+
+# As in profile.py: this folder would hide Python's own module `profile`.
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path[0] = str(PROJECT)
+
+import argparse
+import dataclasses
+import math
+import os
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+EXAMPLES = """examples:
+  python scripts/comply.py --src gm --layers 6 --preset smoke
+      the embedded digits and a Gaussian clone of them, about two minutes on a laptop, no download
+  python scripts/comply.py --src gm --tgt cifar10 --layers 10 --seeds 3
+      the first 10 of 16 layers, six strengths, no springs and frozen weights
+  python scripts/comply.py --src gm --tgt cifar10 --layers 10 --strengths 0 0.001 0.1 frozen
+      other strengths; what was done is not done again
+  python scripts/comply.py --src gm --tgt cifar10 --layers blocks --strengths 0 0.1
+      held up to each cut, beside the defrosting profile: does the one predict the other?
+"""
+# Training images per class by preset: for one number of layers, and for several.
+PER_CLASS = {"smoke": (16, 16), "laptop": (1000, 64), "paper": (5000, 256)}
+# Strengths where several numbers of layers multiply the trials.
+FEW_STRENGTHS = (0.0, 0.1)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--src", required=True, metavar="NAME", help="a clone of the target (isogm, gm, ae32, …) or a data set")
+    target = "digits (embedded), idc, an image set of TFDS such as cifar10, or a folder of images"
+    add("--tgt", default="digits", metavar="NAME", help=f"{target} (%(default)s)")
+    layers = "how many layers with kernels are held, from the first on; several numbers; or blocks, up to each cut"
+    add("--layers", nargs="+", required=True, metavar="N", help=layers)
+    strengths = "numbers from 0 (no springs) on, or frozen (0 to frozen; 0 0.1 for several numbers of layers)"
+    add("--strengths", nargs="+", type=strength, metavar="λ", help=strengths)
+    preset = "network, epochs and what the rest is by default (%(default)s)"
+    add("--preset", default="laptop", choices=["smoke", "laptop", "paper"], help=preset)
+    add("--model", metavar="NAME", help="network, such as wide_resnet_16_1 (of the preset)")
+    per_class = "training images per class (of the preset: many for one number of layers, few for several)"
+    add("--per-class", type=int, metavar="N", help=per_class)
+    add("--seeds", type=int, metavar="N", help="number of repeats (of the preset)")
+    epochs = "epochs of each trial (of the preset: a source's for one number of layers, a tail's for several)"
+    add("--epochs", type=int, metavar="N", help=epochs)
+    add("--normalization", action="store_true", help="hold scale and offset of normalisations too")
+    add("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR), or of the idc archive")
+    add("--image-size", type=int, metavar="N", help="resize all images to N×N (the set's own)")
+    add("--out", type=Path, metavar="DIR", help="folder of the results (runs/compliance-<what runs>)")
+    return parser.parse_args()
+
+
+def strength(text: str) -> float:
+    """A strength, or infinity for `frozen`; kdefrost says what other numbers cannot be."""
+    if text == "frozen":
+        return math.inf
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number or frozen, not {text}") from None
+    # Here infinity is spelt otherwise.
+    if math.isinf(value):
+        raise argparse.ArgumentTypeError("must be finite; write frozen for the limit of strong springs")
+    return value
+
+
+def main():
+    arguments = parse_arguments()
+    try:
+        run(arguments)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. The trained source and finished trials are kept; the same command goes on from there.")
+
+
+def run(arguments: argparse.Namespace):
+    # After parsing, so that --help and a mistyped option answer at once.
+    import tensorflow as tf
+
+    import kdefrost
+    from kdefrost.compliance_trials import STRENGTHS, grid
+    from kdefrost.plan import as_seeds
+
+    # Each number of layers is traced anew, of which TensorFlow warns.
+    tf.get_logger().setLevel("ERROR")
+    if arguments.src.endswith(".keras") or arguments.src.startswith("imagenet:"):
+        raise ValueError(
+            f"--src must be a clone or a data set, on which a network is trained here. Received: {arguments.src}; for "
+            "trained networks there is kdefrost.Defroster(source).compliance in Python."
+        )
+    preset = kdefrost.PRESETS[arguments.preset]
+    model, seeds = arguments.model or preset.model, preset.seeds if arguments.seeds is None else arguments.seeds
+    layers = parse_layers(arguments.layers)
+    several = layers is None or len(layers) > 1
+    data = kdefrost.load_data(arguments.tgt, arguments.data_dir, image_size=arguments.image_size)
+    classes, _ = kdefrost.source_size(arguments.src, data, arguments.data_dir)
+    sets, per_class = choose_sets(data, arguments, several)
+    recipe = preset.target if several else preset.source
+    if arguments.epochs is not None:
+        recipe = dataclasses.replace(recipe, epochs=arguments.epochs)
+    strengths = arguments.strengths or (FEW_STRENGTHS if several else STRENGTHS)
+    # Mistakes in the arguments show here, before anything is trained.
+    network = kdefrost.build_model(model, classes, data.image_shape)
+    grid(network, kdefrost.cut_points(network), strengths, layers, per_class, as_seeds(seeds))
+    out = arguments.out or Path("runs") / default_name(arguments, per_class)
+    print(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.", flush=True)
+    given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
+    network = kdefrost.train_source(arguments.src, data, model, preset.source, PROJECT / "saved_models", **given)
+    source = kdefrost.standardized(network, data.train.images)
+    start = time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    defroster = kdefrost.Defroster(source, recipe, directory=out)
+    trials = {**sets, "per_class": per_class, "seeds": seeds, "classes": len(data.classes)}
+    profile = defroster.profile(**trials) if several else None
+    compliance = defroster.compliance(
+        **trials, strengths=strengths, layers=layers, normalization=arguments.normalization
+    )
+    compliance = dataclasses.replace(
+        compliance, configuration={**compliance.configuration, "source_name": arguments.src, "target": arguments.tgt}
+    )
+    report(compliance, profile, out, time.perf_counter() - start)
+
+
+def parse_layers(words: list[str]) -> list[int] | None:
+    """The numbers of layers; `None` for those of all cuts."""
+    if words == ["blocks"]:
+        return None
+    if not all(word.isdigit() for word in words):
+        raise ValueError(f"--layers must be numbers, or blocks. Received: {' '.join(words)}")
+    return [int(word) for word in words]
+
+
+def choose_sets(data, arguments, several: bool) -> tuple[dict, int]:
+    """The sets, of which a tenth of the training images is held out where the rest is enough, and the size."""
+    import kdefrost
+
+    train, validation = kdefrost.hold_out(data.train, share=0.1, groups=data.groups)
+    default = min(PER_CLASS[arguments.preset][several], data.train.smallest_class)
+    per_class = default if arguments.per_class is None else arguments.per_class
+    if per_class > train.smallest_class:
+        train, validation = data.train, None
+    return {"train": train, "test": data.test, "validation": validation}, per_class
+
+
+def default_name(arguments, per_class: int) -> str:
+    """A folder name from what the command line says."""
+    parts = ["compliance", arguments.src, Path(arguments.tgt).name, arguments.preset, str(per_class)]
+    if arguments.model:
+        parts.append(arguments.model)
+    if arguments.image_size:
+        parts.append(f"{arguments.image_size}px")
+    if arguments.epochs:
+        parts.append(f"{arguments.epochs}epochs")
+    if arguments.normalization:
+        parts.append("normalization")
+    return "-".join(parts).replace("/", "-")
+
+
+def report(compliance, profile, out: Path, seconds: float):
+    """Writes figures and numbers, and prints the tables and the paths."""
+    from matplotlib import pyplot
+
+    from kdefrost.plots import save_figure
+    from kdefrost.trials import write_atomically
+
+    pyplot.switch_backend("agg")
+    agreements = [] if profile is None else [compliance.against(profile, λ) for λ in compliance.strengths if λ]
+    written = []
+    for name, figure in draw(compliance, agreements).items():
+        for ending in ("png", "svg"):
+            written.append(out / f"{name}.{ending}")
+            save_figure(figure, written[-1])
+    written += [out / f"compliance.{ending}" for ending in ("json", "csv", "md")]
+    compliance.save(written[-3])
+    compliance.save_csv(written[-2])
+    write_atomically(written[-1], as_text(compliance, agreements, markdown=True))
+    print(f"\n{as_text(compliance, agreements)}\nTook {seconds / 60:.1f} min. Written:")
+    for path in written:
+        print(f"  {path}")
+
+
+def draw(compliance, agreements: list) -> dict:
+    """The figures by name."""
+    from kdefrost.compliance_plots import plot_agreement, plot_strengths
+
+    figures = {}
+    if any(0 < λ < math.inf for λ in compliance.strengths):
+        for count in compliance.counts if not agreements else []:
+            figures["compliance"] = plot_strengths(compliance, count)[0].figure
+    if agreements:
+        figures["agreement"] = plot_agreement(agreements).figure
+    return figures
+
+
+def as_text(compliance, agreements: list, markdown: bool = False) -> str:
+    """All tables as text."""
+    from kdefrost import tables
+
+    lay_out = tables.markdown if markdown else tables.align
+    head, title = "## " if markdown else "", "# Compliance\n\n" if markdown else ""
+    parts = [f"{head}{count} layers held\n\n{lay_out(compliance.cells(count))}\n" for count in compliance.counts]
+    if agreements:
+        parts.append(f"{head}Beside the defrosting profile\n\n{lay_out(agreement_rows(agreements))}\n")
+        parts += [f"{each.sentence()}\n" for each in agreements]
+    seeds = len(compliance.seeds)
+    spread = f"Mean ± standard error over {seeds} seeds" if seeds > 1 else "One seed"
+    return "\n".join([*parts, f"{spread}, {compliance.per_class} images per class.\n"]).join([title, ""])
+
+
+def agreement_rows(agreements: list) -> list[list[str]]:
+    """Scores cut by cut: those of the defrosting profile, and with springs."""
+    from kdefrost.compliance_profile import over_seeds, strength_text
+    from kdefrost.tables import format_score
+
+    first = agreements[0]
+    columns = [first.frozen, *(each.held for each in agreements)]
+    cells = [[format_score(first.objective.name, *pair) for pair in over_seeds(column)] for column in columns]
+    rows = [
+        [str(cut.index), cut.name, str(cut.frozen_layers), *(column[place] for column in cells)]
+        for place, cut in enumerate(first.cuts)
+    ]
+    held = [f"held, λ = {strength_text(each.strength)}" for each in agreements]
+    return [["cut", "after layer", "layers", "frozen, cached", *held], *rows]
+
+
+if __name__ == "__main__":
+    main()

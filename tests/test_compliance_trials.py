@@ -1,0 +1,161 @@
+"""Trials of compliance as the defroster runs them, on tiny networks."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+import kdefrost
+from kdefrost.compliance_trials import View, grid
+
+RECIPE = kdefrost.Recipe(epochs=3, batch_size=16, learning_rate=0.05)
+
+
+def _defroster(source, directory=None, **given):
+    return kdefrost.Defroster(source, RECIPE, directory=directory, **given)
+
+
+@pytest.fixture
+def source(residual):
+    """A network other than what trials start from."""
+    kdefrost.reinitialize(residual, 77)
+    return residual
+
+
+def test_the_grid_has_training_without_springs_once(source):
+    cuts = kdefrost.cut_points(source)
+    keys = grid(source, cuts, [0, 0.1, math.inf], None, 8, [0, 1])
+    assert keys[:2] == [(0, 0.0, 8, 0), (0, 0.0, 8, 1)]
+    assert len(keys) == len(set(keys)) == 2 + 4 * 2 * 2
+    assert {key[0] for key in keys} == {0, 1, 3, 6, 9}
+    # Frozen weights are compiled apart.
+    assert [key[1] for key in keys[2:6]] == [0.1, 0.1, math.inf, math.inf]
+    assert grid(source, cuts, [0.1], cuts[2], 8, [0]) == grid(source, cuts, [0.1], [3], 8, [0]) == [(3, 0.1, 8, 0)]
+    assert grid(source, cuts, [0.1], [0, 3], 8, [0]) == [(0, 0.0, 8, 0), (3, 0.1, 8, 0)]
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"strengths": []}, "`strengths` must be one or more numbers"),
+        ({"strengths": 0.1}, "`strengths` must be one or more numbers"),
+        ({"strengths": [0.1, -1]}, "`strengths` must be a number from 0"),
+        ({"strengths": [float("nan")]}, "`strengths` must be a number from 0"),
+        ({"strengths": [-math.inf]}, "`strengths` must be a number from 0"),
+        ({"layers": 10}, "`layers` must be from 0 to 9"),
+        ({"layers": -1}, "`layers` must be from 0 to 9"),
+        ({"layers": ["conv1"]}, "`layers` must be numbers of layers or cuts"),
+        ({"seeds": 0}, "`seeds` must be"),
+        ({"per_class": [2, 4]}, "`per_class` must be"),
+        ({"per_class": 21}, "`per_class` must be at most 20"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_trained(given, message, source, easy, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        _defroster(source, tmp_path).compliance(easy["train"], easy["test"], **{"per_class": 4, "seeds": 1, **given})
+    assert not (tmp_path / "compliance").exists()
+
+
+def test_without_springs_it_is_the_profile_at_cut_0(source, easy):
+    defroster = _defroster(source, cuts=[0, 2])
+    profile = defroster.profile(easy["train"], easy["test"], per_class=8, seeds=2, verbose=False)
+    compliance = defroster.compliance(
+        easy["train"], easy["test"], strengths=[0, 1e-9], per_class=8, seeds=2, verbose=False
+    )
+    expected = [trial.test for trial in profile.trials if trial.cut == 0]
+    assert [trial.test for trial in compliance.trials if trial.layers == 0] == expected
+    agreement = compliance.against(profile, 1e-9)
+    np.testing.assert_array_equal(agreement.held[:, 0], agreement.frozen[:, 0])
+
+
+def test_stronger_springs_hold_closer(source, easy):
+    compliance = _defroster(source).compliance(
+        easy["train"],
+        easy["test"],
+        strengths=[0, 1e-1, 1e2, 1e8, math.inf],
+        layers=3,
+        per_class=16,
+        verbose=False,
+        seeds=1,
+    )
+    for kind in ("cosine", "euclidean"):
+        for layer in range(3):
+            distances = compliance.distances(3, layer, kind)[0]
+            assert (np.diff(distances[:4]) < 0).all() and distances[3] < 1e-5 and abs(distances[4]) < 1e-12
+    free = compliance.distances(3, 3)[0]
+    assert (free > 0.5).all()
+    # What the first layer gives depends on its kernel alone.
+    assert compliance.similarity(3, compliance.cuts[0])[0, -1] == pytest.approx(1.0, abs=1e-5)
+    assert compliance.similarity(3, compliance.cuts[0])[0, 3] == pytest.approx(1.0, abs=1e-5)
+    np.testing.assert_allclose(*compliance.scores(3)[:, 3:].T, atol=0.07)
+
+
+def test_what_is_seen_deviates_with_depth_where_only_normalisations_differ(source, easy):
+    compliance = _defroster(source).compliance(
+        easy["train"], easy["test"], strengths=[math.inf], layers=9, per_class=8, seeds=1, verbose=False
+    )
+    values = [compliance.similarity(9, cut)[0, 0] for cut in compliance.cuts]
+    assert values[0] == pytest.approx(1.0, abs=1e-5) and values == sorted(values, reverse=True) and values[-1] > 0.2
+
+
+def test_features_are_compared_as_layerwise_compares_them(source, easy):
+    """The second route: models built anew between the cuts, for a network with other weights."""
+    images, start = easy["test"][0], kdefrost.cut_points(source)[0]
+    network = keras.models.clone_model(source)
+    kdefrost.reinitialize(network, 5)
+    view = View(source, start, kdefrost.cut_points(source)[1:], images)
+    expected = kdefrost.similarity.layerwise(network, source, images, measures=["cka"])
+    for _ in range(2):
+        np.testing.assert_allclose(view.compare(network), expected.values("cka_unbiased")[0], atol=1e-5)
+    assert view.compare(source) == pytest.approx([1.0] * 4, abs=1e-5)
+
+
+def test_normalisations_are_held_if_asked(source, easy):
+    defroster = _defroster(source)
+    given = {"strengths": [math.inf], "layers": 9, "per_class": 8, "seeds": 1, "verbose": False}
+    kernels = defroster.compliance(easy["train"], easy["test"], **given)
+    every = defroster.compliance(easy["train"], easy["test"], **given, normalization=True)
+    assert kernels.scores(9) != pytest.approx(every.scores(9)) or kernels.trials[0].cka != every.trials[0].cka
+
+
+def test_finished_trials_are_not_run_again(source, easy, tmp_path, monkeypatch):
+    given = {"layers": 3, "per_class": 4, "seeds": 1, "verbose": False}
+    first = _defroster(source, tmp_path).compliance(easy["train"], easy["test"], strengths=[0, 0.1], **given)
+    second = _defroster(source, tmp_path).compliance(easy["train"], easy["test"], strengths=[0, 0.1, 10.0], **given)
+    assert second.trials[:2] == first.trials
+    monkeypatch.setattr("kdefrost.compliance_trials.Tail", None)
+    third = _defroster(source, tmp_path).compliance(easy["train"], easy["test"], strengths=[0.1, 10.0], **given)
+    assert third.trials == second.trials[1:]
+    with pytest.raises(ValueError, match=r"results of another configuration.*normalization"):
+        _defroster(source, tmp_path).compliance(
+            easy["train"], easy["test"], strengths=[0.1], normalization=True, **given
+        )
+
+
+def test_a_trial_does_not_depend_on_those_before_it(source, easy):
+    given = {"layers": 3, "per_class": 8, "verbose": False}
+    many = _defroster(source).compliance(easy["train"], easy["test"], strengths=[0.1, 1e3], seeds=[0, 1], **given)
+    alone = _defroster(source).compliance(easy["train"], easy["test"], strengths=[1e3], seeds=[1], **given)
+    (again,) = [trial for trial in many.trials if trial.key == alone.trials[0].key]
+    assert (again.test, again.cosine, again.cka) == (
+        alone.trials[0].test,
+        alone.trials[0].cosine,
+        alone.trials[0].cka,
+    )
+
+
+def test_it_reports_what_the_folder_has_with_validation(source, easy):
+    compliance = _defroster(source).compliance(
+        easy["train"], None, easy["test"], strengths=[0, 1.0], layers=1, per_class=4, seeds=1, verbose=False
+    )
+    assert compliance.reported_on == "validation" and compliance.scores(1).shape == (1, 2)
+
+
+def test_the_source_is_never_changed(source, easy):
+    before = source.get_weights()
+    _defroster(source).compliance(
+        easy["train"], easy["test"], strengths=[1.0, math.inf], layers=3, per_class=4, seeds=1, verbose=False
+    )
+    assert all(np.array_equal(*pair) for pair in zip(source.get_weights(), before, strict=True))
+    assert all(variable.trainable for variable in source.trainable_variables) and len(source.trainable_variables) > 5

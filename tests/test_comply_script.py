@@ -1,0 +1,75 @@
+"""The command that measures compliance, on the embedded digits."""
+
+import csv
+import sys
+
+import pytest
+from conftest import load_script
+
+import kdefrost
+
+SMALL = ["--src", "gm", "--preset", "smoke", "--model", "wide_resnet_10_1", "--epochs", "1", "--per-class", "8"]
+
+
+@pytest.fixture
+def comply(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main = load_script("comply.py", PROJECT=tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["comply.py", *SMALL, *map(str, arguments)])
+        main()
+
+    return run
+
+
+def test_one_number_of_layers(comply, capsys, tmp_path):
+    comply("--layers", "3", "--strengths", "0", "0.1", "frozen", "--seeds", "2")
+    out = tmp_path / "runs" / "compliance-gm-digits-smoke-8-wide_resnet_10_1-1epochs"
+    printed = capsys.readouterr().out
+    written = printed.split("Written:\n")[1].split()
+    assert all((tmp_path / path).exists() for path in written) and len(written) == 5
+    result = kdefrost.ComplianceProfile.load(out / "compliance.json")
+    assert (result.counts, len(result.trials)) == ([3], 6)
+    assert result.configuration["source_name"] == "gm"
+    with (out / "compliance.csv").open() as file:
+        assert len(list(csv.reader(file))) == 7
+    assert "3 layers held" in printed and "frozen" in (out / "compliance.md").read_text()
+    comply("--layers", "3", "--strengths", "0", "0.1", "frozen", "--seeds", "2")
+    again = capsys.readouterr()
+    assert "reusing" in again.out and "Compliance, " not in again.err
+
+
+def test_several_numbers_beside_the_profile(comply, capsys, tmp_path):
+    comply("--layers", "blocks", "--strengths", "0", "0.1", "--seeds", "1", "--out", "here")
+    printed = capsys.readouterr().out
+    result = kdefrost.ComplianceProfile.load("here/compliance.json")
+    assert result.counts == [1, 3, 6, 9]
+    assert (tmp_path / "here" / "agreement.png").exists() and (tmp_path / "here" / "trials.jsonl").exists()
+    assert "Beside the defrosting profile" in printed and "λ = 0.1: rank correlation over cuts" in printed
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--layers", "99"], "`layers` must be from 0 to 9"),
+        (["--layers", "x"], "--layers must be numbers, or blocks"),
+        (["--layers", "3", "--strengths", "-1"], "`strengths` must be a number from 0"),
+        (["--layers", "3", "--strengths", "nan"], "`strengths` must be a number from 0"),
+        (["--layers", "3", "--seeds", "0"], "`seeds` must be"),
+        (["--layers", "3", "--epochs", "0"], "`epochs` must be a whole number"),
+        (["--layers", "3", "--src", "a.keras"], "--src must be a clone or a data set"),
+    ],
+)
+def test_mistakes_end_in_a_sentence(comply, arguments, message, tmp_path):
+    with pytest.raises(SystemExit, match=message) as failure:
+        comply(*arguments)
+    assert str(failure.value).startswith("error: ")
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "saved_models" / "sources").exists()
+
+
+@pytest.mark.parametrize("value, message", [("inf", "write frozen"), ("stiff", "must be a number or frozen")])
+def test_a_strength_that_is_no_number(comply, capsys, value, message):
+    with pytest.raises(SystemExit):
+        comply("--layers", "3", "--strengths", value)
+    assert message in capsys.readouterr().err

@@ -12,6 +12,8 @@ from kdefrost.tables import in_percent, label_of
 
 # Told apart in grey as well, and with any colour vision.
 _SCORE, _DISTANCE = "#0072b2", "#d55e00"
+# So many points of a score in percent are shown at least, so that noise does not fill the figure.
+_LEAST_SPAN = 10.0
 # Where the ends stand beside the strengths between them, in decades.
 _GAP = 1.0
 
@@ -52,8 +54,10 @@ def plot_strengths(profile: ComplianceProfile, layers: int | None = None, kind: 
     _draw(twin, positions, profile.distances(layers, 0, kind), between, distance)
     percent = " (%)" if unit == 100 else ""
     ax.set_ylabel(f"{profile.reported_on} {label_of(metric)}{percent}", color=_SCORE)
-    twin.set_ylabel(f"{DISTANCES[kind]} of the first layer to the source", color=_DISTANCE)
-    twin.set_ylim(bottom=0)
+    twin.set_ylabel(f"{DISTANCES[kind]}, first layer", color=_DISTANCE)
+    # Room for the marker of what is frozen.
+    twin.set_ylim(bottom=-0.03 * twin.get_ylim()[1])
+    _widen(ax, _LEAST_SPAN if unit == 100 else 0.0)
     ax.set_xlabel(f"strength λ of the springs on the first {layers} layers")
     _name_strengths(ax, profile.strengths, positions)
     for axes in (ax, twin):
@@ -95,11 +99,18 @@ def plot_agreement(agreements: Sequence[Agreement], ax=None):
         style = {"color": colour, "marker": marker, "label": label, "linestyle": "-" if marker == "o" else "--"}
         _draw(ax, places, unit * scores, everywhere, style)
     label_places(ax, [f"{shorten(cut.name)} {cut.index}" for cut in first.cuts], "held up to layer (cut)")
-    ax.set_ylabel(f"{label_of(first.objective.name)}{' (%)' if unit == 100 else ''}")
+    ax.set_ylabel(f"{first.on} {label_of(first.objective.name)}{' (%)' if unit == 100 else ''}")
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", linewidth=0.4, alpha=0.5)
     place_legend(ax, *ax.get_legend_handles_labels(), "layers before the cut")
     return ax
+
+
+def _widen(ax, span: float):
+    """Makes the vertical axis reach over so much at least, around its middle."""
+    low, high = ax.get_ylim()
+    missing = max(0.0, span - (high - low)) / 2
+    ax.set_ylim(low - missing, high + missing)
 
 
 def _only(counts: list[int]) -> int:

@@ -189,6 +189,7 @@ class ComplianceProfile:
             held=np.stack(held, axis=1)[[self.seeds.index(seed) for seed in seeds]],
             frozen=frozen[[profile.seeds.index(seed) for seed in seeds]],
             strength=strength,
+            on=on,
             objective=self.objective,
         )
 
@@ -311,6 +312,7 @@ class Agreement:
         held: Scores with springs `(seeds, cuts)`; at cut 0 of plain training.
         frozen: Scores of the defrosting profile `(seeds, cuts)`.
         strength: λ of the springs.
+        on: The set that the scores are of.
         objective: The metric, and which way it is better.
     """
 
@@ -318,6 +320,7 @@ class Agreement:
     held: np.ndarray
     frozen: np.ndarray
     strength: float
+    on: str
     objective: Objective
 
     @property

@@ -54,7 +54,7 @@ def test_two_axes_over_the_decades_with_the_ends_apart(compliance):
     ticks = dict(zip(ax.get_xticks().tolist(), [label.get_text() for label in ax.get_xticklabels()], strict=True))
     assert ticks[-4.0] == "0" and ticks[1.0] == "frozen" and ticks[-3.0] == "$10^{-3}$"
     assert ax.get_ylabel() == "test accuracy (%)"
-    assert twin.get_ylabel() == "cosine distance of the first layer to the source"
+    assert twin.get_ylabel() == "cosine distance, first layer"
     assert ax.get_xlabel() == "strength λ of the springs on the first 3 layers"
 
 
@@ -62,6 +62,14 @@ def test_error_bars_are_standard_errors_over_seeds(compliance):
     ax, _ = compliance.plot()
     (low, high) = ax.containers[0].lines[2][0].get_segments()[0][:, 1]
     assert (high - low) / 2 == pytest.approx(100 * np.std([0.6, 0.7], ddof=1) / math.sqrt(2))
+
+
+def test_noise_does_not_fill_the_figure(compliance):
+    """Scores that differ by a point are shown within ten."""
+    flat = [dataclasses.replace(trial, test={"accuracy": 0.7 + trial.seed / 100}) for trial in compliance.trials]
+    ax, _ = dataclasses.replace(compliance, trials=tuple(flat)).plot()
+    low, high = ax.get_ylim()
+    assert high - low == pytest.approx(10.0) and low < 70 and high > 71
 
 
 def test_the_other_distance_and_given_axes(compliance):
@@ -86,11 +94,12 @@ def test_held_and_frozen_against_the_cut():
     cuts = tuple(kdefrost.cut_points(kdefrost.wide_resnet(10, 1))[:3])
     held, frozen = np.array([[0.5, 0.6, 0.7]] * 2), np.array([[0.5, 0.55, 0.65]] * 2)
     agreements = [
-        Agreement(cuts, held - drop, frozen, strength, OBJECTIVE) for strength, drop in ((0.1, 0), (1.0, 0.1))
+        Agreement(cuts, held - drop, frozen, strength, "test", OBJECTIVE) for strength, drop in ((0.1, 0), (1.0, 0.1))
     ]
     ax = plot_agreement(agreements)
     assert [y for _, y in _points(ax)] == [[50, 55, 65], [50, 60, 70], [40, 50, 60]]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["image 0", "conv1 1", "group1_block1 2"]
+    assert ax.get_ylabel() == "test accuracy (%)"
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["frozen, cached\n(defrosting profile)", "held, λ = 0.1", "held, λ = 1"]
     with pytest.raises(ValueError, match="one or more of the same cuts"):

@@ -13,7 +13,34 @@ class _Elastic:
 
     def __init__(self, coupling=None, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.coupling = coupling
+        self._coupling = coupling
+
+    @property
+    def coupling(self):
+        """The coupling, `None` for none. It can be set before the first step."""
+        return self._coupling
+
+    @coupling.setter
+    def coupling(self, coupling):
+        self._coupling = coupling
+        if self.built:
+            self._check_coupling(self._trainable_variables)
+
+    def build(self, variables):
+        """Makes the optimiser's state for some variables."""
+        super().build(variables)
+        self._check_coupling(variables)
+
+    def _check_coupling(self, variables):
+        """Refuses a coupling of another model, which would hold nothing."""
+        known = {id(variable) for variable in variables}
+        held = [] if self._coupling is None else self._coupling.weights
+        lost = [weight.path for weight in held if weight.trainable and id(weight) not in known]
+        if lost:
+            raise ValueError(
+                f"`coupling` must be of the model that is trained, of which its `{lost[0]}` is no trainable weight. Make "
+                "an ElasticCoupling of this model."
+            )
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable."""
@@ -48,12 +75,14 @@ class _Elastic:
         config = dict(config)
         coupled = config.pop("coupled", False)
         optimizer = super().from_config(config, custom_objects)
-        optimizer.coupling = _Missing() if coupled else None
+        optimizer._coupling = _Missing() if coupled else None
         return optimizer
 
 
 class _Missing:
     """Stands in for a coupling that was not saved with its optimiser."""
+
+    weights = ()
 
     def anchor_of(self, variable):
         raise ValueError(

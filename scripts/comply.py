@@ -35,7 +35,7 @@ EXAMPLES = """examples:
       held up to each cut, beside the defrosting profile: does the one predict the other?
 """
 # Training images per class by preset: for one number of layers, and for several.
-PER_CLASS = {"smoke": (16, 16), "laptop": (1000, 64), "paper": (5000, 256)}
+PER_CLASS = {"smoke": (16, 16), "laptop": (1000, 32), "paper": (5000, 256)}
 # Strengths where several numbers of layers multiply the trials.
 FEW_STRENGTHS = (0.0, 0.1)
 
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace):
     # Mistakes in the arguments show here, before anything is trained.
     network = kdefrost.build_model(model, classes, data.image_shape)
     grid(network, kdefrost.cut_points(network), strengths, layers, per_class, as_seeds(seeds))
-    out = arguments.out or Path("runs") / default_name(arguments, per_class)
+    out = arguments.out or Path("runs") / default_name(arguments, several, per_class)
     print(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.", flush=True)
     given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
     network = kdefrost.train_source(arguments.src, data, model, preset.source, PROJECT / "saved_models", **given)
@@ -160,9 +160,15 @@ def choose_sets(data, arguments, several: bool) -> tuple[dict, int]:
     return {"train": train, "test": data.test, "validation": validation}, per_class
 
 
-def default_name(arguments, per_class: int) -> str:
+def default_name(arguments, several: bool, per_class: int) -> str:
     """A folder name from what the command line says."""
-    parts = ["compliance", arguments.src, Path(arguments.tgt).name, arguments.preset, str(per_class)]
+    parts = [
+        "compliance-profile" if several else "compliance",
+        arguments.src,
+        Path(arguments.tgt).name,
+        arguments.preset,
+        str(per_class),
+    ]
     if arguments.model:
         parts.append(arguments.model)
     if arguments.image_size:

@@ -244,6 +244,21 @@ def test_a_saved_model_needs_its_springs_again_to_train_on(residual, easy, tmp_p
     np.testing.assert_allclose(loaded.predict(images, verbose=0), residual.predict(images, verbose=0), atol=1e-6)
 
 
+def test_a_coupling_of_another_model_is_refused(plain, easy):
+    other = keras.models.clone_model(plain)
+    optimizer = kdefrost.ElasticSGD(kdefrost.ElasticCoupling(other, plain, 1), 0.1)
+    plain.compile(optimizer, loss=CLASSIFICATION)
+    with pytest.raises(
+        ValueError, match=r"`coupling` must be of the model that is trained, of which its `.*first/kernel` is no"
+    ):
+        plain.fit(*easy["train"], verbose=0)
+    optimizer = kdefrost.ElasticSGD(None, 0.1)
+    optimizer.build(plain.trainable_variables)
+    optimizer.coupling = kdefrost.ElasticCoupling(plain, other, 1)
+    with pytest.raises(ValueError, match="Make an ElasticCoupling of this model"):
+        optimizer.coupling = kdefrost.ElasticCoupling(other, plain, 1)
+
+
 def test_an_optimizer_saved_without_springs_trains_on(plain, easy, tmp_path):
     _train(plain, kdefrost.ElasticAdam(None, 0.01), easy, epochs=1)
     plain.save(tmp_path / "model.keras")

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from kdefrost.cuts import Cut, calls_before
-from kdefrost.graph import Graph
+from kdefrost.graph import Graph, has_graph
 from kdefrost.initialization import NORMALIZATIONS
 
 # Beyond, products with a learning rate leave the range of float32.
@@ -60,7 +60,7 @@ def pair_layers(
     """Pairs the first layers with weights of a model with those of a source, in the order of their calls.
 
     Args:
-        model: A functional or sequential model with one input and one output.
+        model: A functional or sequential model.
         source: Another; its layers must match those that are paired, whatever comes after them.
         layers: How many layers with kernels, as `Cut.frozen_layers` counts them; a cut of `model`,
             for the layers before it; or names of layers, which have their counterparts in
@@ -74,6 +74,10 @@ def pair_layers(
         ValueError: If there are not as many layers, a name is none of a layer with weights, or two
             layers do not match; the message names the first pair that does not.
     """
+    if not has_graph(source):
+        raise ValueError(
+            f"`source` must be a functional or sequential Keras model that has been built. Received: {source!r}"
+        )
     graph = Graph(model)
     ours, theirs = (_weighted(g, normalization) for g in (graph, Graph(source)))
     pairs = []
@@ -100,16 +104,16 @@ class ElasticCoupling:
     """Springs between the first layers of a model and those of a source: λ Σ ‖w − w_source‖².
 
     An optimiser that knows of it, `ElasticSGD` or `ElasticAdam`, trains a model under any Keras
-    loss and this penalty together. The model itself stays as it is: it is saved, loaded and
-    exported as without. The penalty acts through the optimiser's step and is not in the loss that
-    `fit` reports; `penalty` gives it. With the source's values as the start it is known as L2-SP (Li,
-    Grandvalet & Davoine, 2018, arXiv:1802.01483), with a start of its own as compliant learning
-    (Gerace et al., 2023).
+    loss and this penalty together. The penalty acts through the optimiser's step and is not in the loss
+    that `fit` reports; `penalty` gives it. The model itself stays as it is and is saved as it is; a file
+    of a compiled model names its optimiser, and loads where kdefrost is imported, or with
+    `compile=False`. With the source's values as the start this is L2-SP (Li, Grandvalet & Davoine, 2018,
+    arXiv:1802.01483), with a start of its own compliant learning (Gerace et al., 2023).
 
     A spring that pulls with the force at the beginning of a step overshoots, and diverges when
-    2 × learning rate × λ exceeds 2 (2 (1 + β) under a momentum β). Here it pulls with the force at
-    the step's end, which no λ makes unstable; see `ElasticSGD`. Where the penalty is stationary,
-    w = w_source, its gradient is zero: it is a sum of squares, not a norm, whose gradient is none there.
+    2 × learning rate × λ exceeds 2 (with momentum, another such number). Here it pulls with the force at
+    the step's end, which no λ makes unstable; see `ElasticSGD`. Where w = w_source the penalty's gradient
+    is zero: it is a sum of squares, not a norm, which has no gradient there.
 
     Args:
         model: The model that is trained, functional or sequential. Under a distribution strategy make
@@ -118,7 +122,8 @@ class ElasticCoupling:
             weights. The values are copied.
         layers: How many layers with kernels, from the first on, as `Cut.frozen_layers` counts them;
             a `Cut` of `model`, for those before it; or a list of names of layers.
-        strength: λ, from 0 to 1e30. It can be set at any time; what was traced stays as it is.
+        strength: λ, from 0 to 1e30. It can be set at any time, and nothing is traced anew. For the limit of
+            frozen weights there is `freeze`.
         normalization: Whether to hold scale and offset of normalisation layers among these too. Their
             moving statistics are never held.
 
@@ -181,8 +186,8 @@ class ElasticCoupling:
 
     def penalty(self):
         """λ Σ ‖w − w_source‖², a scalar tensor that can be differentiated with respect to the weights."""
-        squares = [ops.sum(ops.square(weight - self.anchor_of(weight))) for weight in self.weights]
-        return ops.cast(self.strength_variable, "float32") * sum(squares, ops.zeros(()))
+        strayed = [ops.cast(weight - self.anchor_of(weight), "float32") for weight in self.weights]
+        return self.strength_variable * sum((ops.sum(ops.square(part)) for part in strayed), ops.zeros(()))
 
     def freeze(self):
         """Gives the held weights the source's values and takes them out of training: the limit of λ → ∞.
@@ -230,7 +235,7 @@ def _weights(layer, normalization: bool) -> list[keras.Variable]:
 def _places(model, graph: Graph, ours: list, layers, normalization: bool) -> list[int]:
     """Which of the layers with weights are meant."""
     names = [name for name, _ in ours]
-    if isinstance(layers, Sequence) and not isinstance(layers, str):
+    if isinstance(layers, Sequence) and len(layers) and not isinstance(layers, str):
         return [_place(name, names, normalization) for name in dict.fromkeys(layers)]
     if isinstance(layers, bool) or not isinstance(layers, (int, np.integer, Cut)):
         raise ValueError(

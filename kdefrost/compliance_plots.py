@@ -1,5 +1,7 @@
 """Figures of compliance, drawn from results."""
 
+import itertools
+import math
 from collections.abc import Sequence
 
 import matplotlib
@@ -34,10 +36,12 @@ def plot_strengths(profile: ComplianceProfile, layers: int | None = None, kind: 
         `(axes of the score, axes of the distance)`.
 
     Raises:
-        ValueError: If there is no such number of layers, or nothing between the ends.
+        ValueError: If there is no such number of layers or distance, or nothing between the ends.
     """
     layers = _only(profile.counts) if layers is None else layers
     between = np.isfinite(profile.strengths) & (np.array(profile.strengths) > 0)
+    if kind not in DISTANCES:
+        raise ValueError(f"`kind` must be one of {', '.join(DISTANCES)}. Received: kind={kind!r}")
     if not between.any():
         raise ValueError("There is nothing to draw between no springs and frozen weights; run other strengths.")
     if ax is None:
@@ -89,14 +93,11 @@ def plot_agreement(agreements: Sequence[Agreement], ax=None):
         ax = pyplot.subplots(figsize=(max(5.0, 0.42 * len(first.cuts) + 3.4), 3.8), layout="constrained")[1]
     unit = 100 if in_percent(first.objective.name) else 1
     places, everywhere = np.arange(len(first.cuts)), np.ones(len(first.cuts), bool)
-    lines = [(each.held, f"held, λ = {strength_text(each.strength)}") for each in agreements]
-    for (scores, label), marker, colour in zip(
-        [(first.frozen, "frozen, cached\n(defrosting profile)"), *lines],
-        "osD^vP",
-        _colours(len(lines) + 1),
-        strict=False,
-    ):
-        style = {"color": colour, "marker": marker, "label": label, "linestyle": "-" if marker == "o" else "--"}
+    lines = [(first.frozen["reported"], "frozen, cached\n(defrosting profile)")]
+    lines += [(each.held["reported"], f"held, λ = {strength_text(each.strength)}") for each in agreements]
+    looks = zip(_colours(len(lines)), itertools.cycle("osD^vP"), ["-", *["--"] * len(agreements)], strict=False)
+    for (scores, label), (colour, marker, line) in zip(lines, looks, strict=False):
+        style = {"color": colour, "marker": marker, "label": label, "linestyle": line}
         _draw(ax, places, unit * scores, everywhere, style)
     label_places(ax, [f"{shorten(cut.name)} {cut.index}" for cut in first.cuts], "held up to layer (cut)")
     ax.set_ylabel(f"{first.on} {label_of(first.objective.name)}{' (%)' if unit == 100 else ''}")
@@ -115,7 +116,7 @@ def _widen(ax, span: float):
 
 def _only(counts: list[int]) -> int:
     if len(counts) != 1:
-        raise ValueError(f"`layers` must be one of {counts}: there are several numbers of held layers.")
+        raise ValueError(f"`layers` must say which number of held layers to draw, of {counts}.")
     return counts[0]
 
 
@@ -151,8 +152,11 @@ def _name_strengths(ax, strengths: Sequence[float], positions: np.ndarray):
     decades = [place for place, strength in zip(positions, strengths, strict=True) if strength not in ends]
     whole = np.arange(np.ceil(min(decades)), np.floor(max(decades)) + 1)
     named = [(place, ends[strength]) for place, strength in zip(positions, strengths, strict=True) if strength in ends]
-    ticks = [*whole, *(place for place, _ in named)]
-    labels = [*(f"$10^{{{int(decade)}}}$" for decade in whole), *(name for _, name in named)]
+    if len(whole):
+        named += [(decade, f"$10^{{{int(decade)}}}$") for decade in whole]
+    else:
+        named += [(math.log10(strength), strength_text(strength)) for strength in strengths if strength not in ends]
+    ticks, labels = zip(*sorted(named), strict=True)
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.set_xticks(ticks, labels)
     ax.xaxis.set_minor_locator(NullLocator())

@@ -28,15 +28,15 @@ class ComplianceProfile:
     """Raw numbers of the trials of `Defroster.compliance`, all with as many examples per class.
 
     Attributes:
-        layers: Names of the layers with kernels before the output, in their order, whose distances
-            from the source were measured.
+        layers: By name, in their order, the layers with kernels before the output, whose distances from
+            the source were measured, and how many layers with kernels are called up to and with each.
         cuts: The cuts at which features were compared with the source's.
         trials: The finished trials.
         objective: The metric that is shown, and which way it is better.
         configuration: What the numbers depend on.
     """
 
-    layers: tuple[str, ...]
+    layers: dict[str, int]
     cuts: tuple[Cut, ...]
     trials: tuple[ComplianceTrial, ...]
     objective: Objective
@@ -111,7 +111,7 @@ class ComplianceProfile:
         """
         if kind not in DISTANCES:
             raise ValueError(f"`kind` must be one of {', '.join(DISTANCES)}. Received: kind={kind!r}")
-        place = self.layers.index(layer) if layer in self.layers else layer
+        place = list(self.layers).index(layer) if layer in self.layers else layer
         if not isinstance(place, int) or not 0 <= place < len(self.layers):
             raise ValueError(
                 f"`layer` must be a name or a place of {', '.join(self.layers)}. Received: layer={layer!r}"
@@ -127,7 +127,13 @@ class ComplianceProfile:
 
         Returns:
             Array `(seeds, strengths)`.
+
+        Raises:
+            ValueError: If there are no such trials, or features were not compared at that cut.
         """
+        if cut not in self.cuts:
+            names = ", ".join(f"{each.index} (`{each.name}`)" for each in self.cuts)
+            raise ValueError(f"`cut` must be one of those at which features were compared: {names}. Received: {cut!r}")
         place = self.cuts.index(cut)
         return self._values(layers, lambda trial: trial.cka[place])
 
@@ -154,13 +160,12 @@ class ComplianceProfile:
         within = [cut for cut in self.cuts if cut.frozen_layers <= layers]
         return within[-1] if within else None
 
-    def against(self, profile: DefrostProfile, strength: float, on: str | None = None) -> "Agreement":
+    def against(self, profile: DefrostProfile, strength: float) -> "Agreement":
         """Holds the scores with one strength against a defrosting profile, cut by cut.
 
         Args:
             profile: A profile of the same source and sets, with trials of the same size.
             strength: One of `strengths`, above 0.
-            on: The set whose scores are compared; by default the one that is reported.
 
         Returns:
             An `Agreement` over the cuts and seeds that both have.
@@ -173,25 +178,29 @@ class ComplianceProfile:
                 raise ValueError(f"`profile` must be of the same {fact} as what it is compared with.")
         if strength not in self.strengths or strength == 0:
             raise ValueError(f"`strength` must be one of {self.strengths}, above 0. Received: {strength}")
-        on = on or self.reported_on
         seeds = [seed for seed in self.seeds if seed in profile.seeds]
-        cuts = [cut for cut in profile.cuts if cut.frozen_layers in [0, *self.counts]]
+        counts = [0, *self.counts] if 0.0 in self.strengths else self.counts
+        cuts = [cut for cut in profile.cuts if cut.frozen_layers in counts]
         if not seeds or len(cuts) < 2 or self.per_class not in profile.per_class:
             raise ValueError("`profile` must have a size, a seed and two cuts in common with what it is compared with.")
-        column = self.strengths.index(strength)
-        held = [
-            self.scores(cut.frozen_layers, on)[:, column] if cut.frozen_layers else self.scores(0, on)[:, 0]
-            for cut in cuts
-        ]
-        frozen = profile.scores(self.per_class, on)[:, [profile.cuts.index(cut) for cut in cuts]]
+        sets = {"reported": self.reported_on, "choosing": profile.chosen_on}
+        rows, columns = [profile.seeds.index(seed) for seed in seeds], [profile.cuts.index(cut) for cut in cuts]
         return Agreement(
             cuts=tuple(cuts),
-            held=np.stack(held, axis=1)[[self.seeds.index(seed) for seed in seeds]],
-            frozen=frozen[[profile.seeds.index(seed) for seed in seeds]],
+            held={name: self._at(cuts, strength, seeds, on) for name, on in sets.items()},
+            frozen={name: profile.scores(self.per_class, on)[rows][:, columns] for name, on in sets.items()},
             strength=strength,
-            on=on,
+            on=self.reported_on,
             objective=self.objective,
         )
+
+    def _at(self, cuts: list[Cut], strength: float, seeds: list[int], on: str) -> np.ndarray:
+        """Scores with the layers before each cut held `(seeds, cuts)`; before cut 0 there are none."""
+        columns = [
+            self.scores(cut.frozen_layers, on)[:, self.strengths.index(strength if cut.frozen_layers else 0.0)]
+            for cut in cuts
+        ]
+        return np.stack(columns, axis=1)[[self.seeds.index(seed) for seed in seeds]]
 
     def table(self, layers: int) -> str:
         """The numbers with so many layers held as text, a row per strength; see `cells`."""
@@ -201,17 +210,19 @@ class ComplianceProfile:
         """The numbers with so many layers held as cells of a table, mean ± standard error over seeds.
 
         Args:
-            layers: One of `counts`.
+            layers: One of `counts`, or 0 for training without springs alone.
 
         Returns:
             A list of rows, the first one the heads: the strength; the objective; cosine and relative Euclidean
             distance of the first layer, and of the held layers' mean; CKA at the deepest cut before which
             all layers are held.
         """
-        held = range(layers)
+        held = [name for name, number in self.layers.items() if number <= layers]
         numbers = [self.distances(layers, 0, kind) for kind in DISTANCES]
-        numbers += [np.mean([self.distances(layers, place, kind) for place in held], axis=0) for kind in DISTANCES]
-        heads = [f"{label} of {what}" for what in ("the first layer", "the held") for label in DISTANCES.values()]
+        heads = [f"{label}, first layer" for label in DISTANCES.values()]
+        if held:
+            numbers += [np.mean([self.distances(layers, name, kind) for name in held], axis=0) for kind in DISTANCES]
+            heads += [f"{label}, mean of held" for label in DISTANCES.values()]
         cut = self.deepest_cut(layers)
         if cut is not None:
             numbers.append(self.similarity(layers, cut))
@@ -227,7 +238,7 @@ class ComplianceProfile:
         if not self.trials:
             return "No trials have finished."
         spread = f"Mean ± standard error over {len(self.seeds)} seeds" if len(self.seeds) > 1 else "One seed"
-        parts = [f"{count} layers held\n\n{self.table(count)}\n" for count in self.counts]
+        parts = [f"{count} layers held\n\n{self.table(count)}\n" for count in self.counts or [0]]
         return "\n".join([*parts, f"{spread}, {self.per_class} per class."])
 
     def rows(self) -> list[list]:
@@ -283,7 +294,7 @@ class ComplianceProfile:
             raise ValueError(f"{path} is not a compliance profile of this version of kdefrost (format {_FORMAT}).")
         try:
             return cls(
-                layers=tuple(values["layers"]),
+                layers=values["layers"],
                 cuts=tuple(map(Cut.from_dict, values["cuts"])),
                 trials=tuple(ComplianceTrial(**trial) for trial in values["trials"]),
                 objective=Objective(**values["objective"]),
@@ -308,64 +319,72 @@ class Agreement:
     """Scores of networks whose layers before a cut were held, and of those whose layers were frozen and cached.
 
     Attributes:
-        cuts: The cuts that both have, cut 0 among them where both have it.
-        held: Scores with springs `(seeds, cuts)`; at cut 0 of plain training.
-        frozen: Scores of the defrosting profile `(seeds, cuts)`.
+        cuts: The cuts that both have.
+        held: Scores with springs `(seeds, cuts)` that are `"reported"`, and those `"choosing"` a cut: of the
+            validation set where there is one. At cut 0, plain training.
+        frozen: Scores of the defrosting profile, likewise. At cut 0 they are those with springs.
         strength: λ of the springs.
-        on: The set that the scores are of.
+        on: The set of the scores that are reported.
         objective: The metric, and which way it is better.
     """
 
     cuts: tuple[Cut, ...]
-    held: np.ndarray
-    frozen: np.ndarray
+    held: dict[str, np.ndarray]
+    frozen: dict[str, np.ndarray]
     strength: float
     on: str
     objective: Objective
 
     @property
     def correlation(self) -> float:
-        """Spearman's rank correlation of the two means over the cuts; NaN where one is constant."""
-        means = self.held.mean(axis=0), self.frozen.mean(axis=0)
-        constant = any(np.ptp(mean) == 0 for mean in means)
-        return math.nan if constant else float(stats.spearmanr(*means).statistic)
+        """Spearman's rank correlation over the cuts of the two means that are reported.
+
+        Cut 0 is left out, where both are the same training. NaN where there are fewer than three
+        cuts, or one of the means is the same at all.
+        """
+        layered = [place for place, cut in enumerate(self.cuts) if cut.frozen_layers]
+        means = [scores["reported"].mean(axis=0)[layered] for scores in (self.held, self.frozen)]
+        if len(layered) < 3 or any(np.ptp(mean) == 0 for mean in means):
+            return math.nan
+        return float(stats.spearmanr(*means).statistic)
 
     @property
     def predicted(self) -> Cut:
-        """The cut with the best mean of the scores with springs; of equal ones the last."""
-        return self.cuts[_best(self.objective.sign * self.held.mean(axis=0))]
+        """The cut with the best mean of the choosing scores with springs; of equal ones the last."""
+        return self._best(self.held)
 
     @property
     def best(self) -> Cut:
-        """The best cut of the defrosting profile; of equal ones the last."""
-        return self.cuts[_best(self.objective.sign * self.frozen.mean(axis=0))]
+        """The cut with the best mean of the profile's choosing scores; of equal ones the last."""
+        return self._best(self.frozen)
 
     def loss(self) -> np.ndarray:
-        """How much worse the defrosting profile is at the predicted cut than at its best, an array `(seeds,)`."""
-        columns = [self.cuts.index(cut) for cut in (self.best, self.predicted)]
-        return self.objective.sign * (self.frozen[:, columns[0]] - self.frozen[:, columns[1]])
+        """How much worse the profile's reported scores are at the predicted cut than at its best, `(seeds,)`."""
+        best, predicted = (self.cuts.index(cut) for cut in (self.best, self.predicted))
+        frozen = self.frozen["reported"]
+        return self.objective.sign * (frozen[:, best] - frozen[:, predicted])
 
     def sentence(self) -> str:
         """Says whether the springs tell where to cut."""
-        metric, loss = self.objective.name, self.loss()
-        error = loss.std(ddof=1) / math.sqrt(len(loss)) if len(loss) > 1 else math.nan
-        difference = format_difference(metric, -self.objective.sign * loss.mean(), error)
-        verdict = (
-            f"both are best at cut {self.best.index}"
-            if self.predicted is self.best
-            else f"springs are best at cut {self.predicted.index}, where freezing is {difference} its best, cut "
-            f"{self.best.index}"
+        cuts = sum(bool(cut.frozen_layers) for cut in self.cuts)
+        ranks = f"λ = {strength_text(self.strength)}: rank correlation with the profile over {cuts} cuts "
+        if self.predicted == self.best:
+            return f"{ranks}{self.correlation:.2f}; the springs predict its best cut, {self.best.index}."
+        ((mean, error),) = over_seeds(-self.objective.sign * self.loss()[:, None])
+        return (
+            f"{ranks}{self.correlation:.2f}; the springs predict cut {self.predicted.index}, where it is "
+            f"{format_difference(self.objective.name, mean, error)} its best, cut {self.best.index}."
         )
-        return f"λ = {strength_text(self.strength)}: rank correlation over cuts {self.correlation:.2f}; {verdict}."
+
+    def _best(self, scores: dict[str, np.ndarray]) -> Cut:
+        # A training that diverged has no number, and is the worst.
+        worth = np.nan_to_num(self.objective.sign * scores["choosing"].mean(axis=0), nan=-np.inf)
+        return self.cuts[int(np.flatnonzero(worth == worth.max())[-1])]
 
 
 def strength_text(strength: float) -> str:
     """A strength as text: `frozen` where it is infinite."""
     return "frozen" if math.isinf(strength) else f"{strength:g}"
-
-
-def _best(worth: np.ndarray) -> int:
-    return int(np.flatnonzero(worth == np.nanmax(worth))[-1])
 
 
 def over_seeds(values: np.ndarray) -> list[tuple[float, float]]:
@@ -386,7 +405,8 @@ def over_seeds(values: np.ndarray) -> list[tuple[float, float]]:
 
 
 def _plain(mean: float, error: float) -> str:
-    """A number with three places after the point, ± its error; of one below a thousandth its power of ten."""
-    if 0 < abs(mean) < 1e-3:
-        return f"{mean:.1e}"
-    return f"{mean:.3f} ± {error:.3f}" if math.isfinite(error) else f"{mean:.3f}"
+    """A number with three places after the point, ± its error; where both are smaller, their powers of ten."""
+    known = math.isfinite(error)
+    if 0 < max(abs(mean), error if known else 0.0) < 1e-3:
+        return f"{mean:.1e} ± {error:.0e}" if known else f"{mean:.1e}"
+    return f"{mean:.3f} ± {error:.3f}" if known else f"{mean:.3f}"

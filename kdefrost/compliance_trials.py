@@ -18,10 +18,11 @@ from kdefrost.similarity import cka
 from kdefrost.tails import Tail
 from kdefrost.tasks import Task
 
-# From no springs to rigid ones, closer where they take hold; λ = 2.5e-4 pulls as hard as the paper's weight decay.
+# From no springs to rigid ones, closer where they take hold. The recipe's weight decay of 5e-4 pulls held weights
+# to 0 as hard as λ = 2.5e-4 pulls them to the source's.
 STRENGTHS = (0.0, 1e-4, 1e-3, 3e-3, 1e-2, 1e-1, 1.0, math.inf)
 # Features are compared on so many images: they weigh in the time of a trial, and more change CKA little.
-_IMAGES = 1000
+COMPARED_IMAGES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ class ComplianceTrial:
         return self.layers, self.strength, self.per_class, self.seed
 
 
-def grid(
+def trial_keys(
     source: keras.Model, cuts: Sequence[Cut], strengths: Sequence[float], layers, per_class: int, seeds: Sequence[int]
 ) -> list[tuple[int, float, int, int]]:
     """The keys of all trials, those with no springs once whatever the number of layers.
@@ -77,10 +78,10 @@ def grid(
     Raises:
         ValueError: If a strength or a number of layers cannot be.
     """
-    if isinstance(strengths, (str, bytes)) or not isinstance(strengths, Sequence) or not len(strengths):
-        raise ValueError(f"`strengths` must be one or more numbers. Received: strengths={strengths!r}")
+    if isinstance(strengths, str) or not isinstance(strengths, (Sequence, np.ndarray)) or not len(strengths):
+        raise ValueError(f"`strengths` must be a list of one or more numbers. Received: strengths={strengths!r}")
     for strength in strengths:
-        if not isinstance(strength, (int, float)) or strength != math.inf:
+        if not isinstance(strength, float) or strength != math.inf:
             check_strength(strength, "strengths")
     counts = _counts(source, [cut.frozen_layers for cut in cuts] if layers is None else layers)
     pairs = {(count, float(strength)) if strength else (0, 0.0) for count in counts if count for strength in strengths}
@@ -113,13 +114,21 @@ def _counts(source: keras.Model, layers) -> list[int]:
     return counts
 
 
-def paired_names(source: keras.Model) -> tuple[str, ...]:
-    """The names of the layers whose distances from the source are measured: all before the output."""
-    last = cut_points(source)[-1].frozen_layers
-    return tuple(pair.name for pair in pair_layers(source, source, last))
+def measured_layers(source: keras.Model) -> dict[str, int]:
+    """The layers whose distances from the source are measured: all with kernels before the output.
+
+    Args:
+        source: The source model.
+
+    Returns:
+        By the layer's name, in order, how many layers with kernels are called up to and with its first call.
+    """
+    last = cut_points(source)[-1]
+    calls = [call.name for call in calls_before(source, last) if call.kernels]
+    return {pair.name: calls.index(pair.name) + 1 for pair in pair_layers(source, source, last)}
 
 
-class Bench:
+class TrialRunner:
     """Runs trials of compliance for one source.
 
     Args:
@@ -141,7 +150,7 @@ class Bench:
         """Runs trials, compiling once for each number of layers, and once more where they are frozen.
 
         Args:
-            keys: `(layers, strength, per_class, seed)` of each, in the order of `grid`.
+            keys: `(layers, strength, per_class, seed)` of each, in the order of `trial_keys`.
             examples: Images, labels, rows and samples, as the defroster gathers them.
             verbose: Whether to show a progress bar.
 
@@ -150,7 +159,7 @@ class Bench:
         """
         start = cut_points(self.source)[0]
         flow = FeatureFlow(self.source, start, examples.images, memory_budget=0)
-        view = View(self.source, start, self.cuts, _sample(examples.images))
+        comparison = FeatureComparison(self.source, start, self.cuts, _sample(examples.images))
         done = 0
         with share_bar(f"Compliance, {len(keys)} trials", verbose) as report:
             for (count, frozen), group in itertools.groupby(keys, key=lambda key: (key[0], math.isinf(key[1]))):
@@ -164,7 +173,7 @@ class Bench:
                     advance = functools.partial(_advance, report, done, len(keys))
                     rows, sample = examples.rows[key[2:]], examples.samples[key[3]]
                     trial = tail.run((0, *key[2:]), rows, sample, advance)
-                    yield self._measured(key, trial, tail.model, view)
+                    yield self._measured(key, trial, tail.model, comparison)
                     done += 1
                     report(done / len(keys))
 
@@ -174,7 +183,7 @@ class Bench:
             coupling.freeze()
         return coupling
 
-    def _measured(self, key, trial, model: keras.Model, view: "View") -> ComplianceTrial:
+    def _measured(self, key, trial, model: keras.Model, comparison: "FeatureComparison") -> ComplianceTrial:
         last = cut_points(self.source)[-1].frozen_layers
         pairs = pair_layers(model, self.source, last)
         return ComplianceTrial(
@@ -183,7 +192,7 @@ class Bench:
             validation=trial.validation,
             cosine=[pair.cosine_distance() for pair in pairs],
             euclidean=[pair.relative_distance() for pair in pairs],
-            cka=view.compare(model),
+            cka=comparison.compare(model),
             seconds=trial.seconds,
         )
 
@@ -195,11 +204,11 @@ def _advance(report, done: int, trials: int, share: float):
 def _sample(images: dict) -> np.ndarray:
     """Images to compare features on, the same ones for all trials."""
     given = images.get("test", images.get("validation"))
-    rows = np.random.default_rng(0).permutation(len(given))[:_IMAGES]
+    rows = np.random.default_rng(0).permutation(len(given))[:COMPARED_IMAGES]
     return given[np.sort(rows)]
 
 
-class View:
+class FeatureComparison:
     """What networks like the source make of some images, from cut to cut.
 
     The layers between the cuts are built and traced once, and take the weights of each network in turn.
@@ -225,20 +234,32 @@ class View:
             model: A flat model whose layers before the last cut have the source's names.
 
         Returns:
-            Unbiased linear CKA of its features with those of the source, at each cut.
+            Unbiased linear CKA of its features with those of the source, at each cut; NaN where the
+            one or the other are all alike or no numbers.
         """
         ours, theirs, values = (self._images,), (self._images,), []
         for between, run in zip(self._segments, self._runs, strict=True):
             ours, theirs = (self._through(between, run, *each) for each in ((model, ours), (self._source, theirs)))
-            values.append(cka(_flat(ours), _flat(theirs), unbiased=True))
+            values.append(_similarity(_flat(ours), _flat(theirs)))
         return values
 
     @staticmethod
     def _through(between: keras.Model, run: Inference, model: keras.Model, features: tuple) -> tuple:
+        names = {layer.name for layer in model.layers}
         for layer in between.layers:
             if layer.weights:
-                layer.set_weights(model.get_layer(layer.name).get_weights())
+                # A layer that is called before this part too has here a name apart from its input's.
+                name = layer.name if layer.name in names else layer.name.removeprefix("tail_")
+                layer.set_weights(model.get_layer(name).get_weights())
         return run(*features)
+
+
+def _similarity(x: np.ndarray, y: np.ndarray) -> float:
+    """Unbiased CKA; NaN of features that say nothing, as those of a network that is dead or has diverged."""
+    try:
+        return cka(x, y, unbiased=True)
+    except ValueError:
+        return math.nan
 
 
 def _flat(features: tuple) -> np.ndarray:

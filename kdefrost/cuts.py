@@ -266,7 +266,7 @@ def calls_before(model: keras.Model, layers: Cut | int) -> list[Call]:
     Raises:
         ValueError: If there is no such cut, or there are not as many layers.
     """
-    graph = _cuttable(model)
+    graph = Graph(model)
     if isinstance(layers, Cut):
         return graph.between(graph.inputs, _find(graph, layers))
     places = [tensors for _, tensors in _places(graph, single=False)]

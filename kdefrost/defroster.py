@@ -13,7 +13,14 @@ import numpy as np
 
 from kdefrost import fingerprint
 from kdefrost.compliance_profile import ComplianceProfile
-from kdefrost.compliance_trials import STRENGTHS, Bench, ComplianceTrial, grid, paired_names
+from kdefrost.compliance_trials import (
+    COMPARED_IMAGES,
+    STRENGTHS,
+    ComplianceTrial,
+    TrialRunner,
+    measured_layers,
+    trial_keys,
+)
 from kdefrost.cuts import Cut, cut_points, join, split, tail_of
 from kdefrost.features import FeatureFlow
 from kdefrost.models import with_keras_layers
@@ -248,20 +255,23 @@ class Defroster:
         ```
         """
         (per_class,), seeds = as_sizes([per_class]), as_seeds(seeds)
-        keys = grid(self.source, self.cuts, strengths, layers, per_class, seeds)
+        keys = trial_keys(self.source, self.cuts, strengths, layers, per_class, seeds)
+        if self.directory is not None:
+            Path(self.directory).mkdir(parents=True, exist_ok=True)
         run = self._prepare(train, test, validation, [per_class], classes, test_per_class, verbose)
         directory = None if self.directory is None else Path(self.directory) / "compliance"
-        log = TrialLog(directory, {**run.configuration, "normalization": bool(normalization)}, ComplianceTrial)
+        own = {"normalization": bool(normalization), "compared_images": COMPARED_IMAGES}
+        log = TrialLog(directory, {**run.configuration, **own}, ComplianceTrial)
         missing = [key for key in keys if key not in log.finished]
         compared = tuple(cut for cut in self.cuts if cut.frozen_layers)
         if missing:
             examples = self._gather(run, {(size, seed) for *_, size, seed in missing}, verbose)
-            bench = Bench(self.source, compared, run.task, self.recipe, self.class_weight, normalization)
-            for trial in bench.run(missing, examples, verbose):
+            runner = TrialRunner(self.source, compared, run.task, self.recipe, self.class_weight, normalization)
+            for trial in runner.run(missing, examples, verbose):
                 log.append(trial)
         configuration = {**log.configuration, "source_name": self.source.name}
         trials = tuple(log.finished[key] for key in keys)
-        return ComplianceProfile(paired_names(self.source), compared, trials, run.task.objective, configuration)
+        return ComplianceProfile(measured_layers(self.source), compared, trials, run.task.objective, configuration)
 
     def best_model(self, profile: DefrostProfile, per_class: int, verbose: bool = True) -> keras.Model:
         """Gives the model of the best trial at the best cut, ready to be used.

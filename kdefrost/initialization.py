@@ -86,7 +86,8 @@ def _assign(layer, variable, rng) -> bool:
     elif name == "seed_generator_state":
         variable.assign(rng.integers(2**31, size=shape, dtype=np.uint32))
     else:
-        return not variable.trainable
+        # As it was made: what is frozen for a while starts like what trains.
+        return not any(variable is weight for weight in layer._trainable_variables)
     return True
 
 

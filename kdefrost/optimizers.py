@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from kdefrost.compliance import ElasticCoupling
+
 
 class _Elastic:
     """Pulls the weights of a coupling towards the source's after the step that the loss asks for.
@@ -12,54 +14,54 @@ class _Elastic:
     """
 
     def __init__(self, coupling=None, *args, **kwargs):
+        _check_type(coupling)
         super().__init__(*args, **kwargs)
-        self._coupling = coupling
+        self._coupling, self._is_traced = coupling, False
 
     @property
-    def coupling(self):
-        """The coupling, `None` for none. It can be set before the first step."""
+    def coupling(self) -> ElasticCoupling | None:
+        """The coupling, `None` for none. It can be set before the first step, not later."""
         return self._coupling
 
     @coupling.setter
-    def coupling(self, coupling):
-        self._coupling = coupling
+    def coupling(self, coupling: ElasticCoupling | None):
+        _check_type(coupling)
+        if self._is_traced:
+            raise ValueError(
+                "`coupling` cannot be changed after a step, because steps are traced with it. Change its `strength`, "
+                "or compile the model with another optimiser."
+            )
         if self.built:
-            self._check_coupling(self._trainable_variables)
+            _check_weights(coupling, self._trainable_variables)
+        self._coupling = coupling
 
     def build(self, variables):
         """Makes the optimiser's state for some variables."""
+        _check_weights(self._coupling, variables)
         super().build(variables)
-        self._check_coupling(variables)
-
-    def _check_coupling(self, variables):
-        """Refuses a coupling of another model, which would hold nothing."""
-        known = {id(variable) for variable in variables}
-        held = [] if self._coupling is None else self._coupling.weights
-        lost = [weight.path for weight in held if weight.trainable and id(weight) not in known]
-        if lost:
-            raise ValueError(
-                f"`coupling` must be of the model that is trained, of which its `{lost[0]}` is no trainable weight. Make "
-                "an ElasticCoupling of this model."
-            )
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable."""
         super().update_step(gradient, variable, learning_rate)
-        if self.coupling is None:
+        if self._coupling is None:
             return
         index = self._get_variable_index(variable)
-        anchor = self.coupling.anchor_of(self._trainable_variables[index])
+        anchor = self._coupling.anchor_of(self._trainable_variables[index])
+        self._is_traced = True
         if anchor is None:
             return
-        stiffness = 2.0 * ops.cast(self.coupling.strength_variable, variable.dtype)
-        stiffness *= self._step_length(index, ops.cast(learning_rate, variable.dtype))
-        # Where λ is 0 this subtracts zeros, and leaves every bit as it is.
-        shift = (stiffness / (1.0 + stiffness)) * ops.subtract(variable, anchor)
+        stiffness = (
+            2.0 * self._coupling.strength_variable * self._step_length(index, ops.cast(learning_rate, "float32"))
+        )
+        # κ / (1 + κ) in a form that is a number for every κ, that which overflows to infinity too. Where λ is 0 it is
+        # 0, and what is subtracted leaves every bit as it is.
+        share = 1.0 / (1.0 + 1.0 / stiffness)
+        shift = ops.cast(share, variable.dtype) * ops.subtract(variable, anchor)
         self.assign_sub(variable, shift)
         self._account_for(index, shift)
 
     def _step_length(self, index: int, learning_rate):
-        """How far a lasting unit of gradient moves a variable in the present step."""
+        """How far a unit of gradient moves a variable in the step in which it acts."""
         raise NotImplementedError
 
     def _account_for(self, index: int, shift):
@@ -67,7 +69,7 @@ class _Elastic:
 
     def get_config(self) -> dict:
         """The optimiser's settings, and whether it has a coupling, which is not among them."""
-        return {**super().get_config(), "coupled": self.coupling is not None}
+        return {**super().get_config(), "coupled": self._coupling is not None}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects=None):
@@ -79,16 +81,36 @@ class _Elastic:
         return optimizer
 
 
+def _check_type(coupling):
+    if coupling is not None and not isinstance(coupling, ElasticCoupling):
+        raise ValueError(
+            f"`coupling`, the first argument, must be an ElasticCoupling or None. Received: {coupling!r}; a learning "
+            "rate is the second."
+        )
+
+
+def _check_weights(coupling: ElasticCoupling | None, variables: list):
+    """Refuses a coupling that would hold nothing: of another model, or of weights that do not train."""
+    known = {id(variable) for variable in variables}
+    held = [] if coupling is None or coupling.is_frozen else coupling.weights
+    lost = [weight.path for weight in held if id(weight) not in known]
+    if lost:
+        raise ValueError(
+            f"`coupling` must be of weights that the optimiser trains, but `{lost[0]}` is none of them. Make an "
+            "ElasticCoupling of the model that is trained, of layers that are trainable."
+        )
+
+
 class _Missing:
     """Stands in for a coupling that was not saved with its optimiser."""
 
-    weights = ()
+    is_frozen = True
 
     def anchor_of(self, variable):
         raise ValueError(
-            "This optimiser was saved with an elastic coupling, which the saved model does not hold. To train on under "
-            "it, set `model.optimizer.coupling = kdefrost.ElasticCoupling(model, source, …)`; to train on without it, "
-            "set it to None, or compile the model with another optimiser."
+            "This optimiser was saved with an elastic coupling, which the saved model does not hold. Set its "
+            "`coupling` to a new kdefrost.ElasticCoupling(model, source, …), or to None to train on without; it is "
+            "`model.optimizer`, or, under a policy of half precision, `model.optimizer.inner_optimizer`."
         )
 
 
@@ -102,16 +124,17 @@ class ElasticSGD(_Elastic, keras.optimizers.SGD):
 
         v ← β v − η (g + 2 λ (w' − w_source)),    w' = w + v
 
-    and so w' = w⁺ − κ / (1 + κ) (w⁺ − w_source) with κ = 2 η λ, where w⁺ is the plain step's. It
-    ends where gradient descent on loss + λ ‖w − w_source‖² ends, and it is stable for every λ, where
-    steps with the force of their start diverge at η λ > 1 + β. With λ = 0 it is `keras.optimizers.SGD`
-    bit for bit.
+    and so w' = w⁺ − κ / (1 + κ) (w⁺ − w_source) with κ = 2 η λ, where w⁺ is the plain step's; by Nesterov's
+    momentum the force enters a step 1 + β times, and κ as often. It ends where gradient descent on
+    loss + λ ‖w − w_source‖² ends. Springs alone are stable for every λ, where with the force of a step's
+    beginning they diverge at η λ > 1 + β, by Nesterov's momentum at (1 + β) / (1 + 2 β). With λ = 0 it is
+    `keras.optimizers.SGD` bit for bit. Clipping, where it is asked for, is of the loss's gradient alone.
 
     Args:
         coupling: A `kdefrost.ElasticCoupling` of the model that is trained; `None` for none.
         learning_rate: As for `keras.optimizers.SGD`, like all that follow.
         momentum: Momentum β.
-        nesterov: Whether the momentum is Nesterov's, for which κ = 2 (1 + β) η λ.
+        nesterov: Whether the momentum is Nesterov's.
         **kwargs: Further arguments of `keras.optimizers.SGD`.
 
     Example:
@@ -127,7 +150,7 @@ class ElasticSGD(_Elastic, keras.optimizers.SGD):
 
     def _account_for(self, index: int, shift):
         if self.momentum:
-            self.assign_sub(self.momentums[index], shift / self._gain)
+            self.assign_sub(self.momentums[index], shift / ops.cast(self._gain, shift.dtype))
 
     @property
     def _gain(self) -> float:
@@ -141,10 +164,10 @@ class ElasticAdam(_Elastic, keras.optimizers.Adam):
 
     The moments are those of the loss's gradient alone. After Adam's step each weight moves to
     where the penalty and the distance in Adam's own metric are least, the proximal step of Yun,
-    Lozano & Yang (2021, "Adaptive proximal gradient methods for structured neural networks"): with
-    κ = 2 λ η / (√v̂ + ε), v̂ being the second moment, it goes κ / (1 + κ) of its way to the source's.
-    It ends where loss + λ ‖w − w_source‖² is stationary, and is stable for every λ. With λ = 0 it is
-    `keras.optimizers.Adam` bit for bit.
+    Lozano & Yang (2021, "Adaptive proximal gradient methods for structured neural networks"): it goes
+    κ / (1 + κ) of its way to the source's with κ = 2 λ η √(1 − β₂ᵗ) / (√v + ε), v being the second moment as
+    the step divides by it. It ends where loss + λ ‖w − w_source‖² is stationary, and springs are stable
+    for every λ. With λ = 0 it is `keras.optimizers.Adam` bit for bit. Clipping is of the loss's gradient alone.
 
     Args:
         coupling: A `kdefrost.ElasticCoupling` of the model that is trained; `None` for none.
@@ -161,6 +184,6 @@ class ElasticAdam(_Elastic, keras.optimizers.Adam):
 
     def _step_length(self, index: int, learning_rate):
         moments = self._velocity_hats if self.amsgrad else self._velocities
-        step = ops.cast(self.iterations + 1, learning_rate.dtype)
-        unbiased = ops.sqrt(1.0 - ops.power(ops.cast(self.beta_2, learning_rate.dtype), step))
-        return learning_rate * unbiased / (ops.sqrt(moments[index]) + self.epsilon)
+        step = ops.cast(self.iterations + 1, "float32")
+        unbiased = ops.sqrt(1.0 - ops.power(ops.cast(self.beta_2, "float32"), step))
+        return learning_rate * unbiased / (ops.sqrt(ops.cast(moments[index], "float32")) + self.epsilon)

@@ -48,7 +48,7 @@ class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return keras.ops.where(step < warmup, rising, later)
 
 
-class _CoupledDecay:
+class _DecayInGradient:
     """Makes weight decay a part of the gradient, and so of the moments.
 
     Keras's own `weight_decay` shrinks the weights beside the gradient step, which under a
@@ -56,18 +56,18 @@ class _CoupledDecay:
     literature mean.
     """
 
-    coupled_decay = 0.0
+    decay = 0.0
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable."""
-        super().update_step(gradient + self.coupled_decay * variable, variable, learning_rate)
+        super().update_step(gradient + self.decay * variable, variable, learning_rate)
 
 
-class DecayedSGD(_CoupledDecay, ElasticSGD):
+class DecayedSGD(_DecayInGradient, ElasticSGD):
     """SGD whose weight decay is part of the gradient."""
 
 
-class DecayedAdam(_CoupledDecay, ElasticAdam):
+class DecayedAdam(_DecayInGradient, ElasticAdam):
     """Adam whose weight decay is part of the gradient."""
 
 
@@ -78,7 +78,7 @@ def _optimizer(recipe: Recipe, coupling: ElasticCoupling | None) -> keras.optimi
         optimizer = DecayedAdam(coupling, schedule, beta_1=recipe.momentum, epsilon=1e-8)
     else:
         optimizer = DecayedSGD(coupling, schedule, momentum=recipe.momentum)
-    optimizer.schedule, optimizer.coupled_decay = schedule, recipe.weight_decay
+    optimizer.schedule, optimizer.decay = schedule, recipe.weight_decay
     return optimizer
 
 

@@ -96,8 +96,7 @@ def run(arguments: argparse.Namespace):
     import tensorflow as tf
 
     import kdefrost
-    from kdefrost.compliance_trials import STRENGTHS, grid
-    from kdefrost.plan import as_seeds
+    from kdefrost.compliance_trials import STRENGTHS
 
     # Each number of layers is traced anew, of which TensorFlow warns.
     tf.get_logger().setLevel("ERROR")
@@ -117,9 +116,9 @@ def run(arguments: argparse.Namespace):
     if arguments.epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=arguments.epochs)
     strengths = arguments.strengths or (FEW_STRENGTHS if several else STRENGTHS)
+    trials = {**sets, "per_class": per_class, "seeds": seeds, "classes": len(data.classes)}
     # Mistakes in the arguments show here, before anything is trained.
-    network = kdefrost.build_model(model, classes, data.image_shape)
-    grid(network, kdefrost.cut_points(network), strengths, layers, per_class, as_seeds(seeds))
+    check(kdefrost.build_model(model, classes, data.image_shape), layers, strengths, trials, recipe)
     out = arguments.out or Path("runs") / default_name(arguments, several, per_class)
     print(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.", flush=True)
     given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
@@ -128,7 +127,6 @@ def run(arguments: argparse.Namespace):
     start = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     defroster = kdefrost.Defroster(source, recipe, directory=out)
-    trials = {**sets, "per_class": per_class, "seeds": seeds, "classes": len(data.classes)}
     profile = defroster.profile(**trials) if several else None
     compliance = defroster.compliance(
         **trials, strengths=strengths, layers=layers, normalization=arguments.normalization
@@ -136,7 +134,24 @@ def run(arguments: argparse.Namespace):
     compliance = dataclasses.replace(
         compliance, configuration={**compliance.configuration, "source_name": arguments.src, "target": arguments.tgt}
     )
-    report(compliance, profile, out, time.perf_counter() - start)
+    report(compliance, profile, out, "-".join(arguments.layers), time.perf_counter() - start)
+
+
+def check(network, layers: list[int] | None, strengths, trials: dict, recipe):
+    """Refuses what would end in an error after hours: with a network like the source that is not trained."""
+    import kdefrost
+    from kdefrost.compliance_trials import trial_keys
+    from kdefrost.plan import as_seeds
+
+    defroster = kdefrost.Defroster(network, recipe)
+    defroster.plan(**trials, verbose=False)
+    trial_keys(network, defroster.cuts, strengths, layers, trials["per_class"], as_seeds(trials["seeds"]))
+    known = [cut.frozen_layers for cut in defroster.cuts]
+    if layers is not None and len(layers) > 1 and not set(layers) <= set(known):
+        raise ValueError(
+            f"--layers, where there are several numbers, must be of those that a cut freezes: {known}. Received: "
+            f"{layers}"
+        )
 
 
 def parse_layers(words: list[str]) -> list[int] | None:
@@ -180,40 +195,32 @@ def default_name(arguments, several: bool, per_class: int) -> str:
     return "-".join(parts).replace("/", "-")
 
 
-def report(compliance, profile, out: Path, seconds: float):
+def report(compliance, profile, out: Path, name: str, seconds: float):
     """Writes figures and numbers, and prints the tables and the paths."""
     from matplotlib import pyplot
 
+    from kdefrost.compliance_plots import plot_agreement, plot_strengths
     from kdefrost.plots import save_figure
     from kdefrost.trials import write_atomically
 
     pyplot.switch_backend("agg")
     agreements = [] if profile is None else [compliance.against(profile, λ) for λ in compliance.strengths if λ]
-    written = []
-    for name, figure in draw(compliance, agreements).items():
+    written = [out / f"compliance-{name}.{ending}" for ending in ("json", "csv", "md")]
+    compliance.save(written[0])
+    compliance.save_csv(written[1])
+    write_atomically(written[2], as_text(compliance, agreements, markdown=True))
+    figures = {}
+    if agreements:
+        figures[f"agreement-{name}"] = plot_agreement(agreements).figure
+    elif len(compliance.counts) == 1 and any(0 < λ < math.inf for λ in compliance.strengths):
+        figures[f"compliance-{name}"] = plot_strengths(compliance)[0].figure
+    for stem, figure in figures.items():
         for ending in ("png", "svg"):
-            written.append(out / f"{name}.{ending}")
+            written.append(out / f"{stem}.{ending}")
             save_figure(figure, written[-1])
-    written += [out / f"compliance.{ending}" for ending in ("json", "csv", "md")]
-    compliance.save(written[-3])
-    compliance.save_csv(written[-2])
-    write_atomically(written[-1], as_text(compliance, agreements, markdown=True))
     print(f"\n{as_text(compliance, agreements)}\nTook {seconds / 60:.1f} min. Written:")
     for path in written:
         print(f"  {path}")
-
-
-def draw(compliance, agreements: list) -> dict:
-    """The figures by name."""
-    from kdefrost.compliance_plots import plot_agreement, plot_strengths
-
-    figures = {}
-    if any(0 < λ < math.inf for λ in compliance.strengths):
-        for count in compliance.counts if not agreements else []:
-            figures["compliance"] = plot_strengths(compliance, count)[0].figure
-    if agreements:
-        figures["agreement"] = plot_agreement(agreements).figure
-    return figures
 
 
 def as_text(compliance, agreements: list, markdown: bool = False) -> str:
@@ -221,14 +228,15 @@ def as_text(compliance, agreements: list, markdown: bool = False) -> str:
     from kdefrost import tables
 
     lay_out = tables.markdown if markdown else tables.align
-    head, title = "## " if markdown else "", "# Compliance\n\n" if markdown else ""
-    parts = [f"{head}{count} layers held\n\n{lay_out(compliance.cells(count))}\n" for count in compliance.counts]
+    head = "## " if markdown else ""
+    parts = ["# Compliance\n"] if markdown else []
+    parts += [f"{head}{n} layers held\n\n{lay_out(compliance.cells(n))}\n" for n in compliance.counts or [0]]
     if agreements:
         parts.append(f"{head}Beside the defrosting profile\n\n{lay_out(agreement_rows(agreements))}\n")
         parts += [f"{each.sentence()}\n" for each in agreements]
     seeds = len(compliance.seeds)
     spread = f"Mean ± standard error over {seeds} seeds" if seeds > 1 else "One seed"
-    return "\n".join([*parts, f"{spread}, {compliance.per_class} images per class.\n"]).join([title, ""])
+    return "\n".join([*parts, f"{spread}, {compliance.per_class} images per class.\n"])
 
 
 def agreement_rows(agreements: list) -> list[list[str]]:
@@ -237,7 +245,7 @@ def agreement_rows(agreements: list) -> list[list[str]]:
     from kdefrost.tables import format_score
 
     first = agreements[0]
-    columns = [first.frozen, *(each.held for each in agreements)]
+    columns = [first.frozen["reported"], *(each.held["reported"] for each in agreements)]
     cells = [[format_score(first.objective.name, *pair) for pair in over_seeds(column)] for column in columns]
     rows = [
         [str(cut.index), cut.name, str(cut.frozen_layers), *(column[place] for column in cells)]

@@ -38,7 +38,7 @@ def compliance():
         for strength, accuracy, distance in ((0.0, 0.5, 1.0), (0.001, 0.6, 0.4), (1.0, 0.7, 0.1), (math.inf, 0.8, 0.0))
         for seed in (0, 1)
     ]
-    return kdefrost.ComplianceProfile(("conv1",), (), tuple(trials), OBJECTIVE)
+    return kdefrost.ComplianceProfile({"conv1": 1}, (), tuple(trials), OBJECTIVE)
 
 
 def _points(ax):
@@ -81,20 +81,24 @@ def test_the_other_distance_and_given_axes(compliance):
 
 def test_what_cannot_be_drawn(compliance):
     ends = dataclasses.replace(compliance, trials=tuple(t for t in compliance.trials if t.strength in (0.0, math.inf)))
+    with pytest.raises(ValueError, match="`kind` must be one of cosine, euclidean"):
+        plot_strengths(compliance, kind="angle")
     with pytest.raises(ValueError, match="nothing to draw between"):
         ends.plot()
     several = dataclasses.replace(
         compliance, trials=(*compliance.trials, dataclasses.replace(compliance.trials[2], layers=1))
     )
-    with pytest.raises(ValueError, match="several numbers of held layers"):
+    with pytest.raises(ValueError, match="`layers` must say which number of held layers to draw"):
         several.plot()
 
 
 def test_held_and_frozen_against_the_cut():
     cuts = tuple(kdefrost.cut_points(kdefrost.wide_resnet(10, 1))[:3])
     held, frozen = np.array([[0.5, 0.6, 0.7]] * 2), np.array([[0.5, 0.55, 0.65]] * 2)
+    reported = {"reported": frozen, "choosing": frozen}
     agreements = [
-        Agreement(cuts, held - drop, frozen, strength, "test", OBJECTIVE) for strength, drop in ((0.1, 0), (1.0, 0.1))
+        Agreement(cuts, {"reported": held - drop}, reported, strength, "test", OBJECTIVE)
+        for strength, drop in ((0.1, 0.0), (1.0, 0.1))
     ]
     ax = plot_agreement(agreements)
     assert [y for _, y in _points(ax)] == [[50, 55, 65], [50, 60, 70], [40, 50, 60]]
@@ -106,3 +110,11 @@ def test_held_and_frozen_against_the_cut():
         plot_agreement([])
     with pytest.raises(ValueError, match="one or more of the same cuts"):
         plot_agreement([agreements[0], dataclasses.replace(agreements[1], cuts=cuts[:2])])
+    assert len(plot_agreement(agreements * 5).containers) == 11
+
+
+def test_strengths_within_a_decade_are_named_themselves(compliance):
+    trials = [dataclasses.replace(t, strength=0.003) for t in compliance.trials if t.strength == 0.001]
+    ends = [t for t in compliance.trials if t.strength in (0.0, math.inf)]
+    ax, _ = dataclasses.replace(compliance, trials=(*trials, *ends)).plot()
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "0.003", "frozen"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import kdefrost
-from kdefrost.compliance_profile import over_seeds, strength_text
+from kdefrost.compliance_profile import Agreement, _plain, over_seeds, strength_text
 
 CONFIGURATION = {"source": "s", "data": "d", "recipe": "r", "task": "t"}
 # Accuracy with no layer, the first and the first three held, for two seeds.
@@ -42,7 +42,9 @@ def compliance(cuts):
         for layers, scores in ((1, ONE), (3, THREE)):
             trials += [_trial(layers, strength, seed, a - drop, distance) for seed, a in enumerate(scores)]
     objective = kdefrost.Objective("accuracy", "max")
-    return kdefrost.ComplianceProfile(("a", "b", "c"), tuple(cuts[1:]), tuple(trials), objective, dict(CONFIGURATION))
+    return kdefrost.ComplianceProfile(
+        {"a": 1, "b": 2, "c": 3}, tuple(cuts[1:]), tuple(trials), objective, dict(CONFIGURATION)
+    )
 
 
 @pytest.fixture
@@ -86,6 +88,7 @@ def test_distances_and_similarity(compliance):
         (lambda c: c.scores(2), "`layers` must be one of"),
         (lambda c: c.scores(1, metric="auc"), "`metric` must be one of accuracy"),
         (lambda c: c.scores(1, on="validation"), "`on` must be a set with scores"),
+        (lambda c: c.similarity(1, None), "`cut` must be one of those at which features were compared"),
         (lambda c: c.distances(1, "z"), "`layer` must be a name or a place"),
         (lambda c: c.distances(1, 7), "`layer` must be a name or a place"),
         (lambda c: c.distances(1, kind="angle"), "`kind` must be one of cosine, euclidean"),
@@ -97,23 +100,51 @@ def test_what_is_not_there_is_refused(compliance, ask, message):
 
 
 def test_agreement_by_hand(compliance, profile):
-    """Held: 0.55, 0.625, 0.4; frozen: 0.55, 0.575, 0.8. The ranks 2 3 1 and 1 2 3 have ρ = 1 − 6 · 6 / 24."""
+    """Held: 0.55, 0.625, 0.4; frozen: 0.55, 0.575, 0.8."""
     agreement = compliance.against(profile, 0.1)
-    np.testing.assert_allclose(agreement.held.mean(axis=0), [0.55, 0.625, 0.4])
-    np.testing.assert_allclose(agreement.frozen.mean(axis=0), [0.55, 0.575, 0.8])
-    assert agreement.correlation == pytest.approx(-0.5)
+    np.testing.assert_allclose(agreement.held["reported"].mean(axis=0), [0.55, 0.625, 0.4])
+    np.testing.assert_allclose(agreement.frozen["reported"].mean(axis=0), [0.55, 0.575, 0.8])
     assert (agreement.predicted.index, agreement.best.index) == (1, 2)
     np.testing.assert_allclose(agreement.loss(), [0.15, 0.3])
-    assert "best at cut 1, where freezing is 22.5 ± 7.5 points below its best, cut 2" in agreement.sentence()
-    assert agreement.sentence().startswith("λ = 0.1: rank correlation over cuts -0.50")
+    assert math.isnan(agreement.correlation), "Beside cut 0, which is the same in both, there are but two."
+    assert "predict cut 1, where it is 22.5 ± 7.5 points below its best, cut 2" in agreement.sentence()
+
+
+def test_rank_correlation_leaves_out_what_is_the_same_training(compliance, profile):
+    """Of cuts 1, 2 and 3 the ranks 2 3 1 and 1 2 3 have ρ = 1 − 6 · 6 / 24; at cut 0 both are best."""
+    cuts = tuple(kdefrost.cut_points(kdefrost.wide_resnet(10, 1))[:4])
+    held, frozen = {"reported": np.array([[9, 2, 3, 1.0]])}, {"reported": np.array([[9, 1, 2, 3.0]])}
+    held["choosing"], frozen["choosing"] = np.array([[0, 1, 0, 0.0]]), np.array([[0, 0, 1, 0.0]])
+    agreement = Agreement(cuts, held, frozen, 0.1, "test", kdefrost.Objective("loss", "max"))
+    assert agreement.correlation == pytest.approx(-0.5)
+    # What chooses are the other scores.
+    assert (agreement.predicted.index, agreement.best.index) == (1, 2)
+    np.testing.assert_allclose(agreement.loss(), [1.0])
+    lower = dataclasses.replace(agreement, objective=kdefrost.Objective("loss", "min"))
+    assert lower.predicted.index == lower.best.index == 3
+    assert "over 3 cuts -0.50; the springs predict its best cut, 3" in lower.sentence()
 
 
 def test_agreement_with_itself_is_whole(compliance, profile):
     agreement = compliance.against(profile, math.inf)
     same = dataclasses.replace(agreement, frozen=agreement.held)
-    assert same.correlation == pytest.approx(1.0) and same.predicted is same.best
+    assert same.predicted is same.best
     np.testing.assert_array_equal(same.loss(), [0, 0])
-    assert "λ = frozen" in same.sentence() and "both are best at cut" in same.sentence()
+    assert "λ = frozen" in same.sentence() and "the springs predict its best cut, 0" in same.sentence()
+
+
+def test_without_plain_training_cut_0_is_not_compared(compliance, profile):
+    springs = dataclasses.replace(compliance, trials=tuple(t for t in compliance.trials if t.strength))
+    agreement = springs.against(profile, 0.1)
+    assert [cut.index for cut in agreement.cuts] == [1, 2]
+    assert np.isfinite(agreement.held["reported"]).all()
+
+
+def test_a_training_that_diverged_is_the_worst(compliance, profile):
+    agreement = compliance.against(profile, 0.1)
+    held = agreement.held["choosing"].copy()
+    held[0, 1] = np.nan
+    assert dataclasses.replace(agreement, held={**agreement.held, "choosing": held}).predicted.index == 0
 
 
 def test_only_what_ran_alike_is_compared(compliance, profile):
@@ -131,8 +162,8 @@ def test_only_what_ran_alike_is_compared(compliance, profile):
 def test_seeds_in_common_are_paired(compliance, profile):
     late = dataclasses.replace(profile, trials=tuple(t for t in profile.trials if t.seed == 1))
     agreement = compliance.against(late, 0.1)
-    np.testing.assert_allclose(agreement.held, [[0.6, 0.65, 0.5]])
-    np.testing.assert_allclose(agreement.frozen, [[0.6, 0.6, 0.9]])
+    np.testing.assert_allclose(agreement.held["reported"], [[0.6, 0.65, 0.5]])
+    np.testing.assert_allclose(agreement.frozen["reported"], [[0.6, 0.6, 0.9]])
 
 
 def test_the_table_has_all_strengths(compliance):
@@ -142,6 +173,33 @@ def test_the_table_has_all_strengths(compliance):
     assert rows[0][-1] == "CKA at cut 1"
     text = compliance.summary()
     assert "1 layers held" in text and "3 layers held" in text and "over 2 seeds, 8 per class" in text
+
+
+def test_training_without_springs_alone_has_a_table(compliance):
+    free = dataclasses.replace(compliance, trials=tuple(t for t in compliance.trials if not t.strength))
+    assert free.counts == [] and [row[:2] for row in free.cells(0)] == [["λ", "test accuracy"], ["0", "55.0 ± 5.0 %"]]
+    assert "55.0 ± 5.0 %" in free.summary()
+
+
+def test_what_is_held_are_the_layers_whose_calls_come_before(compliance):
+    """A layer that is called at first and third place counts where it is first."""
+    shared = dataclasses.replace(compliance, layers={"a": 1, "b": 4, "c": 5})
+    column = [row[4] for row in shared.cells(3)]
+    assert column == ["cosine distance, mean of held", *(row[2] for row in shared.cells(3)[1:])]
+
+
+@pytest.mark.parametrize(
+    "mean, error, text",
+    [
+        (0.25, 0.0124, "0.250 ± 0.012"),
+        (0.25, math.nan, "0.250"),
+        (2e-7, 3e-8, "2.0e-07 ± 3e-08"),
+        (-3e-4, 0.02, "-0.000 ± 0.020"),
+        (0.0, 0.0, "0.000 ± 0.000"),
+    ],
+)
+def test_small_numbers_keep_their_errors(mean, error, text):
+    assert _plain(mean, error) == text
 
 
 def test_means_over_the_seeds_that_are_there():

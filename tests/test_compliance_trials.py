@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kdefrost
-from kdefrost.compliance_trials import View, grid
+from kdefrost.compliance_trials import FeatureComparison, measured_layers, trial_keys
 
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=16, learning_rate=0.05)
 
@@ -25,21 +25,25 @@ def source(residual):
 
 def test_the_grid_has_training_without_springs_once(source):
     cuts = kdefrost.cut_points(source)
-    keys = grid(source, cuts, [0, 0.1, math.inf], None, 8, [0, 1])
+    keys = trial_keys(source, cuts, [0, 0.1, math.inf], None, 8, [0, 1])
     assert keys[:2] == [(0, 0.0, 8, 0), (0, 0.0, 8, 1)]
     assert len(keys) == len(set(keys)) == 2 + 4 * 2 * 2
     assert {key[0] for key in keys} == {0, 1, 3, 6, 9}
     # Frozen weights are compiled apart.
     assert [key[1] for key in keys[2:6]] == [0.1, 0.1, math.inf, math.inf]
-    assert grid(source, cuts, [0.1], cuts[2], 8, [0]) == grid(source, cuts, [0.1], [3], 8, [0]) == [(3, 0.1, 8, 0)]
-    assert grid(source, cuts, [0.1], [0, 3], 8, [0]) == [(0, 0.0, 8, 0), (3, 0.1, 8, 0)]
+    assert (
+        trial_keys(source, cuts, [0.1], cuts[2], 8, [0])
+        == trial_keys(source, cuts, [0.1], [3], 8, [0])
+        == [(3, 0.1, 8, 0)]
+    )
+    assert trial_keys(source, cuts, [0.1], [0, 3], 8, [0]) == [(0, 0.0, 8, 0), (3, 0.1, 8, 0)]
 
 
 @pytest.mark.parametrize(
     "given, message",
     [
-        ({"strengths": []}, "`strengths` must be one or more numbers"),
-        ({"strengths": 0.1}, "`strengths` must be one or more numbers"),
+        ({"strengths": []}, "`strengths` must be a list of one or more numbers"),
+        ({"strengths": 0.1}, "`strengths` must be a list of one or more numbers"),
         ({"strengths": [0.1, -1]}, "`strengths` must be a number from 0"),
         ({"strengths": [float("nan")]}, "`strengths` must be a number from 0"),
         ({"strengths": [-math.inf]}, "`strengths` must be a number from 0"),
@@ -66,7 +70,7 @@ def test_without_springs_it_is_the_profile_at_cut_0(source, easy):
     expected = [trial.test for trial in profile.trials if trial.cut == 0]
     assert [trial.test for trial in compliance.trials if trial.layers == 0] == expected
     agreement = compliance.against(profile, 1e-9)
-    np.testing.assert_array_equal(agreement.held[:, 0], agreement.frozen[:, 0])
+    np.testing.assert_array_equal(agreement.held["reported"][:, 0], agreement.frozen["reported"][:, 0])
 
 
 def test_stronger_springs_hold_closer(source, easy):
@@ -104,19 +108,71 @@ def test_features_are_compared_as_layerwise_compares_them(source, easy):
     images, start = easy["test"][0], kdefrost.cut_points(source)[0]
     network = keras.models.clone_model(source)
     kdefrost.reinitialize(network, 5)
-    view = View(source, start, kdefrost.cut_points(source)[1:], images)
+    comparison = FeatureComparison(source, start, kdefrost.cut_points(source)[1:], images)
     expected = kdefrost.similarity.layerwise(network, source, images, measures=["cka"])
     for _ in range(2):
-        np.testing.assert_allclose(view.compare(network), expected.values("cka_unbiased")[0], atol=1e-5)
-    assert view.compare(source) == pytest.approx([1.0] * 4, abs=1e-5)
+        np.testing.assert_allclose(comparison.compare(network), expected.values("cka_unbiased")[0], atol=1e-5)
+    assert comparison.compare(source) == pytest.approx([1.0] * 4, abs=1e-5)
 
 
 def test_normalisations_are_held_if_asked(source, easy):
+    """With scale and offset held too, only moving statistics differ before the cut."""
     defroster = _defroster(source)
-    given = {"strengths": [math.inf], "layers": 9, "per_class": 8, "seeds": 1, "verbose": False}
-    kernels = defroster.compliance(easy["train"], easy["test"], **given)
-    every = defroster.compliance(easy["train"], easy["test"], **given, normalization=True)
-    assert kernels.scores(9) != pytest.approx(every.scores(9)) or kernels.trials[0].cka != every.trials[0].cka
+    given = {"strengths": [math.inf], "layers": 3, "per_class": 16, "seeds": 1, "verbose": False}
+    kernels, every = (
+        defroster.compliance(easy["train"], easy["test"], **given, normalization=held) for held in (False, True)
+    )
+    assert kernels.configuration["normalization"] is False and every.configuration["normalization"] is True
+    seen = [each.similarity(3, each.cuts[1])[0, 0] for each in (kernels, every)]
+    assert seen[0] != seen[1]
+
+
+def test_layers_that_are_called_again_are_held_and_measured_once(easy):
+    layers, inputs = keras.layers, keras.Input((8, 8, 1))
+    shared = layers.Conv2D(4, 3, padding="same", activation="relu", name="shared")
+    x = shared(shared(layers.Conv2D(4, 3, padding="same", name="first")(inputs)))
+    x = layers.Conv2D(4, 3, strides=2, name="third")(x)
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(layers.Flatten()(x)))
+    assert measured_layers(model) == {"first": 1, "shared": 2, "third": 4}
+    compliance = _defroster(model).compliance(
+        easy["train"], easy["test"], strengths=[math.inf], layers=[3, 4], per_class=8, seeds=1, verbose=False
+    )
+    np.testing.assert_allclose(compliance.distances(3, "shared"), 0, atol=1e-12)
+    assert compliance.distances(3, "third")[0, 0] > 0.1 and compliance.distances(4, "third")[0, 0] < 1e-12
+    assert compliance.similarity(4, compliance.cuts[-1])[0, 0] == pytest.approx(1.0, abs=1e-4)
+    assert "4 layers held" in compliance.summary()
+
+
+def test_a_network_that_is_dead_is_reported_and_not_lost(source, easy):
+    images = easy["test"][0]
+    dead = keras.models.clone_model(source)
+    dead.set_weights([0 * weight for weight in dead.get_weights()])
+    comparison = FeatureComparison(source, kdefrost.cut_points(source)[0], kdefrost.cut_points(source)[1:], images)
+    assert np.isnan(comparison.compare(dead)).all()
+
+
+def test_frozen_weights_start_all_others_as_ever(easy):
+    """A PReLU, for which He's method has no rule, draws its start whether or not it is frozen."""
+    layers = keras.layers
+    slopes = {"alpha_initializer": keras.initializers.RandomNormal()}
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, name="first"),
+            layers.PReLU(name="slopes", **slopes),
+            layers.Conv2D(4, 3, name="second"),
+            layers.Flatten(),
+            layers.Dense(3, name="end"),
+        ]
+    )
+    with pytest.warns(UserWarning, match="No rule of He's method"):
+        kdefrost.reinitialize(model, 3)
+    free = model.get_layer("second").get_weights()[0]
+    coupling = kdefrost.ElasticCoupling(model, keras.models.clone_model(model), ["first", "slopes"])
+    coupling.freeze()
+    with pytest.warns(UserWarning, match="No rule of He's method"):
+        kdefrost.reinitialize(model, 3)
+    np.testing.assert_array_equal(model.get_layer("second").get_weights()[0], free)
 
 
 def test_finished_trials_are_not_run_again(source, easy, tmp_path, monkeypatch):
@@ -145,7 +201,7 @@ def test_a_trial_does_not_depend_on_those_before_it(source, easy):
     )
 
 
-def test_it_reports_what_the_folder_has_with_validation(source, easy):
+def test_without_a_test_set_it_reports_the_validation_set(source, easy):
     compliance = _defroster(source).compliance(
         easy["train"], None, easy["test"], strengths=[0, 1.0], layers=1, per_class=4, seeds=1, verbose=False
     )

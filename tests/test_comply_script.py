@@ -29,12 +29,12 @@ def test_one_number_of_layers(comply, capsys, tmp_path):
     printed = capsys.readouterr().out
     written = printed.split("Written:\n")[1].split()
     assert all((tmp_path / path).exists() for path in written) and len(written) == 5
-    result = kdefrost.ComplianceProfile.load(out / "compliance.json")
+    result = kdefrost.ComplianceProfile.load(out / "compliance-3.json")
     assert (result.counts, len(result.trials)) == ([3], 6)
     assert result.configuration["source_name"] == "gm"
-    with (out / "compliance.csv").open() as file:
+    with (out / "compliance-3.csv").open() as file:
         assert len(list(csv.reader(file))) == 7
-    assert "3 layers held" in printed and "frozen" in (out / "compliance.md").read_text()
+    assert "3 layers held" in printed and "frozen" in (out / "compliance-3.md").read_text()
     comply("--layers", "3", "--strengths", "0", "0.1", "frozen", "--seeds", "2")
     again = capsys.readouterr()
     assert "reusing" in again.out and "Compliance, " not in again.err
@@ -43,10 +43,10 @@ def test_one_number_of_layers(comply, capsys, tmp_path):
 def test_several_numbers_beside_the_profile(comply, capsys, tmp_path):
     comply("--layers", "blocks", "--strengths", "0", "0.1", "--seeds", "1", "--out", "here")
     printed = capsys.readouterr().out
-    result = kdefrost.ComplianceProfile.load("here/compliance.json")
+    result = kdefrost.ComplianceProfile.load("here/compliance-blocks.json")
     assert result.counts == [1, 3, 6, 9]
-    assert (tmp_path / "here" / "agreement.png").exists() and (tmp_path / "here" / "trials.jsonl").exists()
-    assert "Beside the defrosting profile" in printed and "λ = 0.1: rank correlation over cuts" in printed
+    assert (tmp_path / "here" / "agreement-blocks.png").exists() and (tmp_path / "here" / "trials.jsonl").exists()
+    assert "Beside the defrosting profile" in printed and "λ = 0.1: rank correlation with the profile" in printed
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,9 @@ def test_several_numbers_beside_the_profile(comply, capsys, tmp_path):
         (["--layers", "x"], "--layers must be numbers, or blocks"),
         (["--layers", "3", "--strengths", "-1"], "`strengths` must be a number from 0"),
         (["--layers", "3", "--strengths", "nan"], "`strengths` must be a number from 0"),
+        (["--layers", "2", "4"], "--layers, where there are several numbers, must be of those that a cut freezes"),
+        (["--layers", "3", "--per-class", "0"], "`per_class` must be whole numbers"),
+        (["--layers", "3", "--per-class", "99999"], "`per_class` must be at most"),
         (["--layers", "3", "--seeds", "0"], "`seeds` must be"),
         (["--layers", "3", "--epochs", "0"], "`epochs` must be a whole number"),
         (["--layers", "3", "--src", "a.keras"], "--src must be a clone or a data set"),

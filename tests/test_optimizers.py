@@ -52,14 +52,14 @@ def _train(model, optimizer, data, epochs=3, weights=None):
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_without_springs_it_is_the_optimizer_of_keras_bit_for_bit(name, plain, easy):
-    plain, elastic, settings = OPTIMIZERS[name]
+    optimizer, elastic, settings = OPTIMIZERS[name]
     source, start = keras.models.clone_model(plain), plain.get_weights()
-    expected = _train(plain, plain(**settings), easy, weights=start)
+    expected = _train(plain, optimizer(**settings), easy, weights=start)
+    assert not any(np.array_equal(*pair) for pair in zip(expected[:2], start, strict=False))
     coupling = kdefrost.ElasticCoupling(plain, source, 2, strength=0.0, normalization=True)
-    actual = _train(plain, elastic(coupling, **settings), easy, weights=start)
-    assert all(np.array_equal(*pair) for pair in zip(actual, expected, strict=True))
-    without = _train(plain, elastic(None, **settings), easy, weights=start)
-    assert all(np.array_equal(*pair) for pair in zip(without, expected, strict=True))
+    for springs in (coupling, None):
+        actual = _train(plain, elastic(springs, **settings), easy, weights=start)
+        assert all(np.array_equal(*pair) for pair in zip(actual, expected, strict=True))
 
 
 def test_a_step_by_hand():
@@ -84,16 +84,16 @@ def test_the_velocity_is_that_of_the_step():
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_it_ends_where_loss_and_penalty_together_are_least(name):
     line = Line(name, 0.0, start=0.5, anchor=-1.0)
-    for strength in (1e-4, 1e-2, 1.0, 1e2, 1e4):
+    for strength in (1e-2, 1e-1, 1.0, 1e2, 1e4):
         line.coupling.strength = strength
         expected = (line.a * line.b + 2 * strength * line.anchor) / (line.a + 2 * strength)
-        assert line.step(times=800) == pytest.approx(expected, abs=2e-3), strength
+        assert line.step(times=800) == pytest.approx(expected, abs=1e-3), strength
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov"])
 def test_soft_springs_are_the_penalty_in_the_loss(name, plain, easy):
     """The second route: the penalty's gradient by automatic differentiation, in Keras's own optimiser."""
-    strength, layers = 1e-3, 2
+    strength, layers = 1e-2, 2
     optimizer, elastic, settings = OPTIMIZERS[name]
     settings = {**settings, "learning_rate": 0.01}
     source, start = keras.models.clone_model(plain), plain.get_weights()
@@ -109,11 +109,11 @@ def test_soft_springs_are_the_penalty_in_the_loss(name, plain, easy):
     plain.set_weights(start)
     plain.compile(elastic(coupling, **settings), loss=loss)
     plain.fit(x, y, epochs=3, batch_size=len(x), verbose=0, shuffle=False)
-    # κ = 2e-5: so much of the pull is the difference between its force at the beginning and at the end of a step.
-    for actual, wanted, before in zip(plain.get_weights(), expected, start, strict=True):
-        np.testing.assert_allclose(actual, wanted, atol=1e-5 + 1e-4 * np.abs(wanted - before).max())
-    free = _without_springs(plain, start, optimizer(**settings), easy)
-    assert abs(expected[0] - free[0]).max() > 1e-5, "The springs must matter in this test."
+    actual, free = plain.get_weights(), _without_springs(plain, start, optimizer(**settings), easy)
+    # With κ = 2e-4 the force at a step's end differs from that at its beginning by far less than it matters.
+    for kernel in (0, 2):
+        pull = np.linalg.norm(expected[kernel] - free[kernel])
+        assert pull > 1e-4 and np.linalg.norm(actual[kernel] - expected[kernel]) < 0.02 * pull
 
 
 def _without_springs(model, start, optimizer, data):
@@ -184,7 +184,7 @@ def test_the_strength_changes_without_tracing_again(residual, easy):
     assert max(pair.relative_distance() for pair in coupling.layers) < 1e-3
 
 
-def test_half_precision(easy):
+def test_half_precision(easy, tmp_path):
     """Under mixed_float16 Keras wraps the optimiser to scale the loss, which the springs are no part of."""
     keras.config.set_dtype_policy("mixed_float16")
     try:
@@ -198,6 +198,13 @@ def test_half_precision(easy):
         coupling.strength = 1e8
         model.fit(*easy["train"], epochs=3, batch_size=20, verbose=0)
         assert max(pair.relative_distance() for pair in coupling.layers) < 1e-3
+        model.save(tmp_path / "half.keras")
+        loaded = keras.models.load_model(tmp_path / "half.keras")
+        with pytest.raises(ValueError, match=r"model.optimizer.inner_optimizer"):
+            loaded.fit(*easy["train"], batch_size=20, verbose=0)
+        loaded.optimizer.inner_optimizer.coupling = kdefrost.ElasticCoupling(loaded, source, 6, 1e8)
+        loaded.fit(*easy["train"], batch_size=20, verbose=0)
+        assert max(pair.relative_distance() for pair in loaded.optimizer.inner_optimizer.coupling.layers) < 1e-3
     finally:
         keras.config.set_dtype_policy("float32")
 
@@ -236,27 +243,81 @@ def test_a_saved_model_needs_its_springs_again_to_train_on(residual, easy, tmp_p
     residual.fit(*easy["train"], epochs=2, batch_size=20, verbose=0, shuffle=False)
     loaded = keras.models.load_model(tmp_path / "half.keras")
     images = easy["test"][0]
-    with pytest.raises(ValueError, match=r"saved with an elastic coupling.*optimizer.coupling = "):
+    with pytest.raises(ValueError, match=r"saved with an elastic coupling.*Set its `coupling` to a new"):
         loaded.fit(*easy["train"], batch_size=20, verbose=0)
-    loaded = keras.models.load_model(tmp_path / "half.keras")
     loaded.optimizer.coupling = kdefrost.ElasticCoupling(loaded, source, 6, strength=0.05)
     loaded.fit(*easy["train"], epochs=2, batch_size=20, verbose=0, shuffle=False)
     np.testing.assert_allclose(loaded.predict(images, verbose=0), residual.predict(images, verbose=0), atol=1e-6)
 
 
-def test_a_coupling_of_another_model_is_refused(plain, easy):
-    other = keras.models.clone_model(plain)
-    optimizer = kdefrost.ElasticSGD(kdefrost.ElasticCoupling(other, plain, 1), 0.1)
-    plain.compile(optimizer, loss=CLASSIFICATION)
-    with pytest.raises(
-        ValueError, match=r"`coupling` must be of the model that is trained, of which its `.*first/kernel` is no"
-    ):
-        plain.fit(*easy["train"], verbose=0)
+def test_a_coupling_that_would_hold_nothing_is_refused(plain, easy):
+    other, message = (
+        keras.models.clone_model(plain),
+        r"must be of weights that the optimiser trains, but `.*first/kernel`",
+    )
+    plain.compile(kdefrost.ElasticSGD(kdefrost.ElasticCoupling(other, plain, 1), 0.1), loss=CLASSIFICATION)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=message):
+            plain.fit(*easy["train"], verbose=0)
     optimizer = kdefrost.ElasticSGD(None, 0.1)
     optimizer.build(plain.trainable_variables)
-    optimizer.coupling = kdefrost.ElasticCoupling(plain, other, 1)
-    with pytest.raises(ValueError, match="Make an ElasticCoupling of this model"):
+    optimizer.coupling = mine = kdefrost.ElasticCoupling(plain, other, 1)
+    with pytest.raises(ValueError, match=message):
         optimizer.coupling = kdefrost.ElasticCoupling(other, plain, 1)
+    assert optimizer.coupling is mine
+    plain.layers[0].trainable = False
+    plain.compile(kdefrost.ElasticSGD(mine, 0.1), loss=CLASSIFICATION)
+    with pytest.raises(ValueError, match=message):
+        plain.fit(*easy["train"], verbose=0)
+
+
+def test_a_coupling_is_not_changed_behind_a_traced_step(plain, easy):
+    coupling = kdefrost.ElasticCoupling(plain, plain, 1)
+    plain.compile(kdefrost.ElasticSGD(coupling, 0.1), loss=CLASSIFICATION)
+    plain.fit(*easy["train"], verbose=0)
+    with pytest.raises(ValueError, match="`coupling` cannot be changed after a step"):
+        plain.optimizer.coupling = None
+
+
+@pytest.mark.parametrize("optimizer", [kdefrost.ElasticSGD, kdefrost.ElasticAdam])
+def test_the_learning_rate_is_not_the_first_argument(optimizer):
+    with pytest.raises(
+        ValueError, match=r"`coupling`, the first argument.*Received: 0.1; a learning rate is the second"
+    ):
+        optimizer(0.1)
+
+
+def test_clipping_is_of_the_gradient_of_the_loss_alone():
+    """It ends where the clipped gradient and the springs' balance: 0.1 = 2 · 0.1 · (w + 3)."""
+    line = Line("sgd", strength=0.1)
+    line.optimizer.clipvalue = 0.1
+    assert line.step(times=800) == pytest.approx(-2.5, abs=1e-3)
+
+
+def test_accumulated_gradients_are_one_step_and_one_pull():
+    line, whole = Line("momentum", 5.0), Line("momentum", 5.0)
+    settings = OPTIMIZERS["momentum"][2]
+    line.optimizer = kdefrost.ElasticSGD(line.coupling, **settings, gradient_accumulation_steps=2)
+    line.optimizer.build([line.weight])
+    assert line.step(times=4) == pytest.approx(whole.step(times=2), rel=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", [kdefrost.ElasticSGD, kdefrost.ElasticAdam])
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_weights_of_other_precisions(optimizer, dtype):
+    """In half precision κ of strong springs overflows."""
+    model, source = (
+        keras.Sequential([keras.Input((2,), dtype=dtype), keras.layers.Dense(2, dtype=dtype)]) for _ in "ab"
+    )
+    coupling = kdefrost.ElasticCoupling(model, source, 1)
+    assert np.isfinite(float(coupling.penalty()))
+    trained = optimizer(coupling, 0.1)
+    weights = model.trainable_variables
+    for strength in (0.0, 1e-9, 1e5, 1e30):
+        coupling.strength = strength
+        trained.apply([np.ones(weight.shape, dtype) for weight in weights], weights)
+        assert all(np.isfinite(weight.numpy()).all() for weight in weights)
+    assert coupling.layers[0].relative_distance() < 1e-2
 
 
 def test_an_optimizer_saved_without_springs_trains_on(plain, easy, tmp_path):

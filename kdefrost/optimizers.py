@@ -43,16 +43,13 @@ class _Elastic:
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable."""
         super().update_step(gradient, variable, learning_rate)
-        if self._coupling is None:
-            return
         index = self._get_variable_index(variable)
-        anchor = self._coupling.anchor_of(self._trainable_variables[index])
+        anchor = None if self._coupling is None else self._coupling.anchor_of(self._trainable_variables[index])
         self._is_traced = True
         if anchor is None:
             return
-        stiffness = (
-            2.0 * self._coupling.strength_variable * self._step_length(index, ops.cast(learning_rate, "float32"))
-        )
+        step_length = self._step_length(index, ops.cast(learning_rate, "float32"))
+        stiffness = 2.0 * self._coupling.strength_variable * step_length
         # κ / (1 + κ) in a form that is a number for every κ, that which overflows to infinity too. Where λ is 0 it is
         # 0, and what is subtracted leaves every bit as it is.
         share = 1.0 / (1.0 + 1.0 / stiffness)

@@ -273,10 +273,11 @@ def test_a_coupling_that_would_hold_nothing_is_refused(plain, easy):
 
 def test_a_coupling_is_not_changed_behind_a_traced_step(plain, easy):
     coupling = kdefrost.ElasticCoupling(plain, plain, 1)
-    plain.compile(kdefrost.ElasticSGD(coupling, 0.1), loss=CLASSIFICATION)
-    plain.fit(*easy["train"], verbose=0)
-    with pytest.raises(ValueError, match="`coupling` cannot be changed after a step"):
-        plain.optimizer.coupling = None
+    for first, second in ((coupling, None), (None, coupling)):
+        plain.compile(kdefrost.ElasticSGD(first, 0.1), loss=CLASSIFICATION)
+        plain.fit(*easy["train"], verbose=0)
+        with pytest.raises(ValueError, match="`coupling` cannot be changed after a step"):
+            plain.optimizer.coupling = second
 
 
 @pytest.mark.parametrize("optimizer", [kdefrost.ElasticSGD, kdefrost.ElasticAdam])

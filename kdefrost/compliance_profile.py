@@ -367,13 +367,15 @@ class Agreement:
     def sentence(self) -> str:
         """Says whether the springs tell where to cut."""
         cuts = sum(bool(cut.frozen_layers) for cut in self.cuts)
-        ranks = f"λ = {strength_text(self.strength)}: rank correlation with the profile over {cuts} cuts "
+        known = math.isfinite(self.correlation)
+        ranks = f"rank correlation with the profile over {cuts} cuts {self.correlation:.2f}; " if known else ""
+        start = f"λ = {strength_text(self.strength)}: {ranks}the springs predict "
         if self.predicted == self.best:
-            return f"{ranks}{self.correlation:.2f}; the springs predict its best cut, {self.best.index}."
+            return f"{start}its best cut, {self.best.index}."
         ((mean, error),) = over_seeds(-self.objective.sign * self.loss()[:, None])
         return (
-            f"{ranks}{self.correlation:.2f}; the springs predict cut {self.predicted.index}, where it is "
-            f"{format_difference(self.objective.name, mean, error)} its best, cut {self.best.index}."
+            f"{start}cut {self.predicted.index}, where it is {format_difference(self.objective.name, mean, error)} its "
+            f"best, cut {self.best.index}."
         )
 
     def _best(self, scores: dict[str, np.ndarray]) -> Cut:

@@ -15,7 +15,7 @@ from scipy import stats
 from kdefrost.compliance_trials import ComplianceTrial
 from kdefrost.cuts import Cut
 from kdefrost.profile import DefrostProfile
-from kdefrost.tables import align, format_difference, format_score, label_of
+from kdefrost.tables import align, format_difference, format_score, in_percent, label_of
 from kdefrost.tasks import Objective
 from kdefrost.trials import read_json, write_atomically
 
@@ -213,9 +213,9 @@ class ComplianceProfile:
             layers: One of `counts`, or 0 for training without springs alone.
 
         Returns:
-            A list of rows, the first one the heads: the strength; the objective; cosine and relative Euclidean
-            distance of the first layer, and of the held layers' mean; CKA at the deepest cut before which
-            all layers are held.
+            A list of rows, the first one the heads: the strength; the objective, and by how much it differs from
+            that without springs, paired over seeds; cosine and relative Euclidean distance of the first
+            layer, and of the held layers' mean; CKA at the deepest cut before which all layers are held.
         """
         held = [name for name, number in self.layers.items() if number <= layers]
         numbers = [self.distances(layers, 0, kind) for kind in DISTANCES]
@@ -228,13 +228,22 @@ class ComplianceProfile:
             numbers.append(self.similarity(layers, cut))
             heads.append(f"CKA at cut {cut.index}")
         scores = [format_score(self.objective.name, *pair) for pair in over_seeds(self.scores(layers))]
-        columns = [[_plain(*pair) for pair in over_seeds(number)] for number in numbers]
-        unit = f"{self.reported_on} {label_of(self.objective.name)}"
-        rows = zip(map(strength_text, self.strengths), scores, *columns, strict=True)
-        return [["λ", unit, *heads], *map(list, rows)]
+        columns = [scores, *([_plain(*pair) for pair in over_seeds(number)] for number in numbers)]
+        heads = [f"{self.reported_on} {label_of(self.objective.name)}", *heads]
+        if 0.0 in self.strengths:
+            points = in_percent(self.objective.name)
+            heads.insert(1, f"against λ = 0{', points' if points else ''}")
+            columns.insert(1, self._changes(layers, 100 if points else 1))
+        return [["λ", *heads], *map(list, zip(map(strength_text, self.strengths), *columns, strict=True))]
+
+    def _changes(self, layers: int, unit: int) -> list[str]:
+        """By how much the objective differs from that without springs, for each strength; of none nothing."""
+        changes = over_seeds(-unit * self.objective.sign * self.cost(layers))
+        texts = [f"{mean:+.3g} ± {error:.2g}" if math.isfinite(error) else f"{mean:+.3g}" for mean, error in changes]
+        return [text if strength else "" for text, strength in zip(texts, self.strengths, strict=True)]
 
     def summary(self) -> str:
-        """All numbers of layers as text: tables, and what springs cost."""
+        """All numbers of held layers as text, a table for each."""
         if not self.trials:
             return "No trials have finished."
         spread = f"Mean ± standard error over {len(self.seeds)} seeds" if len(self.seeds) > 1 else "One seed"

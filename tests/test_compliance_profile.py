@@ -169,7 +169,9 @@ def test_seeds_in_common_are_paired(compliance, profile):
 def test_the_table_has_all_strengths(compliance):
     rows = compliance.cells(1)
     assert [row[0] for row in rows] == ["λ", "0", "0.1", "frozen"]
-    assert rows[1][1:3] == ["55.0 ± 5.0 %", "1.050 ± 0.050"]
+    assert rows[0][1:4] == ["test accuracy", "against λ = 0, points", "cosine distance, first layer"]
+    assert rows[1][1:4] == ["55.0 ± 5.0 %", "", "1.050 ± 0.050"]
+    assert [row[2] for row in compliance.cells(3)[2:]] == ["-15 ± 5", "-25 ± 5"]
     assert rows[0][-1] == "CKA at cut 1"
     text = compliance.summary()
     assert "1 layers held" in text and "3 layers held" in text and "over 2 seeds, 8 per class" in text
@@ -184,8 +186,9 @@ def test_training_without_springs_alone_has_a_table(compliance):
 def test_what_is_held_are_the_layers_whose_calls_come_before(compliance):
     """A layer that is called at first and third place counts where it is first."""
     shared = dataclasses.replace(compliance, layers={"a": 1, "b": 4, "c": 5})
-    column = [row[4] for row in shared.cells(3)]
-    assert column == ["cosine distance, mean of held", *(row[2] for row in shared.cells(3)[1:])]
+    head, *rows = shared.cells(3)
+    first, held = (head.index(f"cosine distance, {what}") for what in ("first layer", "mean of held"))
+    assert [row[held] for row in rows] == [row[first] for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 EXAMPLES = """examples:
   python scripts/comply.py --src gm --layers 6 --preset smoke
-      the embedded digits and a Gaussian clone of them, about two minutes on a laptop, no download
+      the embedded digits and a Gaussian clone of them, half a minute on two cores, no download
   python scripts/comply.py --src gm --tgt cifar10 --layers 10 --seeds 3
       the first 10 of 16 layers, six strengths, no springs and frozen weights
   python scripts/comply.py --src gm --tgt cifar10 --layers 10 --strengths 0 0.001 0.1 frozen

@@ -132,13 +132,13 @@ def test_no_strength_is_unstable(name, plain, easy):
     coupling = kdefrost.ElasticCoupling(plain, source, 2)
     plain.compile(elastic(coupling, **{**settings, "learning_rate": 0.1}), loss=CLASSIFICATION)
     distances = []
-    for strength in (0.0, 1e-7, 1e-3, 1e-1, 1e1, 1e3, 1e5, 1e10, 1e20, 1e30):
+    for strength in (0.0, 1e-7, 1e-3, 1e-1, 1e1, 1e4, 1e6, 1e10, 1e20, 1e30):
         coupling.strength = strength
         plain.set_weights(start)
         plain.fit(*easy["train"], epochs=6, batch_size=20, verbose=0, shuffle=False)
         assert all(np.isfinite(weight).all() for weight in plain.get_weights()), strength
         distances.append(max(pair.relative_distance() for pair in coupling.layers))
-    assert distances[0] > 1 and distances[4] < 0.1 and distances[5] < 5e-3 and max(distances[6:]) < 1e-4
+    assert distances[0] > 1 and distances[4] < 0.1 and max(distances[5:]) < 1e-3
     assert all(later < 1.05 * earlier + 1e-6 for earlier, later in itertools.pairwise(distances))
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,18 +23,20 @@ from kdefrost.compliance_trials import (
     trial_keys,
 )
 from kdefrost.cuts import Cut, cut_points, join, split, tail_of
-from kdefrost.features import FeatureFlow
+from kdefrost.features import FEATURE_DTYPES, FeatureFlow
 from kdefrost.models import with_keras_layers
+from kdefrost.placement import free_disk_space, measured_costs, place
 from kdefrost.plan import Plan, as_seeds, as_sizes, draw_test_sample, subset
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import Recipe
 from kdefrost.sets import LabelledSet, check_sets, check_sizes, hold, read_sets, take_rows
+from kdefrost.storage import machine_memory
 from kdefrost.tails import ProgressBar, Tail
 from kdefrost.tasks import Objective, Task, as_labels, example_weights, kind_of, loss_name, make_task, strata
 from kdefrost.trials import TailStore, Trial, TrialLog, check_configuration, read_trials, same_scores
 
 # Changed whenever the same configuration comes to give other scores.
-_FORMAT = 2
+_FORMAT = 3
 
 
 class _Run(NamedTuple):
@@ -87,8 +90,12 @@ class Defroster:
         objective: The metric that chooses the cut: its name, or an `Objective` where the
             direction is not known. By default the first metric.
         class_weight: Weights of the classes in the loss by class, or `"balanced"`.
-        memory_budget: Bytes that cached features may take. Where those at a cut would take
-            more, the frozen layers since the last cut that fits run anew at each step.
+        memory_budget: Bytes that cached features may take in memory; by default a quarter of
+            what the machine has. Where those at a cut would take more they go to disk, or the
+            frozen layers since the last cut that is held run anew at each step, whichever a
+            short measurement says is faster.
+        feature_dtype: In which numbers features are cached: `"float32"`, or `"float16"` or
+            `"bfloat16"` in half the memory. Tails compute in float32 all the same.
 
     Raises:
         ValueError: If the source cannot be cut, or a cut does not exist.
@@ -114,16 +121,20 @@ class Defroster:
         metrics: Sequence[str | keras.metrics.Metric] | None = None,
         objective: str | Objective | None = None,
         class_weight: dict[int, float] | str | None = None,
-        memory_budget: int = 2**31,
+        memory_budget: int | None = None,
+        feature_dtype: str = "float32",
     ):
+        memory_budget = machine_memory() // 4 if memory_budget is None else memory_budget
         if isinstance(memory_budget, bool) or not isinstance(memory_budget, (int, np.integer)) or memory_budget < 0:
-            raise ValueError(f"`memory_budget` must be a whole number of bytes. Received: {memory_budget!r}")
+            raise ValueError(f"`memory_budget` must be a whole number of bytes or None. Received: {memory_budget!r}")
+        if feature_dtype not in FEATURE_DTYPES:
+            raise ValueError(f"`feature_dtype` must be one of {', '.join(FEATURE_DTYPES)}. Received: {feature_dtype!r}")
         self.source = source
         self.recipe = Recipe(epochs=60) if recipe is None else recipe
         self.cuts = tuple(cut_points(source, cuts))
         self.directory = directory
         self.output, self.loss, self.metrics, self.objective = output, loss, metrics, objective
-        self.class_weight, self.memory_budget = class_weight, memory_budget
+        self.class_weight, self.memory_budget, self.feature_dtype = class_weight, memory_budget, feature_dtype
         self._last: _Run | None = None
         self._tails = TailStore(directory)
 
@@ -199,7 +210,10 @@ class Defroster:
         test_per_class=None,
         verbose: bool = True,
     ) -> Plan:
-        """Says what `profile` would run with the same arguments, and runs nothing."""
+        """Says what `profile` would run with the same arguments, and runs nothing of it.
+
+        Where features would exceed the memory budget, a short measurement tells where they would be.
+        """
         return self._plan(train, test, validation, per_class, seeds, classes, test_per_class, verbose)[0]
 
     def compliance(
@@ -340,16 +354,32 @@ class Defroster:
     def _plan_of(self, run: _Run, trials: tuple[tuple[int, int, int], ...]) -> Plan:
         groups = strata(run.sets["train"].y, run.task.kind)
         subsets = {key[1:]: subset(groups, *key[1:]) for key in trials}
-        return Plan(
-            cuts=self.cuts,
-            trials=trials,
-            recipe=self.recipe,
-            task=run.task,
-            examples={key: len(subsets[key[1:]]) for key in trials},
-            trained=len(set().union(*(rows.tolist() for rows in subsets.values()))),
-            evaluated=sum(len(part.y) for name, part in run.sets.items() if name != "train"),
-            memory_budget=self.memory_budget,
+        examples = {key: len(subsets[key[1:]]) for key in trials}
+        trained = len(set().union(*(rows.tolist() for rows in subsets.values())))
+        evaluated = sum(len(part.y) for name, part in run.sets.items() if name != "train")
+        uses = Counter()
+        for key in trials:
+            uses[key[0]] += self.recipe.epochs * examples[key] + evaluated
+        places = self._places(trained + evaluated, uses)
+        return Plan(self.cuts, trials, self.recipe, run.task, examples, trained, evaluated, places, self.feature_dtype)
+
+    def _places(self, examples: int, uses: dict[int, int]) -> dict[int, str]:
+        """Where the features at each cut are held."""
+        images = cut_points(self.source)[0]
+        directory = self._scratch_directory()
+        return place(
+            [images, *(cut for cut in self.cuts if cut.index != images.index)],
+            examples,
+            uses,
+            self.memory_budget,
+            free_disk_space(directory),
+            self.feature_dtype,
+            measured_costs(self.source, self.feature_dtype, directory),
         )
+
+    def _scratch_directory(self) -> str | os.PathLike | None:
+        """Folder for what goes to disk; where only a plan is asked for, that of the results may not be there."""
+        return self.directory if self.directory is not None and os.path.isdir(self.directory) else None
 
     def _make_task(self, sets: dict[str, LabelledSet], classes: int | None) -> Task:
         kind = kind_of(sets["train"].y, self.loss)
@@ -381,6 +411,7 @@ class Defroster:
             "source": fingerprint.of_model(self.source),
             "data": {name: fingerprint.of_arrays(part.x, part.y) for name, part in sets.items()},
             "recipe": dataclasses.asdict(self.recipe),
+            "feature_dtype": self.feature_dtype,
             # Not their names, which Keras numbers as a process goes on.
             "cuts": [[cut.index, cut.frozen_layers, cut.shape_text] for cut in self.cuts],
         }
@@ -414,14 +445,17 @@ class Defroster:
     def _run_trials(self, plan: Plan, run: _Run, verbose: bool) -> Iterator[tuple[Trial, keras.Model]]:
         """Runs the trials of a plan and yields each, with its trained tail, as it ends."""
         images, labels, rows, samples = self._gather(run, {key[1:] for key in plan.trials}, verbose)
-        flow = FeatureFlow(self.source, cut_points(self.source)[0], images, self.memory_budget)
+        start = cut_points(self.source)[0]
+        flow = FeatureFlow(
+            self.source, start, images, self.memory_budget, self._scratch_directory(), self.feature_dtype
+        )
         del images
         last = max(key[0] for key in plan.trials)
         with ProgressBar(plan, verbose) as bar:
             for cut in (cut for cut in self.cuts if cut.index <= last):
                 # The tail before holds the features that the flow is about to let go.
                 tail = None
-                flow.advance(cut, bar.begin_features(cut))
+                flow.advance(cut, plan.places[cut.index], bar.begin_features(cut))
                 trials = [key for key in plan.trials if key[0] == cut.index]
                 if trials:
                     tail = Tail(self.source, cut, plan.task, self.recipe, flow, labels, self.class_weight)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import keras
@@ -11,6 +12,11 @@ import tensorflow as tf
 from kdefrost.cuts import Cut, cut_points, segment
 from kdefrost.graph import inference_batch_size
 from kdefrost.storage import Collector
+
+# Where the features at a cut can be: in memory, on disk, or computed again at each use.
+PLACES = MEMORY, DISK, RECOMPUTE = "memory", "disk", "recompute"
+# In which numbers they can be held, and the bytes of one.
+FEATURE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 class Inference:
@@ -71,15 +77,17 @@ class FeatureFlow:
     """Features of several data sets, carried from one cut of a model to the next.
 
     The features at a cut are computed from those at the cut before, so that all cuts
-    together cost one forward pass. Where they would exceed the memory budget, those of the
-    last cut that does not stay, and `between` is the model that makes the one from the
-    other. The images themselves are held by whoever gives them.
+    together cost one forward pass. They are held in memory or on disk; or those of the last
+    cut that were held stay, and `between` is the model that makes the one from the other at
+    each use. The images themselves are held by whoever gives them.
 
     Args:
         model: The source model.
         start: The cut at which the images go in: cut 0.
         images: Arrays `(examples, …)` by name, in memory or not.
-        memory_budget: Bytes that all features together may take.
+        memory_budget: Bytes that features may take in memory at any time.
+        directory: Folder for what goes to disk; by default the system's for temporary files.
+        dtype: One of `FEATURE_DTYPES`, in which features are held.
 
     Attributes:
         cut: The cut at which the features are.
@@ -88,31 +96,52 @@ class FeatureFlow:
             is the same.
     """
 
-    def __init__(self, model: keras.Model, start: Cut, images: dict, memory_budget: int):
+    def __init__(
+        self,
+        model: keras.Model,
+        start: Cut,
+        images: dict,
+        memory_budget: int,
+        directory: str | os.PathLike | None = None,
+        dtype: str = "float32",
+    ):
         self.model, self.cut, self.memory_budget = model, start, memory_budget
+        self.directory, self.dtype = directory, dtype
         self.features = {name: (array,) for name, array in images.items()}
         self.between = None
 
-    def advance(self, cut: Cut, on_progress: Callable[[int], None] | None = None):
+    def advance(self, cut: Cut, place: str = MEMORY, on_progress: Callable[[int], None] | None = None):
         """Carries all features on to a later cut, or leaves them at the present one.
 
         Args:
             cut: The cut.
+            place: Where its features are held, one of `PLACES`.
             on_progress: Called with the number of examples of each batch that is done.
         """
         if cut.tensors == self.cut.tensors:
             self.between = None
             return
         between = segment(self.model, self.cut, cut)
-        examples = sum(len(arrays[0]) for arrays in self.features.values())
-        if examples * cut.feature_bytes > self.memory_budget:
+        if place == RECOMPUTE:
             self.between = between
             return
-        run = Inference(between)
+        run, before = Inference(between), self._bytes_in_memory()
         for name in self.features:
             # Replaced one by one, so that the memory of each old set is free again.
-            self.features[name] = run(*self.features[name], on_progress=on_progress)
+            room = self.memory_budget - max(before, self._bytes_in_memory()) if place == MEMORY else 0
+            batches = run.batches(*self.features[name], on_progress=on_progress)
+            self.features[name] = _gather(batches, cut, room, self.directory, self.dtype)
         self.cut, self.between = cut, None
+        if place == MEMORY:
+            # What found no room beside the features before it has it now.
+            self.features = {name: tuple(part[:] for part in parts) for name, parts in self.features.items()}
+
+    def _bytes_in_memory(self) -> int:
+        """Bytes of the features, without the images, that are in memory."""
+        if not self.cut.frozen_layers:
+            return 0
+        parts = (part for parts in self.features.values() for part in parts)
+        return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
 
 
 def each_layer(
@@ -147,11 +176,53 @@ def each_layer(
         yield cut, features
 
 
-def _gather(batches, cut: Cut, memory_budget: int, directory) -> tuple:
+def held_bytes(cut: Cut, dtype: str) -> int:
+    """Bytes of one example's features at a cut in one of `FEATURE_DTYPES`."""
+    return cut.feature_bytes * FEATURE_DTYPES[dtype] // FEATURE_DTYPES["float32"]
+
+
+def _gather(batches, cut: Cut, memory_budget: int, directory, dtype: str = "float32") -> tuple:
     """All rows of the tensors of a cut, which share the budget by their sizes."""
     shares = [4 * math.prod(shape) / cut.feature_bytes for shape in cut.shapes]
     collectors = [Collector(int(share * memory_budget), directory) for share in shares]
     for _, parts in batches:
         for collector, part in zip(collectors, parts, strict=True):
-            collector.append(np.asarray(part))
+            collector.append(np.asarray(_rounded(part, dtype, cut)))
     return tuple(collector.collected() for collector in collectors)
+
+
+def _rounded(part: tf.Tensor, dtype: str, cut: Cut) -> tf.Tensor:
+    """Features in the dtype in which they are held; whole numbers stay as they are."""
+    if not part.dtype.is_floating or part.dtype == dtype:
+        return part
+    held = tf.cast(part, dtype)
+    if bool(tf.reduce_any(tf.math.is_finite(part) & ~tf.math.is_finite(held))):
+        raise ValueError(
+            f"`feature_dtype` must hold the features at cut {cut.index} ({cut.name}), of up to "
+            f"{float(tf.reduce_max(tf.abs(part))):.3g}; {dtype} holds numbers up to {tf.as_dtype(dtype).max}. Use "
+            "bfloat16 or float32."
+        )
+    return held
+
+
+def seconds_per_example(model: keras.Model, start: Cut, stop: Cut) -> float:
+    """Measures what it takes to compute the features at a cut from those at an earlier one.
+
+    Args:
+        model: The model.
+        start: The earlier cut.
+        stop: The later cut.
+
+    Returns:
+        Seconds per example, in batches.
+    """
+    between = segment(model, start, stop)
+    run, seconds = Inference(between), []
+    rng, count = np.random.default_rng(0), inference_batch_size(between)
+    batch = [rng.standard_normal((count, *shape), np.float32) for shape in start.shapes]
+    # The first time is the slowest, whatever the cause.
+    for _ in range(3):
+        begin = time.perf_counter()
+        run(*batch)
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds) / count

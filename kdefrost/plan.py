@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kdefrost.cuts import Cut
+from kdefrost.features import RECOMPUTE, held_bytes
 from kdefrost.recipe import Recipe
 from kdefrost.tasks import Task
 
@@ -25,7 +26,8 @@ class Plan:
         examples: By trial, the number of examples that it is trained on.
         trained: Number of different examples that some trial is trained on.
         evaluated: Number of examples that each trial is evaluated on.
-        memory_budget: Bytes that features may take.
+        places: By cut index, where its features are, one of `features.PLACES`.
+        feature_dtype: One of `features.FEATURE_DTYPES`, in which they are held.
     """
 
     cuts: tuple[Cut, ...]
@@ -35,7 +37,8 @@ class Plan:
     examples: dict[tuple[int, int, int], int]
     trained: int
     evaluated: int
-    memory_budget: int
+    places: dict[int, str]
+    feature_dtype: str
 
     def training_flops(self, trial: tuple[int, int, int]) -> float:
         """Floating-point operations of training one trial: forward, and twice that backward."""
@@ -46,12 +49,12 @@ class Plan:
         return self.training_flops(trial) + 2 * (self._tail(trial) + self._again(trial)) * self.evaluated
 
     def feature_bytes(self, cut: Cut) -> int:
-        """Bytes of all features at a cut in float32."""
-        return cut.feature_bytes * (self.trained + self.evaluated)
+        """Bytes of all features at a cut."""
+        return held_bytes(cut, self.feature_dtype) * (self.trained + self.evaluated)
 
     def held_at(self, cut: Cut) -> Cut | None:
         """The cut whose features a trial at `cut` starts from; `None` where it starts from the images."""
-        kept = [c for c in self.cuts if c.index <= cut.index and self.feature_bytes(c) <= self.memory_budget]
+        kept = [c for c in self.cuts if c.index <= cut.index and self.places[c.index] != RECOMPUTE]
         return kept[-1] if kept else None
 
     def _tail(self, trial) -> int:

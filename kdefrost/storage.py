@@ -6,12 +6,47 @@ arrays.
 
 import os
 import tempfile
+import time
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 # So many bytes are read, decoded or written at a time.
 _BLOCK_BYTES = 2**26
+# Control groups, of the second version and of the first, tell here what a container may take.
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this machine, or the container, has; 8 GiB where the system does not tell."""
+    try:
+        most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**33
+    texts = (Path(limit).read_text().strip() for limit in _LIMITS if os.path.exists(limit))
+    return min([most, *(int(text) for text in texts if text.isdigit())])
+
+
+def disk_seconds(row_bytes: int, directory: str | os.PathLike | None = None) -> tuple[float, float]:
+    """Measures what it takes to write rows to disk and to read them, one by one in any order.
+
+    Args:
+        row_bytes: Bytes of a row.
+        directory: The folder; by default the system's for temporary files.
+
+    Returns:
+        Seconds to write a row and to read one that is no longer in the system's memory, as
+        far as the system lets go of it.
+    """
+    count = max(1, _BLOCK_BYTES // row_bytes)
+    array, rows = DiskArray((row_bytes,), np.uint8, directory), np.ones((count, row_bytes), np.uint8)
+    start = time.perf_counter()
+    array.append(rows)
+    array.forget()
+    written = time.perf_counter()
+    array[np.random.default_rng(0).permutation(count)]
+    return (written - start) / count, (time.perf_counter() - written) / count
 
 
 class DiskArray:
@@ -49,6 +84,12 @@ class DiskArray:
         self._file.write(np.ascontiguousarray(rows, self.dtype).view(np.uint8).data)
         self._file.flush()
         self.shape = (len(self) + len(rows), *self.shape[1:])
+
+    def forget(self):
+        """Waits until all rows are on disk, and lets the system's copy of them in memory go."""
+        os.fsync(self._file.fileno())
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def __getitem__(self, rows) -> np.ndarray:
         if isinstance(rows, slice):

@@ -72,7 +72,9 @@ def parse_arguments() -> argparse.Namespace:
     add("--epochs", type=int, metavar="N", help="epochs of each trial on the target (of the preset)")
     add("--metrics", nargs="+", metavar="NAME", help="Keras metrics, and balanced_accuracy (by the number of classes)")
     add("--objective", metavar="NAME", help="the metric that chooses the cut (the first)")
-    add("--memory", type=positive, default=2.0, metavar="GIB", help="what cached features may take (2)")
+    add("--memory", type=positive, metavar="GIB", help="what cached features may take (a quarter of the machine's)")
+    halves = "numbers in which features are cached; those of 2 bytes take half the memory (float32)"
+    add("--feature-dtype", default="float32", choices=["float32", "float16", "bfloat16"], help=halves)
 
     results = parser.add_argument_group("results")
     add = results.add_argument
@@ -188,7 +190,8 @@ def make_defroster(network, data, preset, arguments, out: Path):
         directory=out,
         metrics=arguments.metrics,
         objective=arguments.objective,
-        memory_budget=int(arguments.memory * 2**30),
+        memory_budget=None if arguments.memory is None else int(arguments.memory * 2**30),
+        feature_dtype=arguments.feature_dtype,
     )
 
 
@@ -253,6 +256,8 @@ def default_name(arguments, trials: dict) -> str:
         parts.append(f"{arguments.image_size}px")
     if arguments.epochs:
         parts.append(f"{arguments.epochs}epochs")
+    if arguments.feature_dtype != "float32":
+        parts.append(arguments.feature_dtype)
     if arguments.split != "patient":
         parts.append(f"{arguments.split}-split")
     if arguments.cuts:
@@ -323,8 +328,7 @@ def print_plan(plan, source, trials: dict, source_images: int | None, autoencode
     for cut in plan.cuts:
         mine = [trial for trial in plan.trials if trial[0] == cut.index]
         work = sum(map(plan.training_flops, mine)) / 1e12
-        features, held = f"{plan.feature_bytes(cut) / 2**20:.1f} MiB", plan.held_at(cut)
-        kept = "yes" if held is cut else "no, from the images" if held is None else f"no, from cut {held.index}"
+        features, kept = f"{plan.feature_bytes(cut) / 2**20:.1f} MiB", place_text(plan, cut)
         rows.append([str(cut.index), cut.name, str(len(mine)), f"{work:.2f}", features, kept])
     operations = sum(map(plan.flops, plan.trials))
     print(align(rows, left=(1, 5)))
@@ -347,6 +351,17 @@ def print_plan(plan, source, trials: dict, source_images: int | None, autoencode
     if source_images is not None:
         print(f"Source: {duration(source_images / rate)} for {source_images} images, unless it is kept already.")
     print(f"Profile: {duration(seconds)}.")
+
+
+def place_text(plan, cut) -> str:
+    """Where the features at a cut are held, in words."""
+    held = plan.held_at(cut)
+    if not cut.frozen_layers:
+        return "the images themselves"
+    if held is cut:
+        return {"memory": "in memory", "disk": "on disk"}[plan.places[cut.index]]
+    at_images = held is None or not held.frozen_layers
+    return f"no, computed again from {'the images' if at_images else f'cut {held.index}'}"
 
 
 def duration(seconds: float) -> str:

@@ -8,8 +8,10 @@ import pytest
 import tensorflow as tf
 
 import kdefrost
+from kdefrost import defroster as defrosters
 from kdefrost import plan, tails, training
-from kdefrost.features import FeatureFlow
+from kdefrost.features import DISK, MEMORY, RECOMPUTE, FeatureFlow
+from kdefrost.placement import Costs
 
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
 
@@ -19,7 +21,9 @@ def run(residual, easy):
     """Runs a small profile; arguments replace the defaults."""
 
     def profile(cuts=(2, 4), directory=None, recipe=RECIPE, source=residual, **arguments):
-        options = {name: arguments.pop(name) for name in ("memory_budget", "loss") if name in arguments}
+        options = {
+            name: arguments.pop(name) for name in ("memory_budget", "feature_dtype", "loss") if name in arguments
+        }
         defroster = kdefrost.Defroster(source, recipe=recipe, cuts=cuts, directory=directory, **options)
         defaults = {"train": easy["train"], "test": easy["test"], "per_class": [2, 5], "seeds": 2, "verbose": False}
         return defroster.profile(**{**defaults, **arguments})
@@ -194,6 +198,7 @@ BAD = {
     "no size": ({"per_class": []}, r"`per_class` must be whole numbers"),
     "no test sample": ({"test_per_class": 0}, r"`test_per_class` must be whole numbers, at least 1"),
     "budget in words": ({"memory_budget": "2 GiB"}, r"`memory_budget` must be a whole number of bytes"),
+    "features of other numbers": ({"feature_dtype": "int8"}, r"`feature_dtype` must be one of float32, float16, bf"),
     "zero seeds": ({"seeds": 0}, r"`seeds` must be a number of repeats"),
     "negative seed": ({"seeds": [-1]}, r"`seeds` must be"),
     "nothing to score on": ({"test": None}, r"`test`, `validation` or both"),
@@ -283,7 +288,15 @@ def test_the_best_model_needs_the_data_and_its_own_profile(residual, plain, easy
         defroster.best_model(profile, per_class=2)
 
 
-def test_the_memory_budget_changes_no_score(run, residual):
+def _costs_for(place: str):
+    """Costs under which all that exceeds the memory budget goes to one place."""
+    costs = Costs(compute=float(place == DISK), write=0.1, read=0.0, read_held=0.0)
+    return lambda *_: lambda *_: costs
+
+
+@pytest.mark.parametrize("place", [DISK, RECOMPUTE])
+def test_the_memory_budget_changes_no_score(run, residual, place, monkeypatch):
+    monkeypatch.setattr(defrosters, "measured_costs", _costs_for(place))
     layers = kdefrost.cut_points(residual, "layers")
     arguments = {"cuts": [layers[1], layers[4], layers[8]], "seeds": 1, "per_class": 5}
     whole = _scores(run(**arguments))
@@ -291,16 +304,38 @@ def test_the_memory_budget_changes_no_score(run, residual):
         assert _scores(run(**arguments, memory_budget=budget)) == whole
 
 
-def test_the_plan_says_where_features_are_kept(residual, easy):
-    defroster = kdefrost.Defroster(residual, recipe=RECIPE, memory_budget=0)
-    plan = defroster.plan(**easy, per_class=5, seeds=1)
-    assert {plan.held_at(cut) for cut in plan.cuts} == {None}
+def test_the_plan_says_where_features_are_held(residual, easy, monkeypatch):
+    def plan(place, **options):
+        monkeypatch.setattr(defrosters, "measured_costs", _costs_for(place))
+        return kdefrost.Defroster(residual, recipe=RECIPE, **options).plan(**easy, per_class=5, seeds=1)
+
+    again = plan(RECOMPUTE, memory_budget=0)
+    assert {again.held_at(cut) for cut in again.cuts} == {again.cuts[0]}
     # The whole model forward, and the tail backward.
-    tail = plan.cuts[3].tail_multiply_adds
-    whole = plan.cuts[3].multiply_adds
-    assert plan.training_flops((3, 5, 0)) == 2 * (whole + 2 * tail) * 15 * 3
-    roomy = kdefrost.Defroster(residual, recipe=RECIPE).plan(**easy, per_class=5, seeds=1)
-    assert [roomy.held_at(cut) for cut in roomy.cuts] == list(roomy.cuts)
+    tail = again.cuts[3].tail_multiply_adds
+    whole = again.cuts[3].multiply_adds
+    assert again.training_flops((3, 5, 0)) == 2 * (whole + 2 * tail) * 15 * 3
+    on_disk = plan(DISK, memory_budget=0)
+    assert on_disk.places == {0: MEMORY, 1: DISK, 2: DISK, 3: DISK, 4: DISK}
+    assert on_disk.training_flops((3, 5, 0)) == 2 * 3 * tail * 15 * 3
+    for options in ({}, {"memory_budget": 10**6}):
+        roomy = plan(RECOMPUTE, **options)
+        assert [roomy.held_at(cut) for cut in roomy.cuts] == list(roomy.cuts)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_features_in_half_precision_teach_the_same(run, dtype):
+    exact, rounded = (run(cuts=[2, 3], feature_dtype=kind).scores(per_class=5) for kind in ("float32", dtype))
+    assert np.abs(rounded - exact).max() < 0.15
+    assert np.abs(run(cuts=[2, 3], seeds=[5, 6]).scores(per_class=5) - exact).max() > 0.15
+
+
+def test_results_of_another_feature_dtype_are_not_mixed(residual, easy, tmp_path):
+    arguments = {**easy, "per_class": 2, "seeds": 1, "verbose": False}
+    kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], directory=tmp_path).profile(**arguments)
+    other = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], directory=tmp_path, feature_dtype="float16")
+    with pytest.raises(ValueError, match="feature_dtype was 'float32', now 'float16'"):
+        other.profile(**arguments)
 
 
 def test_batch_norm_of_tails_keeps_up_with_few_steps(easy):
@@ -427,8 +462,8 @@ def test_frozen_layers_that_run_again_do_not_drop_out():
         ]
     )
     cuts = kdefrost.cut_points(source)
-    between = FeatureFlow(source, cuts[0], {"x": np.ones((2, 8, 8, 1))}, memory_budget=0)
-    between.advance(cuts[2])
+    between = FeatureFlow(source, cuts[0], {"x": np.ones((2, 8, 8, 1))}, memory_budget=2**20)
+    between.advance(cuts[2], RECOMPUTE)
     whole = tails._in_a_row(between.between, kdefrost.split(source, cuts[2], output=3, seed=0)[1])
     x = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
     np.testing.assert_array_equal(whole(x, training=True), whole(x, training=False))

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kdefrost
-from kdefrost.features import FeatureFlow, Inference
+from kdefrost import storage
+from kdefrost.features import DISK, MEMORY, PLACES, RECOMPUTE, FeatureFlow, Inference, held_bytes
+from kdefrost.storage import DiskArray
 
 
 def _single(parts):
@@ -37,24 +40,62 @@ def test_cached_features_through_the_tail_are_the_whole_model_at_every_cut(resid
             np.testing.assert_allclose(outputs, model(x, training=False), atol=1e-5)
 
 
-def test_what_exceeds_the_budget_is_computed_again_from_what_does_not(residual, easy):
+@pytest.mark.parametrize("place", PLACES)
+def test_wherever_features_are_they_are_the_same(residual, easy, place, tmp_path):
     model = _settled(residual)
     x = easy["test"][0]
     cuts = kdefrost.cut_points(model)
     # Cut 3 has 8 numbers for each pixel of 16, cuts 1 and 2 have 16 for each of 64.
-    budget = len(x) * cuts[3].feature_bytes
-    flow = FeatureFlow(model, cuts[0], {"test": x}, budget)
-    held = []
+    flow = FeatureFlow(model, cuts[0], {"test": x}, 2**20, tmp_path)
+    held, kinds = [], []
     for cut in cuts:
-        flow.advance(cut)
+        flow.advance(cut, place if cut.index in (1, 2) else MEMORY)
         features = flow.features["test"]
+        kinds.append(type(features[0]))
         if flow.between is not None:
             features = Inference(flow.between)(*features)
         expected = Inference(kdefrost.split(model, cut)[0])(x)
         for part, whole in zip(features, expected, strict=True):
-            np.testing.assert_allclose(part, whole, atol=1e-6)
+            np.testing.assert_allclose(part[:], whole, atol=1e-6)
         held.append(flow.cut.index)
-    assert held == [0, 0, 0, 3, 4]
+    assert held == ([0, 0, 0, 3, 4] if place == RECOMPUTE else [0, 1, 2, 3, 4])
+    assert (DiskArray in kinds) == (place == DISK)
+
+
+def test_features_that_find_no_room_beside_those_before_them_pass_through_a_file(residual, easy, tmp_path, monkeypatch):
+    model, x = _settled(residual), easy["test"][0]
+    cuts = kdefrost.cut_points(model)
+    # Cuts 1 and 2 have features of one size, for one of which there is room.
+    flow = FeatureFlow(model, cuts[0], {"test": x}, len(x) * cuts[1].feature_bytes, tmp_path)
+    made = []
+    monkeypatch.setattr(storage, "DiskArray", lambda *of: made.append(DiskArray(*of)) or made[-1])
+    for cut in cuts[:3]:
+        flow.advance(cut)
+        assert len(made) == (cut.index == 2)
+        assert cut.index == 0 or isinstance(flow.features["test"][0], np.ndarray)
+    np.testing.assert_allclose(flow.features["test"][0], kdefrost.split(model, cuts[2])[0](x), rtol=2e-6)
+
+
+@pytest.mark.parametrize(("dtype", "error"), [("float16", 2**-11), ("bfloat16", 2**-8)])
+def test_features_in_half_precision_are_rounded_once(residual, easy, dtype, error):
+    model, x = _settled(residual), easy["test"][0]
+    cuts = kdefrost.cut_points(model)
+    flow = FeatureFlow(model, cuts[0], {"test": x}, 2**20, dtype=dtype)
+    flow.advance(cuts[2])
+    (features,) = flow.features["test"]
+    exact = np.asarray(kdefrost.split(model, cuts[2])[0](x))
+    assert features.dtype == tf.as_dtype(dtype).as_numpy_dtype
+    assert features.nbytes == len(x) * held_bytes(cuts[2], dtype) == exact.nbytes // 2
+    difference = np.abs(features.astype("float32") - exact)
+    assert difference.max() > 0 and (difference <= error * np.abs(exact) + 1e-6).all()
+
+
+def test_features_that_half_precision_cannot_hold_are_refused(residual, easy):
+    model = _settled(residual)
+    cuts = kdefrost.cut_points(model)
+    flow = FeatureFlow(model, cuts[0], {"test": easy["test"][0] * 1e6}, 2**20, dtype="float16")
+    with pytest.raises(ValueError, match=r"`feature_dtype` must hold the features at cut 1 \(conv1\).*Use bfloat16"):
+        flow.advance(cuts[1])
 
 
 def test_skipping_cuts_changes_nothing(residual, easy):

@@ -11,11 +11,11 @@ import numpy as np
 
 from kdefrost.compliance import ElasticCoupling, check_strength, pair_layers
 from kdefrost.cuts import Cut, calls_before, cut_points, segment, tail_of
-from kdefrost.features import FeatureFlow, Inference
+from kdefrost.features import Inference
 from kdefrost.progress import share_bar
 from kdefrost.recipe import Recipe
 from kdefrost.similarity import cka
-from kdefrost.tails import Tail
+from kdefrost.tails import Experiment, Tail
 from kdefrost.tasks import Task
 
 # From no springs to rigid ones, closer where they take hold. The recipe's weight decay of 5e-4 pulls held weights
@@ -158,15 +158,14 @@ class TrialRunner:
             Each trial as it ends.
         """
         start = cut_points(self.source)[0]
-        flow = FeatureFlow(self.source, start, examples.images, memory_budget=0)
+        features = {name: (images,) for name, images in examples.images.items()}
+        experiment = Experiment(self.source, self.task, self.recipe, examples.labels, self.class_weight)
         comparison = FeatureComparison(self.source, start, self.cuts, _sample(examples.images))
         done = 0
         with share_bar(f"Compliance, {len(keys)} trials", verbose) as report:
             for (count, frozen), group in itertools.groupby(keys, key=lambda key: (key[0], math.isinf(key[1]))):
                 couple = functools.partial(self._couple, count, frozen)
-                tail = Tail(
-                    self.source, start, self.task, self.recipe, flow, examples.labels, self.class_weight, couple
-                )
+                tail = Tail(experiment, start, start, features, couple)
                 for key in group:
                     if not frozen:
                         tail.coupling.strength = key[1]

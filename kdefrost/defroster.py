@@ -5,7 +5,7 @@ import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,9 +31,10 @@ from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import Recipe
 from kdefrost.sets import LabelledSet, check_sets, check_sizes, hold, read_sets, take_rows
 from kdefrost.storage import machine_memory
-from kdefrost.tails import ProgressBar, Tail
+from kdefrost.tails import Assignment, Experiment, ProgressBar
 from kdefrost.tasks import Objective, Task, as_labels, example_weights, kind_of, loss_name, make_task, strata
 from kdefrost.trials import TailStore, Trial, TrialLog, check_configuration, read_trials, same_scores
+from kdefrost.workers import check_jobs, make_runner
 
 # Changed whenever the same configuration comes to give other scores.
 _FORMAT = 3
@@ -147,6 +148,7 @@ class Defroster:
         seeds: int | Sequence[int] = 5,
         classes: int | None = None,
         test_per_class: int | None = None,
+        jobs: int | None = None,
         verbose: bool = True,
     ) -> DefrostProfile:
         """Runs all trials that are missing: every cut at every size with every seed.
@@ -169,6 +171,10 @@ class Defroster:
             classes: Number of classes; by default the largest training label plus one.
             test_per_class: Where given, each seed is scored on a class-balanced sample of
                 its own of at most so many test examples per class.
+            jobs: Number of processes that run whole trials side by side, each on a core, or a GPU, of
+                its own: faster than one process on all cores where tails are small. The scores are
+                the same whatever the number; those of `None`, which runs all in this process, differ
+                from them by rounding. A script that gives it needs `if __name__ == "__main__":`.
             verbose: Whether to show a progress bar.
 
         Returns:
@@ -177,12 +183,13 @@ class Defroster:
 
         Raises:
             ValueError: If the data do not fit the source or each other, a class has fewer
-                examples than asked for, or the folder holds another configuration's
-                results.
+                examples than asked for, the folder holds another configuration's results, or
+                with `jobs` the source cannot be sent to another process.
         """
+        check_jobs(jobs)
         if self.directory is not None:
             Path(self.directory).mkdir(parents=True, exist_ok=True)
-        plan, run = self._plan(train, test, validation, per_class, seeds, classes, test_per_class, verbose)
+        plan, run = self._plan(train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose)
         self._last, log = run, TrialLog(self.directory, run.configuration)
         sizes, seeds = as_sizes(per_class), as_seeds(seeds)
 
@@ -193,10 +200,10 @@ class Defroster:
             return DefrostProfile(self.cuts, trials, plan.task.objective, configuration)
 
         if plan.trials:
-            for trial, tail in self._run_trials(plan, run, verbose):
+            for trial, weights in self._run_trials(plan, run, verbose, jobs):
                 log.append(trial)
                 complete = all((trial.cut, trial.per_class, seed) in log.finished for seed in seeds)
-                self._tails.offer(trial, tail, so_far(), complete)
+                self._tails.offer(trial, weights, so_far(), complete)
         return so_far()
 
     def plan(
@@ -208,13 +215,14 @@ class Defroster:
         seeds=5,
         classes=None,
         test_per_class=None,
+        jobs=None,
         verbose: bool = True,
     ) -> Plan:
         """Says what `profile` would run with the same arguments, and runs nothing of it.
 
         Where features would exceed the memory budget, a short measurement tells where they would be.
         """
-        return self._plan(train, test, validation, per_class, seeds, classes, test_per_class, verbose)[0]
+        return self._plan(train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose)[0]
 
     def compliance(
         self,
@@ -323,12 +331,12 @@ class Defroster:
         tail.set_weights(weights)
         return with_keras_layers(join(extractor, tail))
 
-    def _plan(self, train, test, validation, per_class, seeds, classes, test_per_class, verbose: bool):
+    def _plan(self, train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose: bool):
         sizes, seeds = as_sizes(per_class), as_seeds(seeds)
         run = self._prepare(train, test, validation, sizes, classes, test_per_class, verbose)
         wanted = [(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds]
         finished = self._finished(run.configuration)
-        return self._plan_of(run, tuple(key for key in wanted if key not in finished)), run
+        return self._plan_of(run, tuple(key for key in wanted if key not in finished), jobs), run
 
     def _prepare(self, train, test, validation, sizes, classes, test_per_class, verbose: bool) -> _Run:
         """Reads and checks the data, and concludes from them what is learnt."""
@@ -351,7 +359,7 @@ class Defroster:
         check_configuration(Path(self.directory), configuration)
         return read_trials(Path(self.directory))
 
-    def _plan_of(self, run: _Run, trials: tuple[tuple[int, int, int], ...]) -> Plan:
+    def _plan_of(self, run: _Run, trials: tuple[tuple[int, int, int], ...], jobs: int | None = None) -> Plan:
         groups = strata(run.sets["train"].y, run.task.kind)
         subsets = {key[1:]: subset(groups, *key[1:]) for key in trials}
         examples = {key: len(subsets[key[1:]]) for key in trials}
@@ -360,10 +368,10 @@ class Defroster:
         uses = Counter()
         for key in trials:
             uses[key[0]] += self.recipe.epochs * examples[key] + evaluated
-        places = self._places(trained + evaluated, uses)
+        places = self._places(trained + evaluated, uses, self._memory_for(jobs))
         return Plan(self.cuts, trials, self.recipe, run.task, examples, trained, evaluated, places, self.feature_dtype)
 
-    def _places(self, examples: int, uses: dict[int, int]) -> dict[int, str]:
+    def _places(self, examples: int, uses: dict[int, int], memory_budget: int) -> dict[int, str]:
         """Where the features at each cut are held."""
         images = cut_points(self.source)[0]
         directory = self._scratch_directory()
@@ -371,7 +379,7 @@ class Defroster:
             [images, *(cut for cut in self.cuts if cut.index != images.index)],
             examples,
             uses,
-            self.memory_budget,
+            memory_budget,
             free_disk_space(directory),
             self.feature_dtype,
             measured_costs(self.source, self.feature_dtype, directory),
@@ -419,14 +427,14 @@ class Defroster:
     def _train_again(self, trial: Trial, verbose: bool) -> list[np.ndarray]:
         """The tail's weights of a trial that ran before."""
         plan = self._plan_of(self._last, (trial.key,))
-        ((again, tail),) = self._run_trials(plan, self._last, verbose)
+        ((again, weights),) = self._run_trials(plan, self._last, verbose)
         if not same_scores(again, trial):
             warnings.warn(
                 f"Trained again, the best trial scores {again.test or again.validation} where the profile has "
                 f"{trial.test or trial.validation}: the machine, or the packages, round otherwise.",
                 stacklevel=3,
             )
-        return tail.get_weights()
+        return weights
 
     def _gather(self, run: _Run, keys: Iterable[tuple[int, int]], verbose: bool) -> _Examples:
         """The examples of trials of some `(per_class, seed)`."""
@@ -442,25 +450,35 @@ class Defroster:
         samples = {seed: draw_test_sample(groups, run.test_per_class, seed) for _, seed in subsets}
         return _Examples(images, labels, rows, samples)
 
-    def _run_trials(self, plan: Plan, run: _Run, verbose: bool) -> Iterator[tuple[Trial, keras.Model]]:
-        """Runs the trials of a plan and yields each, with its trained tail, as it ends."""
+    def _run_trials(
+        self, plan: Plan, run: _Run, verbose: bool, jobs: int | None = None
+    ) -> Iterator[tuple[Trial, list[np.ndarray]]]:
+        """Runs the trials of a plan and yields each, with the weights of its tail, as it ends."""
         images, labels, rows, samples = self._gather(run, {key[1:] for key in plan.trials}, verbose)
-        start = cut_points(self.source)[0]
-        flow = FeatureFlow(
-            self.source, start, images, self.memory_budget, self._scratch_directory(), self.feature_dtype
-        )
+        start, directory = cut_points(self.source)[0], self._scratch_directory()
+        flow = FeatureFlow(self.source, start, images, self._memory_for(jobs), directory, self.feature_dtype)
         del images
+        experiment = Experiment(self.source, plan.task, self.recipe, labels, self.class_weight)
+        with ProgressBar(plan, verbose) as bar, make_runner(experiment, jobs) as runner:
+            assignments = self._assignments(plan, flow, rows, samples, runner.release, bar)
+            for trial, weights in runner.run(assignments, bar.advance):
+                bar.end(trial)
+                yield trial, weights
+
+    def _assignments(
+        self, plan: Plan, flow: FeatureFlow, rows: dict, samples: dict, release: Callable, bar: ProgressBar
+    ) -> Iterator[Assignment]:
+        """The trials of a plan, cut by cut, with the features that they take."""
         last = max(key[0] for key in plan.trials)
-        with ProgressBar(plan, verbose) as bar:
-            for cut in (cut for cut in self.cuts if cut.index <= last):
-                # The tail before holds the features that the flow is about to let go.
-                tail = None
-                flow.advance(cut, plan.places[cut.index], bar.begin_features(cut))
-                trials = [key for key in plan.trials if key[0] == cut.index]
-                if trials:
-                    tail = Tail(self.source, cut, plan.task, self.recipe, flow, labels, self.class_weight)
-                for key in trials:
-                    bar.begin(key)
-                    trial = tail.run(key, rows[key[1:]], samples[key[2]], bar.advance)
-                    bar.end(trial)
-                    yield trial, tail.model
+        for cut in (cut for cut in self.cuts if cut.index <= last):
+            # The tail before holds the features that the flow is about to let go.
+            release()
+            flow.advance(cut, plan.places[cut.index], bar.begin_features(cut))
+            held = cut if cut.tensors == flow.cut.tensors else flow.cut
+            for key in (key for key in plan.trials if key[0] == cut.index):
+                yield Assignment(key, cut, held, dict(flow.features), rows[key[1:]], samples[key[2]])
+
+    def _memory_for(self, jobs: int | None) -> int:
+        """Bytes that features may take in memory in one process."""
+        # Beside those of the process that makes them, each of the others has its own.
+        return self.memory_budget if jobs is None else self.memory_budget // (jobs + 1)

@@ -1,6 +1,7 @@
 """Devices: the distribution strategy, and work that is spread over its replicas."""
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
@@ -8,6 +9,25 @@ import numpy as np
 import tensorflow as tf
 
 Strategy = tf.distribute.Strategy
+
+
+def take_share(number: int):
+    """Keeps this process to one device: a GPU where there are any, else one core.
+
+    Args:
+        number: The process's number among those that share the machine, from 0 on; where they are
+            more than the devices, several have the same one.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        tf.config.set_visible_devices(gpus[number % len(gpus)], "GPU")
+        return
+    # Sums over several threads are taken in another order.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
 def spread(function: Callable, strategy: Strategy | None = None) -> "Spread":

@@ -77,9 +77,8 @@ class FeatureFlow:
     """Features of several data sets, carried from one cut of a model to the next.
 
     The features at a cut are computed from those at the cut before, so that all cuts
-    together cost one forward pass. They are held in memory or on disk; or those of the last
-    cut that were held stay, and `between` is the model that makes the one from the other at
-    each use. The images themselves are held by whoever gives them.
+    together cost one forward pass. They are held in memory or on disk; the images
+    themselves are held by whoever gives them.
 
     Args:
         model: The source model.
@@ -92,8 +91,6 @@ class FeatureFlow:
     Attributes:
         cut: The cut at which the features are.
         features: By name, a tuple of arrays `(examples, …)`, one for each tensor of the cut.
-        between: The frozen model from `cut` to the cut last advanced to; `None` where that
-            is the same.
     """
 
     def __init__(
@@ -108,30 +105,25 @@ class FeatureFlow:
         self.model, self.cut, self.memory_budget = model, start, memory_budget
         self.directory, self.dtype = directory, dtype
         self.features = {name: (array,) for name, array in images.items()}
-        self.between = None
 
     def advance(self, cut: Cut, place: str = MEMORY, on_progress: Callable[[int], None] | None = None):
-        """Carries all features on to a later cut, or leaves them at the present one.
+        """Carries all features on to a later cut, or leaves them where they are.
 
         Args:
             cut: The cut.
-            place: Where its features are held, one of `PLACES`.
+            place: Where its features are, one of `PLACES`; those that are computed again at each use
+                leave all as it is.
             on_progress: Called with the number of examples of each batch that is done.
         """
-        if cut.tensors == self.cut.tensors:
-            self.between = None
+        if place == RECOMPUTE or cut.tensors == self.cut.tensors:
             return
-        between = segment(self.model, self.cut, cut)
-        if place == RECOMPUTE:
-            self.between = between
-            return
-        run, before = Inference(between), self._bytes_in_memory()
+        run, before = Inference(segment(self.model, self.cut, cut)), self._bytes_in_memory()
         for name in self.features:
             # Replaced one by one, so that the memory of each old set is free again.
             room = self.memory_budget - max(before, self._bytes_in_memory()) if place == MEMORY else 0
             batches = run.batches(*self.features[name], on_progress=on_progress)
             self.features[name] = _gather(batches, cut, room, self.directory, self.dtype)
-        self.cut, self.between = cut, None
+        self.cut = cut
         if place == MEMORY:
             # What found no room beside the features before it has it now.
             self.features = {name: tuple(part[:] for part in parts) for name, parts in self.features.items()}

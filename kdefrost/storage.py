@@ -7,6 +7,7 @@ arrays.
 import os
 import tempfile
 import time
+from multiprocessing.reduction import DupFd
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +62,19 @@ class DiskArray:
     """
 
     def __init__(self, row_shape: tuple[int, ...], dtype, directory: str | os.PathLike | None = None):
-        self.dtype = np.dtype(dtype)
-        self.shape = (0, *row_shape)
-        self._row_bytes = int(np.prod(row_shape)) * self.dtype.itemsize
+        self._describe((0, *row_shape), dtype)
         self._file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 (it lives as long as the array)
+
+    def _describe(self, shape: tuple[int, ...], dtype):
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        self._row_bytes = int(np.prod(shape[1:])) * self.dtype.itemsize
 
     def __del__(self):
         self._file.close()
+
+    def __reduce__(self):
+        """Another process gets the same file, which is there until the last of them lets it go."""
+        return _reopened, (DupFd(self._file.fileno()), self.shape, self.dtype)
 
     @property
     def ndim(self) -> int:
@@ -108,6 +115,14 @@ class DiskArray:
     def _read(self, start: int, count: int) -> np.ndarray:
         data = os.pread(self._file.fileno(), count * self._row_bytes, start * self._row_bytes)
         return np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
+
+
+def _reopened(descriptor, shape: tuple[int, ...], dtype) -> DiskArray:
+    """An array of another process."""
+    array = DiskArray.__new__(DiskArray)
+    array._describe(shape, dtype)
+    array._file = os.fdopen(descriptor.detach(), "rb")
+    return array
 
 
 class Rows:

@@ -1,7 +1,10 @@
 """Tails as they are trained: compiled once for a cut, and run trial by trial."""
 
+import dataclasses
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -9,8 +12,8 @@ from tqdm import tqdm
 
 from kdefrost import training
 from kdefrost.compliance import ElasticCoupling
-from kdefrost.cuts import Cut, tail_of
-from kdefrost.features import FeatureFlow, Inference
+from kdefrost.cuts import Cut, segment, tail_of
+from kdefrost.features import Inference
 from kdefrost.initialization import reinitialize
 from kdefrost.models import FUSED_LAYERS
 from kdefrost.plan import INITIALISATION, ORDER, Plan
@@ -24,17 +27,94 @@ from kdefrost.trials import Trial
 _DIVERGED = 1e6
 
 
+class Assignment(NamedTuple):
+    """A trial, and all that it takes.
+
+    Attributes:
+        key: `(cut index, per_class, seed)`.
+        cut: The cut.
+        held: The cut at which the features are: `cut`, or one before it from which frozen layers go on.
+        features: By the name of the set, a tuple of arrays `(examples, …)`, one for each tensor of `held`.
+        rows: The examples to train on.
+        sample: The test examples to score on; `None` for all.
+    """
+
+    key: tuple[int, int, int]
+    cut: Cut
+    held: Cut
+    features: dict[str, tuple]
+    rows: np.ndarray
+    sample: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What all trials of a profile have in common.
+
+    Attributes:
+        source: The source model.
+        task: What is learnt.
+        recipe: How to train.
+        labels: Labels by the name of the set, row by row those of the features.
+        class_weight: Weights of the classes in the loss.
+    """
+
+    source: keras.Model
+    task: Task
+    recipe: Recipe
+    labels: dict[str, np.ndarray]
+    class_weight: dict[int, float] | str | None = None
+
+
+class TailRunner:
+    """Runs trials one after another, with one tail for all those of a cut.
+
+    Args:
+        experiment: What they have in common.
+    """
+
+    def __init__(self, experiment: Experiment):
+        self._experiment, self._cut, self._tail = experiment, None, None
+
+    def run(
+        self, assignments: Iterable[Assignment], on_progress: Callable[[tuple, float], None]
+    ) -> Iterator[tuple[Trial, list[np.ndarray]]]:
+        """Runs trials.
+
+        Args:
+            assignments: The trials, drawn as they are needed, those of a cut together.
+            on_progress: Called as a training goes on with the trial's key and the share of it that is done.
+
+        Yields:
+            Each trial as it ends, with the weights of its tail.
+        """
+        for assignment in assignments:
+            advance = functools.partial(on_progress, assignment.key)
+            advance(0.0)
+            tail = self._tail_of(assignment)
+            trial = tail.run(assignment.key, assignment.rows, assignment.sample, advance)
+            yield trial, tail.model.get_weights()
+
+    def release(self):
+        """Lets go of the tail and of the features that it holds."""
+        self._cut = self._tail = None
+
+    def _tail_of(self, assignment: Assignment) -> "Tail":
+        if self._cut != assignment.cut:
+            self.release()
+            self._tail = Tail(self._experiment, assignment.cut, assignment.held, assignment.features)
+            self._cut = assignment.cut
+        return self._tail
+
+
 class Tail:
     """The tail of one cut, compiled once, and the features that it is trained on.
 
     Args:
-        source: The source model.
+        experiment: What is trained and how.
         cut: The cut.
-        task: What is learnt.
-        recipe: How to train.
-        flow: The features, carried on to the cut.
-        labels: Labels by the name of the set, row by row those of the features.
-        class_weight: Weights of the classes in the loss.
+        held: As for `Assignment`.
+        features: As for `Assignment`.
         couple: Makes of the tail's model the coupling under which it is trained; `None` for none.
 
     Attributes:
@@ -44,26 +124,23 @@ class Tail:
 
     def __init__(
         self,
-        source,
+        experiment: Experiment,
         cut: Cut,
-        task: Task,
-        recipe: Recipe,
-        flow: FeatureFlow,
-        labels: dict,
-        class_weight,
+        held: Cut,
+        features: dict[str, tuple],
         couple: Callable[[keras.Model], ElasticCoupling] | None = None,
     ):
-        self.model = tail_of(source, cut, output=task.output, substitutes=FUSED_LAYERS)
+        self.task, self.recipe, self.labels = experiment.task, experiment.recipe, experiment.labels
+        self.class_weight, self.features = experiment.class_weight, dict(features)
+        self.model = tail_of(experiment.source, cut, output=self.task.output, substitutes=FUSED_LAYERS)
         for layer in self.model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
-                layer.momentum = recipe.batch_norm_momentum
-        # Where the features at the cut are not kept, the frozen layers before it run too.
-        self.whole = self.model if flow.between is None else _in_a_row(flow.between, self.model)
+                layer.momentum = self.recipe.batch_norm_momentum
+        # Where the features at the cut are not held, the frozen layers before it run too.
+        self.whole = self.model if held == cut else _in_a_row(segment(experiment.source, held, cut), self.model)
         self.coupling = None if couple is None else couple(self.model)
-        training.compile_model(self.whole, recipe, task.loss, self.coupling)
+        training.compile_model(self.whole, self.recipe, self.task.loss, self.coupling)
         self.infer = Inference(self.whole)
-        self.task, self.recipe, self.features, self.labels = task, recipe, dict(flow.features), labels
-        self.class_weight = class_weight
 
     def run(
         self,
@@ -144,7 +221,7 @@ class ProgressBar:
             smoothing=0.02,
             bar_format="{percentage:3.0f}% |{bar:20}| {elapsed} gone, {remaining} left{postfix}",
         )
-        self.score, self.done, self.key, self.on = None, 0.0, None, ""
+        self.score, self.done, self.on = None, {}, ""
 
     def __enter__(self):
         return self
@@ -169,23 +246,22 @@ class ProgressBar:
         examples = self.plan.trained + self.plan.evaluated
         return 0 if cut is None else 2 * (cut.multiply_adds - cut.tail_multiply_adds) * examples
 
-    def begin(self, key: tuple[int, int, int]):
-        """Names the trial that begins."""
-        self.key, self.done = key, 0.0
-        scored = self.score is not None
-        last = (
-            f", last {self.on} {label_of(self.objective)} {format_score(self.objective, self.score)}" if scored else ""
-        )
-        self.bar.set_postfix_str(f"cut {key[0]} of {self.last}, {key[1]} per class, seed {key[2]}{last}")
-
-    def advance(self, share: float):
-        """Moves on to where a share of the trial's training is done."""
-        self._move((share - self.done) * self.work[self.key] * 0.95)
-        self.done = share
+    def advance(self, key: tuple[int, int, int], share: float):
+        """Moves on to where a share of a trial's training is done."""
+        if key not in self.done:
+            scored = self.score is not None
+            last = (
+                f", last {self.on} {label_of(self.objective)} {format_score(self.objective, self.score)}"
+                if scored
+                else ""
+            )
+            self.bar.set_postfix_str(f"cut {key[0]} of {self.last}, {key[1]} per class, seed {key[2]}{last}")
+        self._move((share - self.done.get(key, 0.0)) * self.work[key] * 0.95)
+        self.done[key] = share
 
     def end(self, trial: Trial):
-        """Moves on to the trial's end."""
-        self._move(self.work[self.key] * (1 - 0.95 * self.done))
+        """Moves on to a trial's end."""
+        self._move(self.work[trial.key] * (1 - 0.95 * self.done.pop(trial.key, 0.0)))
         self.on = "validation" if trial.test is None else "test"
         self.score = getattr(trial, self.on)[self.objective]
 

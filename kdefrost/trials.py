@@ -133,19 +133,19 @@ class TailStore:
         self._kept: dict[int, tuple[Trial, list[np.ndarray]]] = {}
         self._candidates: dict[tuple[int, int], tuple[Trial, list[np.ndarray]]] = {}
 
-    def offer(self, trial: Trial, model, profile, complete: bool):
+    def offer(self, trial: Trial, weights: list[np.ndarray], profile, complete: bool):
         """Keeps the weights of a trial that has just ended, if it is the best.
 
         Args:
             trial: The trial.
-            model: Its trained tail.
+            weights: Those of its tail.
             profile: The `DefrostProfile` of all trials so far.
             complete: Whether its cut has now been tried with all seeds at its size. Only
                 then is the cut compared with the others.
         """
         group = trial.cut, trial.per_class
         if group not in self._candidates or profile.is_better(trial, self._candidates[group][0]):
-            self._candidates[group] = trial, model.get_weights()
+            self._candidates[group] = trial, weights
         if complete:
             candidate, weights = self._candidates.pop(group)
             if profile.is_scored(trial.per_class) and profile.best_trial(trial.per_class).key == candidate.key:

@@ -73,6 +73,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--metrics", nargs="+", metavar="NAME", help="Keras metrics, and balanced_accuracy (by the number of classes)")
     add("--objective", metavar="NAME", help="the metric that chooses the cut (the first)")
     add("--memory", type=positive, metavar="GIB", help="what cached features may take (a quarter of the machine's)")
+    side = "processes that run whole trials side by side, on a core or GPU each (all in one process)"
+    add("--jobs", type=int, metavar="N", help=side)
     halves = "numbers in which features are cached; those of 2 bytes take half the memory (float32)"
     add("--feature-dtype", default="float32", choices=["float32", "float16", "bfloat16"], help=halves)
 
@@ -232,6 +234,7 @@ def choose_trials(data, preset, arguments) -> dict:
         "seeds": preset.seeds,
         "classes": len(data.classes),
         "test_per_class": IDC_TEST_PER_CLASS if arguments.tgt == "idc" else None,
+        "jobs": arguments.jobs,
     }
 
 

@@ -10,7 +10,8 @@ import tensorflow as tf
 import kdefrost
 from kdefrost import defroster as defrosters
 from kdefrost import plan, tails, training
-from kdefrost.features import DISK, MEMORY, RECOMPUTE, FeatureFlow
+from kdefrost.cuts import segment
+from kdefrost.features import DISK, MEMORY, RECOMPUTE
 from kdefrost.placement import Costs
 
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
@@ -462,9 +463,8 @@ def test_frozen_layers_that_run_again_do_not_drop_out():
         ]
     )
     cuts = kdefrost.cut_points(source)
-    between = FeatureFlow(source, cuts[0], {"x": np.ones((2, 8, 8, 1))}, memory_budget=2**20)
-    between.advance(cuts[2], RECOMPUTE)
-    whole = tails._in_a_row(between.between, kdefrost.split(source, cuts[2], output=3, seed=0)[1])
+    frozen = segment(source, cuts[0], cuts[2])
+    whole = tails._in_a_row(frozen, kdefrost.split(source, cuts[2], output=3, seed=0)[1])
     x = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
     np.testing.assert_array_equal(whole(x, training=True), whole(x, training=False))
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import kdefrost
 from kdefrost import storage
+from kdefrost.cuts import segment
 from kdefrost.features import DISK, MEMORY, PLACES, RECOMPUTE, FeatureFlow, Inference, held_bytes
 from kdefrost.storage import DiskArray
 
@@ -52,8 +53,8 @@ def test_wherever_features_are_they_are_the_same(residual, easy, place, tmp_path
         flow.advance(cut, place if cut.index in (1, 2) else MEMORY)
         features = flow.features["test"]
         kinds.append(type(features[0]))
-        if flow.between is not None:
-            features = Inference(flow.between)(*features)
+        if flow.cut is not cut:
+            features = Inference(segment(model, flow.cut, cut))(*features)
         expected = Inference(kdefrost.split(model, cut)[0])(x)
         for part, whole in zip(features, expected, strict=True):
             np.testing.assert_allclose(part[:], whole, atol=1e-6)

@@ -44,8 +44,9 @@ def test_a_profile_from_one_command_and_more_seeds_later(source, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == files | {"tail-4.npz", "tail-16.npz"}
     lines = (tmp_path / "trials.jsonl").read_text().splitlines()
     assert len(lines) == 2 * 2 * 1
-    second = run(*command, "--seeds", "2")
+    second = run(*command, "--seeds", "2", "--jobs", "2")
     assert second.returncode == 0, second.stderr
+    assert "per class, seed 1" in second.stderr
     assert (tmp_path / "trials.jsonl").read_text().splitlines()[: len(lines)] == lines
     profile = kdefrost.DefrostProfile.load(tmp_path / "profile.json")
     assert len(profile.trials) == 8 and profile.chosen_on == "validation" and profile.per_class == [4, 16]
@@ -124,10 +125,14 @@ def residual_rgb():
 
 
 def test_dry_run_says_what_would_run_and_writes_nothing(source, tmp_path):
-    result = run("--src", source, "--preset", "smoke", "--out", tmp_path / "out", "--dry-run")
+    # All features together, at each cut: 7.7, 7.7, 3.9 and 0.5 MiB.
+    result = run("--src", source, "--preset", "smoke", "--out", tmp_path / "out", "--memory", "0.004", "--dry-run")
     assert result.returncode == 0, result.stderr
     for word in ("20 trials", "TFLOP", "group2_block1", "features", "MiB", "GFLOP/s", "Profile: about"):
         assert word in result.stdout
+    places = [line.split("MiB")[1].strip() for line in result.stdout.splitlines() if "MiB" in line]
+    assert places[0] == "the images themselves" and places[3:] == ["in memory", "in memory"]
+    assert set(places[1:3]) <= {"on disk", "no, computed again from the images", "no, computed again from cut 1"}
     assert not (tmp_path / "out").exists()
 
 

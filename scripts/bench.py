@@ -1,10 +1,19 @@
 #!/usr/bin/env python
-"""Measures how fast kdefrost trains, beside what Keras does by itself, in one run.
+"""Measures how fast kdefrost is, beside what Keras and PyTorch do by themselves, in one run.
 
   training   Wide-ResNet-16-1 on 32×32 images, batch 128: images per second of kdefrost and
              of the same network with Keras's own batch normalisation and `fit(epochs=…)`,
              taken in turn
   head       a trial at the last cut: 60 epochs on 640 examples, evaluated on 1,000
+  profile    a whole profile, its later half and its last cut: the same trials by hand in Keras
+             (whole models with their first layers frozen; tails on features that `predict` gives),
+             in PyTorch on cached features, where it is installed, and by kdefrost; each way of each
+             round in a process of its own, taken in turn: time, peak memory and accuracy, on real
+             images (it runs only by name; minutes to hours, by task)
+  growth     a profile's time against its number of cuts, of training images and of seeds, with a
+             straight line and a figure, on CIFAR-10 (it runs only by name)
+  trials     200 trials of one defroster: what memory they leave behind, and what a trial takes
+             beside its training (about a minute; it runs only by name)
   autoencoder  an autoencoder with 32 numbers in its bottleneck on 32×32 images: images per second
              of kdefrost in both precisions and of the plainest Keras (`fit(epochs=…)` on arrays),
              taken in turn with the machine's own rate of matrix products, at the batch sizes of
@@ -17,7 +26,8 @@
              through a MobileNetV2 of width 0.35: peak memory, and time (about 10 minutes; it
              runs only by name)
 
-Images are random: speed does not depend on what they show.
+Without a name: training and head. Images are random unless it says otherwise: speed does not depend on
+what they show. `bench.py profile --help` lists what one of them takes.
 """
 
 import sys
@@ -29,30 +39,107 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 import argparse
 import importlib
 import os
+from collections.abc import Callable
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Without AVX-512 TensorFlow leaves these kernels off, and trains half as fast.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-# By name, the module in benches/ and its function.
+# Of these, the tables alone.
+from scripts.benches.tasks import TASKS, WAYS
+
+
+def add_profile_options(parser: argparse.ArgumentParser):
+    add = parser.add_argument
+    add("--task", default="wide_resnet_16_1", choices=TASKS, help="source, target and size (wide_resnet_16_1)")
+    add("--ways", nargs="+", default=list(WAYS), choices=WAYS, metavar="WAY", help=f"{', '.join(WAYS)} (all)")
+    add("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR), or of the idc archive")
+    add("--weights", metavar="FILE", help="local file of the ImageNet weights of mobilenet_v2 (downloaded)")
+    add("--epochs", type=count, metavar="N", help="epochs of each trial (of the task)")
+    add("--seeds", type=count, metavar="N", help="trials at each cut (of the task)")
+    add("--cuts", type=index_or_name, nargs="+", metavar="CUT", help="how many; or indices or names (of the task)")
+    add("--out", metavar="FILE", help="new file for the raw numbers, .json, written as each process ends")
+
+
+def add_growth_options(parser: argparse.ArgumentParser):
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR)")
+    parser.add_argument("--out", default="runs/growth", metavar="DIR", help="folder of the results (runs/growth)")
+
+
+def add_no_options(parser: argparse.ArgumentParser):
+    pass
+
+
+def count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+def index_or_name(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
+class Bench(NamedTuple):
+    """A measurement.
+
+    Attributes:
+        module: Its module in benches/.
+        function: Its function.
+        rounds: How often it measures by default; `None` where it takes no rounds.
+        add_options: Adds its other options to a parser.
+    """
+
+    module: str
+    function: str
+    rounds: int | None = 5
+    add_options: Callable[[argparse.ArgumentParser], None] = add_no_options
+
+
 BENCHES = {
-    "training": ("training", "bench_training"),
-    "head": ("training", "bench_head"),
-    "autoencoder": ("autoencoder", "bench_autoencoder"),
-    "similarity": ("similarity", "bench_similarity"),
-    "streaming": ("streaming", "bench_streaming"),
+    "training": Bench("training", "bench_training"),
+    "head": Bench("training", "bench_head"),
+    "profile": Bench("profile", "bench_profile", 3, add_profile_options),
+    "growth": Bench("growth", "bench_growth", 3, add_growth_options),
+    "trials": Bench("trials", "bench_trials", None),
+    "autoencoder": Bench("autoencoder", "bench_autoencoder"),
+    "similarity": Bench("similarity", "bench_similarity"),
+    "streaming": Bench("streaming", "bench_streaming"),
 }
 
 
 def main():
+    arguments = vars(parse_arguments())
+    what, rounds = arguments.pop("what"), arguments.pop("rounds")
+    try:
+        for name in [what] if what else ["training", "head"]:
+            run(BENCHES[name], rounds, arguments)
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"error: {error}")
+
+
+def run(bench: Bench, rounds: int | None, arguments: dict):
+    # Only now, so that --help and a mistyped option answer at once.
+    module = importlib.import_module(f"scripts.benches.{bench.module}")
+    if bench.rounds is not None:
+        arguments = {"rounds": rounds or bench.rounds, **arguments}
+    getattr(module, bench.function)(**arguments)
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=BENCHES, help="what to measure (training and head)")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="number of measurements of each (5)")
-    arguments = parser.parse_args()
-    for name in [arguments.what] if arguments.what else ["training", "head"]:
-        module, function = BENCHES[name]
-        # Only now, so that --help and a mistyped option answer at once.
-        getattr(importlib.import_module(f"scripts.benches.{module}"), function)(arguments.rounds)
+    parser.add_argument("--rounds", type=count, metavar="N", help="number of measurements of each (5)")
+    commands = parser.add_subparsers(dest="what", metavar="what", help="what to measure (training and head)")
+    for name, bench in BENCHES.items():
+        command = commands.add_parser(name)
+        if bench.rounds is not None:
+            text = f"number of measurements of each ({bench.rounds})"
+            # Suppressed, or it would replace what is given before the name.
+            command.add_argument("--rounds", type=count, default=argparse.SUPPRESS, metavar="N", help=text)
+        bench.add_options(command)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

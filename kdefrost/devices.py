@@ -1,14 +1,96 @@
 """Devices: the distribution strategy, and work that is spread over its replicas."""
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
 import tensorflow as tf
 
 Strategy = tf.distribute.Strategy
+_OF_SEVERAL_WORKERS = (
+    tf.distribute.MultiWorkerMirroredStrategy,
+    tf.distribute.experimental.ParameterServerStrategy,
+)
+
+
+def strategy_for(names: Sequence[str] | None) -> Strategy | None:
+    """Makes the strategy that uses some of this machine's devices.
+
+    Args:
+        names: Their names as TensorFlow has them, such as `"GPU:0"`; or `["all"]`, for all GPUs.
+
+    Returns:
+        A strategy with a replica on each device; of no names `None`, which leaves all to TensorFlow.
+
+    Raises:
+        ValueError: If this machine does not have such a device.
+    """
+    if names is None:
+        return None
+    there = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
+    wanted = [name for name in there if name.startswith("GPU:")] if list(names) == ["all"] else list(names)
+    if not wanted or len(set(wanted)) < len(wanted) or not set(wanted) <= set(there):
+        raise ValueError(
+            f"The devices must be different ones of {', '.join(there)}, which this machine has, or `all` for all its "
+            f"GPUs. Received: {' '.join(names)}"
+        )
+    return tf.distribute.OneDeviceStrategy(wanted[0]) if len(wanted) == 1 else tf.distribute.MirroredStrategy(wanted)
+
+
+def in_use(strategy: Strategy | None = None) -> Strategy:
+    """Gives the strategy that work runs under.
+
+    Args:
+        strategy: A `tf.distribute.Strategy` of one process; by default the one in whose
+            `scope()` this is called, which outside of all is that of one device.
+
+    Returns:
+        The strategy.
+
+    Raises:
+        ValueError: If `strategy` is no strategy, or one of several workers.
+    """
+    strategy = tf.distribute.get_strategy() if strategy is None else strategy
+    # That of one device, which TensorFlow has by default, is of another class.
+    if not hasattr(strategy, "num_replicas_in_sync"):
+        raise ValueError(f"`strategy` must be a tf.distribute.Strategy or None. Received: strategy={strategy!r}")
+    if isinstance(strategy, _OF_SEVERAL_WORKERS):
+        raise ValueError(
+            "`strategy` must be of one process, such as tf.distribute.MirroredStrategy; one of several workers is not "
+            f"supported. Received: strategy={strategy!r}"
+        )
+    return strategy
+
+
+def in_scope(strategy: Strategy | None = None) -> contextlib.AbstractContextManager:
+    """Enters the scope of a strategy; of none given, stays in the present one.
+
+    Args:
+        strategy: As for `in_use`.
+
+    Returns:
+        A context manager.
+
+    Raises:
+        ValueError: As `in_use`.
+    """
+    used = in_use(strategy)
+    return contextlib.nullcontext() if strategy is None else used.scope()
+
+
+def is_scoped() -> bool:
+    """Whether this is called in the `scope()` of a strategy."""
+    return tf.distribute.has_strategy()
+
+
+def sum_over_replicas(values: tf.Tensor) -> tf.Tensor:
+    """Adds up what the replicas of the present strategy have, each its own values."""
+    replica = tf.distribute.get_replica_context()
+    # Where a graph is made and nothing runs there is none.
+    return values if replica is None else replica.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
 def take_share(number: int):
@@ -36,28 +118,23 @@ def spread(function: Callable, strategy: Strategy | None = None) -> "Spread":
     Args:
         function: A function of tensors that gives tensors, in whatever structure; one that is
             there as long as the process.
-        strategy: A `tf.distribute.Strategy` of one process; by default the one in whose
-            `scope()` this is called, which outside of all is that of one device.
+        strategy: As for `in_use`.
 
     Returns:
         The `Spread`.
 
     Raises:
-        ValueError: If `strategy` is no strategy.
+        ValueError: As `in_use`.
     """
-    strategy = tf.distribute.get_strategy() if strategy is None else strategy
-    # That of one device, which TensorFlow has by default, is of another class.
-    if not hasattr(strategy, "num_replicas_in_sync"):
-        raise ValueError(f"`strategy` must be a tf.distribute.Strategy or None. Received: strategy={strategy!r}")
-    return _known(function, strategy)
+    return _known(function, in_use(strategy))
 
 
 class Spread:
     """A function that runs on the replicas of a distribution strategy, on a task of its own on each.
 
     Args:
-        function: As for `spread`.
-        strategy: As for `spread`.
+        function: A function of tensors that gives tensors, in whatever structure.
+        strategy: The strategy.
     """
 
     def __init__(self, function: Callable, strategy: Strategy):

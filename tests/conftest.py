@@ -28,6 +28,12 @@ def _seed():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(scope="session")
+def two_devices():
+    """A strategy of two replicas, one on each device."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
 def load_script(name: str, **constants):
     """A script's `main`, without starting an interpreter, with some of its constants replaced."""
     path = Path(__file__).resolve().parent.parent / "scripts" / name

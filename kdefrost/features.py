@@ -1,5 +1,7 @@
 """Features: what the frozen layers make of a data set, computed once and passed from cut to cut."""
 
+import functools
+import itertools
 import math
 import os
 import time
@@ -9,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kdefrost import devices
 from kdefrost.cuts import Cut, cut_points, segment
 from kdefrost.graph import inference_batch_size
 from kdefrost.storage import Collector
@@ -22,6 +25,9 @@ FEATURE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
 class Inference:
     """A model in inference mode, traced once for batches of any size.
 
+    In the scope of a distribution strategy, in which the model must be made too, batches go to the
+    replicas in turn.
+
     Args:
         model: The model.
     """
@@ -34,7 +40,11 @@ class Inference:
         def run(*batch):
             return keras.tree.flatten(model(batch[0] if len(batch) == 1 else list(batch), training=False))
 
-        self._run = tf.function(run).get_concrete_function(*self._taken)
+        if devices.is_scoped():
+            self._run_each = devices.Spread(run, devices.in_use())
+        else:
+            traced = tf.function(run).get_concrete_function(*self._taken)
+            self._run_each = functools.partial(itertools.starmap, traced)
 
     def __call__(self, *arrays, on_progress: Callable[[int], None] | None = None) -> tuple[np.ndarray, ...]:
         """Runs over a data set.
@@ -52,9 +62,7 @@ class Inference:
                 whole[rows] = part
         return outputs
 
-    def batches(
-        self, *arrays, on_progress: Callable[[int], None] | None = None
-    ) -> Iterator[tuple[slice, list[tf.Tensor]]]:
+    def batches(self, *arrays, on_progress: Callable[[int], None] | None = None) -> Iterator[tuple[slice, list]]:
         """Runs over a data set, batch by batch.
 
         Args:
@@ -65,10 +73,14 @@ class Inference:
             The rows of a batch, and what the model gives for them.
         """
         examples = len(arrays[0])
-        for start in range(0, examples, self._batch_size):
-            rows = slice(start, min(start + self._batch_size, examples))
-            batch = (tf.cast(array[rows], spec.dtype) for array, spec in zip(arrays, self._taken, strict=True))
-            yield rows, self._run(*batch)
+        starts = range(0, examples, self._batch_size)
+        every = [slice(start, min(start + self._batch_size, examples)) for start in starts]
+        batches = (
+            tuple(tf.cast(array[rows], spec.dtype) for array, spec in zip(arrays, self._taken, strict=True))
+            for rows in every
+        )
+        for rows, parts in zip(every, self._run_each(batches), strict=True):
+            yield rows, parts
             if on_progress is not None:
                 on_progress(rows.stop - rows.start)
 

@@ -1,11 +1,12 @@
 """Features: cached ones are what the whole model computes."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import kdefrost
-from kdefrost import storage
+from kdefrost import devices, storage
 from kdefrost.cuts import segment
 from kdefrost.features import DISK, MEMORY, PLACES, RECOMPUTE, FeatureFlow, Inference, held_bytes
 from kdefrost.storage import DiskArray
@@ -117,3 +118,17 @@ def test_parity_on_real_cifar10(cifar10):
     for cut in kdefrost.cut_points(model):
         extractor, tail = kdefrost.split(model, cut)
         np.testing.assert_allclose(tail(Inference(extractor)(images)[0], training=False), expected, atol=1e-5)
+
+
+def test_two_devices_infer_as_one_and_in_order(residual, two_devices, monkeypatch):
+    """Five batches, the last a short one, so that one replica has nothing to do at the end."""
+    used, spread = [], devices.Spread
+    monkeypatch.setattr(devices, "Spread", lambda run, strategy: (used.append(strategy), spread(run, strategy))[1])
+    images = np.random.default_rng(1).normal(size=(1001, 8, 8, 1)).astype("float32")
+    expected, done = Inference(residual)(images)[0], []
+    with two_devices.scope():
+        model = keras.models.clone_model(residual)
+        model.set_weights(residual.get_weights())
+        (outputs,) = Inference(model)(images, on_progress=done.append)
+    np.testing.assert_allclose(outputs, expected, atol=1e-6)
+    assert used == [two_devices] and done == [250, 250, 250, 250, 1]

@@ -6,6 +6,7 @@ import re
 import keras
 import tensorflow as tf
 
+from kdefrost.devices import sum_over_replicas
 from kdefrost.graph import Graph, input_like, replay
 from kdefrost.imagenet import imagenet_source
 
@@ -16,7 +17,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     The numbers are those of `keras.layers.BatchNormalization`: forward, gradient, and the
     moving statistics. The kernel applies to images of four axes with channels last; any
-    other input goes through Keras's own computation.
+    other input goes through Keras's own computation. So does a `synchronized` layer, with the
+    variance over all replicas computed about the mean.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -37,6 +39,19 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if in_training:
             self._update_moving_statistics(mean, variance, tf.size(inputs) // tf.size(mean))
         return outputs
+
+    def _moments(self, inputs, mask):
+        # Keras's synchronised variance is the mean square less the squared mean, which leaves no digit of it where
+        # values are far from zero.
+        if mask is not None or not self.synchronized:
+            return super()._moments(inputs, mask)
+        axes, size = self._reduction_axes, tf.size(inputs) // inputs.shape[self.axis]
+        count = sum_over_replicas(tf.cast(size, inputs.dtype))
+        mean = sum_over_replicas(tf.reduce_sum(inputs, axes, keepdims=True)) / count
+        # The variance does not change with the mean that it is about.
+        deviations = tf.math.squared_difference(inputs, tf.stop_gradient(mean))
+        variance = sum_over_replicas(tf.reduce_sum(deviations, axes)) / count
+        return tf.squeeze(mean, axes), variance
 
     def _is_fusable(self, inputs, mask) -> bool:
         on_channels = self.axis in (3, -1) and len(inputs.shape) == 4

@@ -4,17 +4,23 @@ A whole training runs as one epoch of `fit` over a data set of all its steps, be
 `fit` does between epochs costs more than the steps of a small tail. A compiled model is
 trained again and again: `fit` here starts from the weights that the model has, with a
 fresh optimiser.
+
+Under a distribution strategy of several replicas each gets a piece of every batch, and a step is
+that of the whole batch on one device within rounding: its mean loss, and its statistics in
+batch normalisation.
 """
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from kdefrost.compliance import ElasticCoupling
+from kdefrost.devices import Strategy
 from kdefrost.optimizers import ElasticAdam, ElasticSGD
 from kdefrost.recipe import Recipe
 
@@ -91,15 +97,37 @@ def compile_model(
     """Compiles a model for `fit`.
 
     Args:
-        model: The model, compiled in place.
+        model: The model, compiled in place; in the scope of a distribution strategy where it was made in one.
         recipe: How it will be trained.
         loss: Keras loss, or its name.
         coupling: What holds some of its weights near a source's; `None` for nothing.
+
+    Raises:
+        ValueError: If there are several replicas, and the loss is not a mean over the examples.
     """
+    several = model.distribute_strategy.num_replicas_in_sync > 1
+    if several:
+        _check_means(model, loss)
+    # Over several replicas Keras's loop over steps fails inside TensorFlow, whatever the model.
+    steps = 1 if several else STEPS_PER_EXECUTION
     # Under a policy of half precision Keras would wrap the optimiser, whose state is reset here.
-    model.compile(
-        _optimizer(recipe, coupling), loss=loss, steps_per_execution=STEPS_PER_EXECUTION, auto_scale_loss=False
-    )
+    model.compile(_optimizer(recipe, coupling), loss=loss, steps_per_execution=steps, auto_scale_loss=False)
+
+
+def _check_means(model: keras.Model, loss):
+    """Refuses what the replicas' pieces of a batch do not add up to."""
+    reduction = getattr(loss, "reduction", "mean")
+    if reduction not in ("mean", "sum_over_batch_size"):
+        raise ValueError(
+            "Under a distribution strategy of several replicas `loss` must be the mean over the examples, of reduction "
+            f"'sum_over_batch_size'. Received: {loss.name} with reduction={reduction!r}"
+        )
+    for layer in model._flatten_layers():
+        if layer.activity_regularizer is not None:
+            raise ValueError(
+                "Under a distribution strategy of several replicas no layer may have an `activity_regularizer`, which "
+                f"is a sum over the examples and not their mean. Received: `{layer.name}` with one"
+            )
 
 
 def fit(
@@ -126,15 +154,44 @@ def fit(
     """
     inputs = _as_inputs(x)
     subset = np.arange(len(y)) if subset is None else np.asarray(subset)
-    steps = recipe.steps(len(subset))
+    steps, strategy = recipe.steps(len(subset)), model.distribute_strategy
     for variable in model.optimizer.variables:
         # The learning rate is the schedule's, not a variable; all else starts from zero.
         variable.assign(np.zeros(variable.shape, variable.dtype))
     model.optimizer.schedule.total_steps.assign(steps)
     callbacks = [_Progress(steps, on_progress)] if on_progress else []
     targets = (y,) if weights is None else (y, weights)
-    with _training_batches(inputs, targets, subset, recipe, seed) as batches:
-        model.fit(batches, epochs=1, verbose=0, callbacks=callbacks, shuffle=False)
+    batches = _training_batches(inputs, targets, subset, recipe, seed)
+    options = {"epochs": 1, "verbose": 0, "callbacks": callbacks, "shuffle": False}
+    if strategy.num_replicas_in_sync == 1:
+        with batches as examples:
+            model.fit(examples, **options)
+    else:
+        with batches.pieces(strategy.num_replicas_in_sync) as pieces, _synchronized_normalization(model):
+            # A step takes as many pieces as there are replicas.
+            model.fit(_distributed(pieces, strategy), steps_per_epoch=steps, **options)
+
+
+def _distributed(pieces: tf.data.Dataset, strategy: Strategy):
+    """Gives the pieces to the replicas in turn."""
+    return strategy.distribute_datasets_from_function(lambda context: pieces)
+
+
+@contextlib.contextmanager
+def _synchronized_normalization(model: keras.Model) -> Iterator[None]:
+    """Has batch normalisations traced that take the statistics of all pieces; the model's own settings stay."""
+    layers = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized
+    ]
+    for layer in layers:
+        layer.synchronized = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.synchronized = False
 
 
 def training_rate(model: keras.Model, x, y, recipe: Recipe, steps: int = 8) -> tuple[float, float]:
@@ -199,16 +256,36 @@ class _Batches:
     So examples are handed over batch by batch, and are let go at the end of `with`.
     """
 
-    def __init__(self, inputs: tuple, targets: tuple, order, starts, stops):
+    def __init__(self, inputs: tuple, targets: tuple, order, starts, stops, shares=None):
         self.arrays, self.inputs = (*inputs, *targets), len(inputs)
-        self.order, self.starts, self.stops = order, starts, stops
+        self.order, self.starts, self.stops, self.shares = order, starts, stops, shares
+
+    def pieces(self, replicas: int) -> "_Batches":
+        """The same batches, each in as many pieces as there are replicas, one after the other.
+
+        Each example has a weight, by which the mean over pieces of unequal size is that over the batch. A
+        batch with fewer examples than replicas goes whole to each of them: its mean loss and its
+        statistics stay what they are, where those of an empty piece are no numbers. So does the
+        first batch unless its pieces are of one size, as Keras takes for granted of them.
+        """
+        inputs, (y, *weights) = self.arrays[: self.inputs], self.arrays[self.inputs :]
+        weights = np.asarray(weights[0] if weights else np.ones(len(y)), np.float32)
+        sizes = self.stops - self.starts
+        ends = self.starts[:, None] + sizes[:, None] * np.arange(replicas + 1) // replicas
+        whole = (sizes < replicas) | ((np.arange(len(sizes)) == 0) & (sizes % replicas > 0))
+        starts = np.where(whole[:, None], self.starts[:, None], ends[:, :-1])
+        stops = np.where(whole[:, None], self.stops[:, None], ends[:, 1:])
+        # Keras takes the mean over each piece, and then that over the pieces.
+        shares = (stops - starts) / (stops - starts).mean(axis=1, keepdims=True)
+        parts = starts.ravel(), stops.ravel(), shares.astype(np.float32).ravel()
+        return _Batches(inputs, (y, weights), self.order, *parts)
 
     def __enter__(self) -> tf.data.Dataset:
         shapes, dtypes = zip(*((array.shape[1:], array.dtype) for array in self.arrays), strict=True)
         inputs = self.inputs
 
-        def batch(start, stop):
-            parts = tf.numpy_function(self._rows, (start, stop), dtypes, stateful=False)
+        def batch(*bounds):
+            parts = tf.numpy_function(self._rows, bounds, dtypes, stateful=False)
             for part, shape in zip(parts, shapes, strict=True):
                 part.set_shape((None, *shape))
             x = parts[0] if inputs == 1 else tuple(parts[:inputs])
@@ -218,15 +295,15 @@ class _Batches:
         # Ending an iteration waits for the autotuner's next round, which comes after ever
         # longer pauses: of up to 2.5 s after 5 s of training.
         options.autotune.enabled = False
-        return (
-            tf.data.Dataset.from_tensor_slices((self.starts, self.stops)).map(batch).prefetch(2).with_options(options)
-        )
+        bounds = (self.starts, self.stops) if self.shares is None else (self.starts, self.stops, self.shares)
+        return tf.data.Dataset.from_tensor_slices(bounds).map(batch).prefetch(2).with_options(options)
 
     def __exit__(self, *_):
         self.arrays = None
 
-    def _rows(self, start, stop):
+    def _rows(self, start, stop, share=None):
         rows = self.order[start:stop]
         # An autoencoder's targets are its inputs: they are read, or decoded, once.
         batches = {id(array): array[rows] for array in {id(array): array for array in self.arrays}.values()}
-        return tuple(batches[id(array)] for array in self.arrays)
+        *parts, last = (batches[id(array)] for array in self.arrays)
+        return (*parts, last if share is None else share * last)

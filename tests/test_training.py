@@ -1,15 +1,18 @@
 """Training: the schedule, weight decay, batches, and that a compiled model starts afresh."""
 
 import dataclasses
+import functools
 import gc
 import weakref
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kdefrost
 from kdefrost import training
+from kdefrost.models import BatchNormalization
 from kdefrost.training import StepSchedule
 
 
@@ -175,3 +178,128 @@ def test_integer_images_are_cast_to_what_the_model_takes(easy, plain):
     training.compile_model(plain, recipe)
     training.fit(plain, np.full(x.shape, 200, "uint8"), y, recipe, seed=0)
     assert np.isfinite(plain.get_weights()[0]).all()
+
+
+def _trained(make, strategy, x, y, recipe, **options):
+    """The weights of a network before and after it is trained under a strategy, `None` for none, and the network."""
+    with kdefrost.devices.in_scope(strategy):
+        model = make()
+        kdefrost.reinitialize(model, 0)
+        start = model.get_weights()
+        training.compile_model(model, recipe)
+        training.fit(model, x, y, recipe, seed=0, **options)
+    return start, model.get_weights(), model
+
+
+def _farthest(one: list, other: list) -> float:
+    return max(float(np.abs(first - second).max()) for first, second in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(("examples", "batch_size"), [(15, 7), (13, 8)])
+def test_two_devices_train_as_one(easy, residual, two_devices, examples, batch_size):
+    """With batches of 7, 7 and 1, or of 8 and 5, and examples of unequal weight."""
+    (x, y), make = easy["train"], functools.partial(keras.models.clone_model, residual)
+    recipe = kdefrost.Recipe(epochs=2, batch_size=batch_size, learning_rate=0.01)
+    options = {"subset": np.arange(examples), "weights": np.linspace(0.5, 2, len(y), dtype="float32")}
+    shares = []
+    start, one, _ = _trained(make, None, x, y, recipe, **options)
+    _, two, model = _trained(make, two_devices, x, y, recipe, **options, on_progress=shares.append)
+    assert _farthest(one, two) < 5e-6 < 1e-2 < _farthest(start, two)
+    steps = recipe.steps(examples)
+    np.testing.assert_allclose(shares, np.arange(1, steps + 1) / steps)
+    for weight in model.weights:
+        parts = [np.asarray(part) for part in two_devices.experimental_local_results(weight.value)]
+        np.testing.assert_array_equal(*parts)
+    assert not any(layer.synchronized for layer in model.layers if isinstance(layer, BatchNormalization))
+
+
+@pytest.mark.parametrize("layer", [BatchNormalization, keras.layers.BatchNormalization])
+def test_statistics_are_those_of_the_whole_batch(layer, two_devices):
+    """Examples of the one half are unlike those of the other, and the halves are not of one size."""
+    x, y = np.repeat([0.0, 1.0], [4, 3]).astype("float32")[:, None], np.arange(7) % 2
+    recipe = kdefrost.Recipe(epochs=1, batch_size=8, learning_rate=0.01)
+
+    def make():
+        normalize = layer(momentum=0.0, name="normalize")
+        return keras.Sequential([keras.Input((1,)), normalize, keras.layers.Dense(2, activation="softmax")])
+
+    _, _, model = _trained(make, two_devices, np.tile(x, (2, 1)), np.tile(y, 2), recipe, subset=np.arange(14))
+    normalize = model.get_layer("normalize")
+    # The last batch is of six examples, of a known order.
+    order = np.random.default_rng(0).permutation(np.arange(14))[8:]
+    last = np.tile(x, (2, 1))[order]
+    assert abs(last[:3].mean() - last[3:].mean()) > 0.3
+    np.testing.assert_allclose(normalize.moving_mean.numpy(), last.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(normalize.moving_variance.numpy(), last.var(axis=0), rtol=1e-6)
+
+
+def test_statistics_far_from_zero_keep_their_digits(two_devices):
+    rng = np.random.default_rng(0)
+    x, y = (1000 + rng.normal(size=(16, 4, 4, 3))).astype("float32"), np.arange(16) % 2
+    recipe = kdefrost.Recipe(epochs=1, batch_size=16, learning_rate=0.01)
+    layers = keras.layers
+
+    def make():
+        stack = [keras.Input((4, 4, 3)), BatchNormalization(momentum=0.0), layers.Flatten(), layers.Dense(2)]
+        return keras.Sequential([*stack, layers.Softmax()])
+
+    _, weights, model = _trained(make, two_devices, x, y, recipe)
+    np.testing.assert_allclose(weights[3], x.astype("float64").var(axis=(0, 1, 2)), rtol=1e-4)
+    assert model.weights[3].name == "moving_variance"
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [lambda: tf.distribute.OneDeviceStrategy("CPU:0"), lambda: tf.distribute.MirroredStrategy(["CPU:0"])],
+    ids=["one device", "mirrored"],
+)
+def test_a_strategy_of_one_device_changes_no_bit(easy, plain, strategy):
+    (x, y), make = easy["train"], functools.partial(keras.models.clone_model, plain)
+    recipe = kdefrost.Recipe(epochs=2, batch_size=8, optimizer="adam", learning_rate=0.01)
+    _, none, _ = _trained(make, None, x, y, recipe, subset=np.arange(29))
+    _, one, model = _trained(make, strategy(), x, y, recipe, subset=np.arange(29))
+    assert _farthest(none, one) == 0.0 and model.steps_per_execution == training.STEPS_PER_EXECUTION
+
+
+def test_one_trace_serves_all_sizes_on_two_devices(two_devices):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 2)).astype("float32"), np.arange(40) % 2
+    recipe = kdefrost.Recipe(epochs=1, batch_size=8)
+    traces = []
+    with two_devices.scope():
+        model = _linear()
+        training.compile_model(model, recipe)
+        call = model.train_step
+        model.train_step = lambda data: (traces.append(1), call(data))[1]
+        training.fit(model, x, y, recipe, seed=0, subset=np.arange(5))
+        first = len(traces)
+        for size in (1, 8, 39):
+            training.fit(model, x, y, recipe, seed=0, subset=np.arange(size))
+    assert len(traces) == first >= 1
+
+
+def test_pieces_of_batches_by_hand():
+    x, y = np.arange(20, dtype="float32")[:, None], np.arange(20)
+    recipe = kdefrost.Recipe(epochs=1, batch_size=8)
+    with training._training_batches((x,), (y,), np.arange(18), recipe, seed=0).pieces(3) as pieces:
+        _, labels, weights = zip(*pieces.as_numpy_iterator(), strict=True)
+    # The first goes whole, because eight examples are not three equal pieces, and the last, because two are too few.
+    assert [len(piece) for piece in labels] == [8, 8, 8, 2, 3, 3, 2, 2, 2]
+    order = np.random.default_rng(0).permutation(np.arange(18))
+    np.testing.assert_array_equal(np.concatenate(labels[3:6]), order[8:16])
+    for piece in labels[6:]:
+        np.testing.assert_array_equal(piece, order[16:])
+    wholes = np.repeat([24, 8, 6], 3)
+    expected = [np.full(len(piece), 3 * len(piece) / whole) for piece, whole in zip(labels, wholes, strict=True)]
+    np.testing.assert_allclose(np.concatenate(weights), np.concatenate(expected), rtol=1e-6)
+
+
+def test_what_pieces_do_not_add_up_to_is_refused(two_devices):
+    recipe = kdefrost.Recipe(epochs=1)
+    regularized = keras.layers.Dense(2, activity_regularizer="l2", name="held")
+    with two_devices.scope():
+        for loss in ("sum", "mean_with_sample_weight"):
+            with pytest.raises(ValueError, match=rf"`loss` must be the mean .*Received: .* with reduction='{loss}'"):
+                training.compile_model(_linear(), recipe, keras.losses.SparseCategoricalCrossentropy(reduction=loss))
+        with pytest.raises(ValueError, match=r"no layer may have an `activity_regularizer`.*Received: `held`"):
+            training.compile_model(keras.Sequential([keras.Input((2,)), regularized]), recipe)

@@ -23,6 +23,7 @@ from kdefrost.compliance_trials import (
     trial_keys,
 )
 from kdefrost.cuts import Cut, cut_points, join, split, tail_of
+from kdefrost.devices import Strategy, is_scoped, in_scope, in_use
 from kdefrost.features import FEATURE_DTYPES, FeatureFlow
 from kdefrost.models import with_keras_layers
 from kdefrost.placement import free_disk_space, measured_costs, place
@@ -97,9 +98,12 @@ class Defroster:
             short measurement says is faster.
         feature_dtype: In which numbers features are cached: `"float32"`, or `"float16"` or
             `"bfloat16"` in half the memory. Tails compute in float32 all the same.
+        strategy: The `tf.distribute.Strategy` of one process under which features, training and scoring
+            run; by default the one in whose `scope()` `profile` or `compliance` is called. Scores
+            are those of one device within rounding.
 
     Raises:
-        ValueError: If the source cannot be cut, or a cut does not exist.
+        ValueError: If the source cannot be cut, a cut does not exist, or `strategy` is none of one process.
 
     Example:
 
@@ -124,13 +128,15 @@ class Defroster:
         class_weight: dict[int, float] | str | None = None,
         memory_budget: int | None = None,
         feature_dtype: str = "float32",
+        strategy: Strategy | None = None,
     ):
         memory_budget = machine_memory() // 4 if memory_budget is None else memory_budget
         if isinstance(memory_budget, bool) or not isinstance(memory_budget, (int, np.integer)) or memory_budget < 0:
             raise ValueError(f"`memory_budget` must be a whole number of bytes or None. Received: {memory_budget!r}")
         if feature_dtype not in FEATURE_DTYPES:
             raise ValueError(f"`feature_dtype` must be one of {', '.join(FEATURE_DTYPES)}. Received: {feature_dtype!r}")
-        self.source = source
+        in_use(strategy)
+        self.source, self.strategy = source, strategy
         self.recipe = Recipe(epochs=60) if recipe is None else recipe
         self.cuts = tuple(cut_points(source, cuts))
         self.directory = directory
@@ -187,6 +193,8 @@ class Defroster:
                 with `jobs` the source cannot be sent to another process.
         """
         check_jobs(jobs)
+        if jobs is not None and (self.strategy is not None or is_scoped()):
+            raise ValueError("`jobs` must be None under a distribution strategy: each process has one device.")
         if self.directory is not None:
             Path(self.directory).mkdir(parents=True, exist_ok=True)
         plan, run = self._plan(train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose)
@@ -200,10 +208,11 @@ class Defroster:
             return DefrostProfile(self.cuts, trials, plan.task.objective, configuration)
 
         if plan.trials:
-            for trial, weights in self._run_trials(plan, run, verbose, jobs):
-                log.append(trial)
-                complete = all((trial.cut, trial.per_class, seed) in log.finished for seed in seeds)
-                self._tails.offer(trial, weights, so_far(), complete)
+            with in_scope(self.strategy):
+                for trial, weights in self._run_trials(plan, run, verbose, jobs):
+                    log.append(trial)
+                    complete = all((trial.cut, trial.per_class, seed) in log.finished for seed in seeds)
+                    self._tails.offer(trial, weights, so_far(), complete)
         return so_far()
 
     def plan(
@@ -289,8 +298,9 @@ class Defroster:
         if missing:
             examples = self._gather(run, {(size, seed) for *_, size, seed in missing}, verbose)
             runner = TrialRunner(self.source, compared, run.task, self.recipe, self.class_weight, normalization)
-            for trial in runner.run(missing, examples, verbose):
-                log.append(trial)
+            with in_scope(self.strategy):
+                for trial in runner.run(missing, examples, verbose):
+                    log.append(trial)
         configuration = {**log.configuration, "source_name": self.source.name}
         trials = tuple(log.finished[key] for key in keys)
         return ComplianceProfile(measured_layers(self.source), compared, trials, run.task.objective, configuration)
@@ -427,7 +437,8 @@ class Defroster:
     def _train_again(self, trial: Trial, verbose: bool) -> list[np.ndarray]:
         """The tail's weights of a trial that ran before."""
         plan = self._plan_of(self._last, (trial.key,))
-        ((again, weights),) = self._run_trials(plan, self._last, verbose)
+        with in_scope(self.strategy):
+            ((again, weights),) = self._run_trials(plan, self._last, verbose)
         if not same_scores(again, trial):
             warnings.warn(
                 f"Trained again, the best trial scores {again.test or again.validation} where the profile has "

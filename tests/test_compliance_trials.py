@@ -215,3 +215,18 @@ def test_the_source_is_never_changed(source, easy):
     )
     assert all(np.array_equal(*pair) for pair in zip(source.get_weights(), before, strict=True))
     assert all(variable.trainable for variable in source.trainable_variables) and len(source.trainable_variables) > 5
+
+
+def test_two_devices_comply_as_one(plain, easy, two_devices):
+    recipe = kdefrost.Recipe(epochs=2, batch_size=8, learning_rate=0.01)
+    trials = []
+    for strategy in (None, two_devices):
+        defroster = kdefrost.Defroster(plain, recipe=recipe, cuts=[0, 2], strategy=strategy)
+        compliance = defroster.compliance(
+            easy["train"], easy["test"], strengths=[1, math.inf], layers=2, per_class=5, seeds=1, verbose=False
+        )
+        trials.append(compliance.trials)
+    for one, two in zip(*trials, strict=True):
+        np.testing.assert_allclose(two.cosine, one.cosine, atol=1e-5)
+        np.testing.assert_allclose(two.euclidean, one.euclidean, atol=1e-5)
+        np.testing.assert_allclose(two.cka, one.cka, atol=1e-5)

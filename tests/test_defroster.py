@@ -534,3 +534,41 @@ def test_one_label_that_holds_or_not_is_of_two_classes(residual, easy):
     profile = defroster.profile(**sets, per_class=9, seeds=1, verbose=False)
     assert "9 per class: Freeze" in profile.summary()
     assert defroster.plan(**sets, per_class=9, seeds=1).examples == {(4, 9, 0): 18}
+
+
+@pytest.mark.parametrize("memory_budget", [2**31, 0])
+def test_two_devices_give_the_profile_of_one(easy, plain, two_devices, memory_budget):
+    """With features that are kept, and with frozen layers that run in each step."""
+    recipe = kdefrost.Recipe(epochs=3, batch_size=7, learning_rate=0.01)
+    profiles, models = [], []
+    for strategy in (None, two_devices):
+        options = {"metrics": ["sparse_categorical_crossentropy", "accuracy"], "memory_budget": memory_budget}
+        defroster = kdefrost.Defroster(plain, recipe=recipe, cuts=[1, 2], strategy=strategy, **options)
+        profiles.append(defroster.profile(**easy, per_class=[5], seeds=1, verbose=False))
+        models.append(defroster.best_model(profiles[-1], 5))
+    name = "sparse_categorical_crossentropy"
+    one, two = ([trial.test[name] for trial in profile.trials] for profile in profiles)
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+    assert models[1].to_json() == models[0].to_json() and '"synchronized": false' in models[1].to_json()
+    for first, second in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-4)
+    assert all(isinstance(weight.value, tf.Variable) for weight in models[1].weights)
+    images = easy["test"][0]
+    np.testing.assert_allclose(models[1](images), models[0](images), atol=1e-4)
+
+
+def test_without_a_strategy_that_of_the_scope_trains(run, two_devices, monkeypatch):
+    used, fit = [], training.fit
+    monkeypatch.setattr(
+        training,
+        "fit",
+        lambda model, *args, **kwargs: (used.append(model.distribute_strategy), fit(model, *args, **kwargs)),
+    )
+    with two_devices.scope():
+        run(cuts=[4], per_class=2, seeds=1)
+    assert used == [two_devices]
+
+
+def test_what_is_no_strategy_is_refused_at_once(residual):
+    with pytest.raises(ValueError, match=r"`strategy` must be a tf.distribute.Strategy or None.*'GPU:0'"):
+        kdefrost.Defroster(residual, strategy="GPU:0")

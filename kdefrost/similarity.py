@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from kdefrost.cuts import Cut, CutList, cut_points
-from kdefrost.devices import Strategy
+from kdefrost.devices import Strategy, in_scope
 from kdefrost.features import each_layer
 from kdefrost.gram import Plan, Points
 from kdefrost.layerwise import LayerComparison, LayerwiseSimilarity
@@ -246,7 +246,7 @@ def layerwise(
             As many again are taken for the comparison, and for images that are read from a data set.
         directory: Folder for what goes to disk; by default the system's for temporary files.
         dtype: As for `compare`.
-        strategy: As for `compare`.
+        strategy: As for `compare`; under it features are computed too.
         verbose: Whether to show progress.
 
     Returns:
@@ -283,9 +283,9 @@ def layerwise(
     images = read_images("images", images, memory_budget, directory, verbose)
     settings.check_points(len(images))
     _check_images(images, [*models_a, *models_b])
-    walk = _Walk(images, settings, memory_budget, directory, strategy)
+    walk = _Walk(images, settings, memory_budget, directory)
     comparisons, total = [], len(models_a) * len(cuts_a) * (len(cuts_b) if pairs == "all" else 1)
-    with share_bar("Comparing layers", verbose) as report:
+    with in_scope(strategy), share_bar("Comparing layers", verbose) as report:
         for number, (a, b) in enumerate(
             zip(zip(models_a, all_cuts_a, strict=True), zip(models_b, all_cuts_b, strict=True), strict=True)
         ):
@@ -307,7 +307,6 @@ class _Walk:
     settings: Settings
     memory_budget: int
     directory: str | os.PathLike | None
-    strategy: Strategy | None
 
     def same(self, a: tuple, b: tuple) -> Iterator[tuple[Cut, Cut, dict]]:
         """Compares each layer with the one in its place."""
@@ -332,11 +331,11 @@ class _Walk:
         return each_layer(model, cuts, self.images, self.memory_budget // 2, self.directory)
 
     def _points(self, name: str, cut: Cut, features: tuple) -> Points:
-        return as_points(f"`{name}` at layer `{cut.name}`", features, self.settings, self.strategy)
+        return as_points(f"`{name}` at layer `{cut.name}`", features, self.settings)
 
     def _compare(self, x: Points, y: Points, width: int) -> dict[str, float]:
         plan = Plan.within(self.memory_budget, x.count, width, x.squares.itemsize)
-        return compare_points(x, y, self.settings, plan, self.strategy)
+        return compare_points(x, y, self.settings, plan)
 
 
 def _models(name: str, given) -> list[keras.Model]:

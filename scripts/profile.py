@@ -77,6 +77,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--jobs", type=int, metavar="N", help=side)
     halves = "numbers in which features are cached; those of 2 bytes take half the memory (float32)"
     add("--feature-dtype", default="float32", choices=["float32", "float16", "bfloat16"], help=halves)
+    devices = "devices that share the work, such as GPU:0 GPU:1, or all GPUs (one, by TensorFlow's choice)"
+    add("--devices", nargs="+", metavar="NAME", help=devices)
 
     results = parser.add_argument_group("results")
     add = results.add_argument
@@ -106,7 +108,9 @@ def main():
 def run(arguments: argparse.Namespace):
     # After parsing, so that --help and a mistyped option answer at once.
     import kdefrost
+    from kdefrost.devices import in_scope, strategy_for
 
+    strategy = strategy_for(arguments.devices)
     preset = fill_in(kdefrost.PRESETS[arguments.preset], arguments)
     check_export(arguments.export)
     trained = is_trained(arguments)
@@ -121,24 +125,26 @@ def run(arguments: argparse.Namespace):
         warn_of_seen_images(arguments.src, trials)
     out = Path(arguments.out or Path("runs") / default_name(arguments, trials))
     # Mistakes in the arguments show here, before anything is trained.
-    defroster = make_defroster(network, data, preset, arguments, out)
+    defroster = make_defroster(network, data, preset, arguments, out, strategy)
     plan = defroster.plan(**trials)
     if arguments.dry_run:
         seen = None if trained else preset.source.epochs * images
-        print_plan(plan, defroster.source, trials, seen, autoencoder_flops(arguments.src, data, preset))
+        with in_scope(strategy):
+            print_plan(plan, defroster.source, trials, seen, autoencoder_flops(arguments.src, data, preset))
         return
     out.mkdir(parents=True, exist_ok=True)
     if not trained:
-        network = kdefrost.train_source(
-            arguments.src,
-            data,
-            preset.model,
-            preset.source,
-            PROJECT / "saved_models",
-            data_dir=arguments.data_dir,
-            autoencoder=preset.autoencoder,
-        )
-        defroster = make_defroster(network, data, preset, arguments, out)
+        with in_scope(strategy):
+            network = kdefrost.train_source(
+                arguments.src,
+                data,
+                preset.model,
+                preset.source,
+                PROJECT / "saved_models",
+                data_dir=arguments.data_dir,
+                autoencoder=preset.autoencoder,
+            )
+        defroster = make_defroster(network, data, preset, arguments, out, strategy)
     start = time.perf_counter()
     profile = describe(defroster.profile(**trials), arguments, preset)
     report(profile, out, time.perf_counter() - start)
@@ -179,7 +185,7 @@ def load_target(arguments, network):
     )
 
 
-def make_defroster(network, data, preset, arguments, out: Path):
+def make_defroster(network, data, preset, arguments, out: Path, strategy):
     """The defroster of a source, with the preprocessing that the source takes inside it."""
     import kdefrost
 
@@ -194,6 +200,7 @@ def make_defroster(network, data, preset, arguments, out: Path):
         objective=arguments.objective,
         memory_budget=None if arguments.memory is None else int(arguments.memory * 2**30),
         feature_dtype=arguments.feature_dtype,
+        strategy=strategy,
     )
 
 

@@ -56,6 +56,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--image-size", type=int, metavar="N", help="resize all images to N×N (the set's own)")
     memory = "what features may take, and again what is computed from them (%(default)s)"
     add("--memory", type=float, default=2.0, metavar="GIB", help=memory)
+    devices = "devices that share the work, such as GPU:0 GPU:1, or all GPUs (one, by TensorFlow's choice)"
+    add("--devices", nargs="+", metavar="NAME", help=devices)
     add("--out", type=Path, metavar="DIR", help="folder of the results (runs/similarity-<what runs>)")
     return parser.parse_args()
 
@@ -75,10 +77,11 @@ def run(arguments: argparse.Namespace):
     import tensorflow as tf
 
     import kdefrost
+    from kdefrost.devices import in_scope, strategy_for
 
     # Each network is traced anew, of which TensorFlow warns.
     tf.get_logger().setLevel("ERROR")
-    preset = kdefrost.PRESETS[arguments.preset]
+    strategy, preset = strategy_for(arguments.devices), kdefrost.PRESETS[arguments.preset]
     model, seeds = arguments.model or preset.model, preset.seeds if arguments.seeds is None else arguments.seeds
     if seeds < 1 or not arguments.memory > 0:
         raise ValueError(f"--seeds and --memory must be positive. Received: {seeds} and {arguments.memory}")
@@ -104,12 +107,13 @@ def run(arguments: argparse.Namespace):
         return kdefrost.train_source(source, data, model, preset.source, PROJECT / "saved_models", seed=seed, **given)
 
     results = {name: [] for name in sources}
-    for seed in range(seeds):
-        target = kdefrost.standardized(network(data, TARGET_SEED + seed), data.train.images)
-        for name in sources:
-            source = kdefrost.standardized(network(name, seed), data.train.images)
-            print(f"Seed {seed}: {name} and {data.name}", flush=True)
-            results[name].append(compare(source, target, images, layers, arguments.memory, out / "pairs"))
+    with in_scope(strategy):
+        for seed in range(seeds):
+            target = kdefrost.standardized(network(data, TARGET_SEED + seed), data.train.images)
+            for name in sources:
+                source = kdefrost.standardized(network(name, seed), data.train.images)
+                print(f"Seed {seed}: {name} and {data.name}", flush=True)
+                results[name].append(compare(source, target, images, layers, arguments.memory, out / "pairs"))
     joined = {name: kdefrost.LayerwiseSimilarity.joined(parts) for name, parts in results.items()}
     report(joined, data.name, out)
 

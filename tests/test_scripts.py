@@ -124,6 +124,22 @@ def residual_rgb():
     return keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(x))
 
 
+def test_two_devices_share_the_work(tmp_path, monkeypatch, capsys, two_devices):
+    """From a source that is trained to a model that is exported."""
+    used, fit = [], kdefrost.training.fit
+    monkeypatch.setattr(
+        kdefrost.training, "fit", lambda model, *args, **kwargs: (used.append(model), fit(model, *args, **kwargs))
+    )
+    size = ["--preset", "smoke", "--per-class", "4", "--seeds", "1", "--epochs", "1", "--cuts", "3", "4"]
+    folders = ["--out", str(tmp_path / "out"), "--export", str(tmp_path / "exported")]
+    arguments = ["profile.py", "--src", "isogm", *size, *folders, "--devices", "CPU:0", "CPU:1"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    load_script("profile.py", PROJECT=tmp_path)()
+    assert [model.distribute_strategy.num_replicas_in_sync for model in used] == [2] * 3
+    assert len(kdefrost.DefrostProfile.load(tmp_path / "out" / "profile.json").trials) == 2
+    assert '"synchronized": false' in keras.models.load_model(tmp_path / "exported" / "model.keras").to_json()
+
+
 def test_dry_run_says_what_would_run_and_writes_nothing(source, tmp_path):
     # All features together, at each cut: 7.7, 7.7, 3.9 and 0.5 MiB.
     result = run("--src", source, "--preset", "smoke", "--out", tmp_path / "out", "--memory", "0.004", "--dry-run")
@@ -197,6 +213,7 @@ def test_a_source_that_takes_no_images_is_refused_in_a_sentence(tmp_path, monkey
         (["--src", "gm", "--objective", "auc"], "error: `objective` must be one of the metrics (accuracy)"),
         (["--src", "gm", "--cuts", "1"], "error: `cuts` as a number must be at least 2"),
         (["--src", "gm", "--export", "tests"], "error: --export must be a new folder"),
+        (["--src", "gm", "--devices", "GPU:0"], "error: The devices must be different ones of CPU:0, CPU:1"),
         (["--src", "x.keras", "--model", "wide_resnet_16_1"], "error: --model names a network to train"),
     ],
 )

@@ -89,6 +89,19 @@ def test_what_was_done_is_not_done_again(run, result, monkeypatch):
     assert printed[printed.index("Information imbalance") :] == result[0][result[0].index("Information imbalance") :]
 
 
+def test_two_devices_share_the_work(run, result, monkeypatch):
+    """Networks are there, and comparisons go on under the strategy."""
+    used, layerwise = [], kdefrost.similarity.layerwise
+
+    def noted(*arguments, **options):
+        used.append(kdefrost.devices.in_use().num_replicas_in_sync)
+        return layerwise(*arguments, **options)
+
+    monkeypatch.setattr(kdefrost.similarity, "layerwise", noted)
+    run("--layers", "pool", "--devices", "CPU:0", "CPU:1")
+    assert used == [2, 2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -99,6 +112,7 @@ def test_what_was_done_is_not_done_again(run, result, monkeypatch):
         (["--layers", "conv9"], "error: There is no cut 'conv9'"),
         (["--model", "wide_resnet_9_1"], "error: "),
         (["--tgt", "digit"], "error: There is no data set 'digit'"),
+        (["--devices", "GPU:0"], "error: The devices must be different ones of CPU:0, CPU:1"),
     ],
 )
 def test_mistakes_end_in_one_sentence_before_anything_is_trained(arguments, message, monkeypatch, tmp_path):

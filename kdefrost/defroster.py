@@ -23,7 +23,7 @@ from kdefrost.compliance_trials import (
     trial_keys,
 )
 from kdefrost.cuts import Cut, cut_points, join, split, tail_of
-from kdefrost.devices import Strategy, is_scoped, in_scope, in_use
+from kdefrost.devices import Strategy, in_scope, in_use, is_scoped
 from kdefrost.features import FEATURE_DTYPES, FeatureFlow
 from kdefrost.models import with_keras_layers
 from kdefrost.placement import free_disk_space, measured_costs, place

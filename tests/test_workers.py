@@ -7,6 +7,7 @@ import signal
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kdefrost
 from kdefrost import defroster as defrosters
@@ -69,6 +70,14 @@ def test_a_source_that_other_processes_cannot_load_is_told(easy):
 def test_what_cannot_be_sent_is_told(residual, easy):
     with pytest.raises(ValueError, match=r"With `jobs` the source, .* Leave `jobs` out"):
         _profile(residual, easy, 1, loss=lambda y, p: keras.losses.sparse_categorical_crossentropy(y, p))
+
+
+def test_processes_and_a_strategy_exclude_each_other(residual, easy):
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    with pytest.raises(ValueError, match="`jobs` must be None under a distribution strategy"):
+        _profile(residual, easy, 1, strategy=strategy)
+    with strategy.scope(), pytest.raises(ValueError, match="`jobs` must be None under a distribution strategy"):
+        _profile(residual, easy, 1)
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 1.5, True, "2"])

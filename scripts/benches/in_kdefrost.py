@@ -17,8 +17,9 @@ def profiles(work: Work, **options) -> dict:
         **options: Further arguments of `Defroster.profile`.
 
     Returns:
-        What `cut_by_cut` returns, without the seconds of each cut, and `"flops"`: the operations per
-        second of the trials at the first cut, seed by seed, of which the first compiles too.
+        What `cut_by_cut` returns, without the seconds of each cut, and where all runs in this process
+        `"flops"`: the operations per second of the trials at the first cut, seed by seed, of which the
+        first compiles too. Memory is that of this process alone.
     """
     runs, seconds, peaks = {}, {}, {}
     loaded = memory("VmRSS")
@@ -28,8 +29,8 @@ def profiles(work: Work, **options) -> dict:
     plan = defroster.plan(work.train, test=work.test, per_class=work.per_class, seeds=work.seeds, verbose=False)
     first = [trial for trial in profile.trials if trial.cut == profile.cuts[0].index]
     scores = profile.scores(work.per_class, on="test", metric="accuracy").T.tolist()
-    flops = [plan.flops(trial.key) / trial.seconds for trial in first]
-    return {"seconds": seconds, "loaded": loaded, "peak": peaks["whole"], "scores": scores, "flops": flops}
+    rates = {} if options else {"flops": [plan.flops(trial.key) / trial.seconds for trial in first]}
+    return {"seconds": seconds, "loaded": loaded, "peak": peaks["whole"], "scores": scores, **rates}
 
 
 def _profile(work: Work, cuts: tuple[str, ...], options: dict, runs: dict, part: str):

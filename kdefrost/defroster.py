@@ -31,7 +31,7 @@ from kdefrost.plan import Plan, as_seeds, as_sizes, draw_test_sample, subset
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import Recipe
 from kdefrost.sets import LabelledSet, check_sets, check_sizes, hold, read_sets, take_rows
-from kdefrost.storage import machine_memory
+from kdefrost.storage import existing_folder, machine_memory, within
 from kdefrost.tails import Assignment, Experiment, ProgressBar
 from kdefrost.tasks import Objective, Task, as_labels, example_weights, kind_of, loss_name, make_task, strata
 from kdefrost.trials import TailStore, Trial, TrialLog, check_configuration, read_trials, same_scores
@@ -48,6 +48,7 @@ class _Run(NamedTuple):
     task: Task
     test_per_class: int | None
     configuration: dict
+    jobs: int | None = None
 
 
 class _Examples(NamedTuple):
@@ -79,7 +80,9 @@ class Defroster:
         recipe: How tails are trained; by default 60 epochs of the paper's recipe.
         cuts: Which cuts to try; see `cut_points`.
         directory: Folder in which every trial is kept as it ends, and from which a later
-            call with the same configuration goes on. `None` keeps nothing.
+            call with the same configuration goes on. `None` keeps nothing. What exceeds
+            `memory_budget` goes to its disk too; with `None` to the system's folder for temporary
+            files, which should not be in memory.
         output: The new output layer: a number of units, a layer, or a small Keras model. By
             default a dense layer: with softmax for whole-number or one-hot labels, with
             sigmoid for rows of zeros and ones (multi-label), without activation for numbers
@@ -178,9 +181,10 @@ class Defroster:
             test_per_class: Where given, each seed is scored on a class-balanced sample of
                 its own of at most so many test examples per class.
             jobs: Number of processes that run whole trials side by side, each on a core, or a GPU, of
-                its own: faster than one process on all cores where tails are small. The scores are
-                the same whatever the number; those of `None`, which runs all in this process, differ
-                from them by rounding. A script that gives it needs `if __name__ == "__main__":`.
+                its own: faster than one process on all cores where tails are small. The processes
+                share `memory_budget`. Where the features fit, the scores are the same whatever the
+                number; those of `None`, which runs all in this process, differ from them by
+                rounding. A script that gives it needs `if __name__ == "__main__":`.
             verbose: Whether to show a progress bar.
 
         Returns:
@@ -192,28 +196,29 @@ class Defroster:
                 examples than asked for, the folder holds another configuration's results, or
                 with `jobs` the source cannot be sent to another process.
         """
-        check_jobs(jobs)
-        if jobs is not None and (self.strategy is not None or is_scoped()):
-            raise ValueError("`jobs` must be None under a distribution strategy: each process has one device.")
         if self.directory is not None:
             Path(self.directory).mkdir(parents=True, exist_ok=True)
         plan, run = self._plan(train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose)
         self._last, log = run, TrialLog(self.directory, run.configuration)
         sizes, seeds = as_sizes(per_class), as_seeds(seeds)
 
-        def so_far() -> DefrostProfile:
-            asked = {(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds}
-            trials = tuple(log.finished[key] for key in sorted(asked & log.finished.keys()))
+        asked = {(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds}
+
+        def so_far(groups: set[tuple[int, int]]) -> DefrostProfile:
+            keys = sorted(key for key in asked & log.finished.keys() if key[:2] in groups)
+            trials = tuple(log.finished[key] for key in keys)
             configuration = {**log.configuration, "source_name": self.source.name}
             return DefrostProfile(self.cuts, trials, plan.task.objective, configuration)
 
         if plan.trials:
             with in_scope(self.strategy):
-                for trial, weights in self._run_trials(plan, run, verbose, jobs):
+                for trial, weights in self._run_trials(plan, run, verbose):
                     log.append(trial)
-                    complete = all((trial.cut, trial.per_class, seed) in log.finished for seed in seeds)
-                    self._tails.offer(trial, weights, so_far(), complete)
-        return so_far()
+                    # Side by side, trials of a cut may end before all of the cut before have.
+                    complete = {key[:2] for key in asked} - {key[:2] for key in asked - log.finished.keys()}
+                    group = trial.cut, trial.per_class
+                    self._tails.offer(trial, weights, so_far(complete | {group}), group in complete)
+        return so_far({key[:2] for key in asked})
 
     def plan(
         self,
@@ -342,11 +347,14 @@ class Defroster:
         return with_keras_layers(join(extractor, tail))
 
     def _plan(self, train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose: bool):
+        check_jobs(jobs)
+        if jobs is not None and (self.strategy is not None or is_scoped()):
+            raise ValueError("`jobs` must be None under a distribution strategy: each process has one device.")
         sizes, seeds = as_sizes(per_class), as_seeds(seeds)
-        run = self._prepare(train, test, validation, sizes, classes, test_per_class, verbose)
+        run = self._prepare(train, test, validation, sizes, classes, test_per_class, verbose)._replace(jobs=jobs)
         wanted = [(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds]
         finished = self._finished(run.configuration)
-        return self._plan_of(run, tuple(key for key in wanted if key not in finished), jobs), run
+        return self._plan_of(run, tuple(key for key in wanted if key not in finished)), run
 
     def _prepare(self, train, test, validation, sizes, classes, test_per_class, verbose: bool) -> _Run:
         """Reads and checks the data, and concludes from them what is learnt."""
@@ -369,7 +377,7 @@ class Defroster:
         check_configuration(Path(self.directory), configuration)
         return read_trials(Path(self.directory))
 
-    def _plan_of(self, run: _Run, trials: tuple[tuple[int, int, int], ...], jobs: int | None = None) -> Plan:
+    def _plan_of(self, run: _Run, trials: tuple[tuple[int, int, int], ...]) -> Plan:
         groups = strata(run.sets["train"].y, run.task.kind)
         subsets = {key[1:]: subset(groups, *key[1:]) for key in trials}
         examples = {key: len(subsets[key[1:]]) for key in trials}
@@ -378,26 +386,23 @@ class Defroster:
         uses = Counter()
         for key in trials:
             uses[key[0]] += self.recipe.epochs * examples[key] + evaluated
-        places = self._places(trained + evaluated, uses, self._memory_for(jobs))
+        places = self._places(trained + evaluated, uses, run.jobs)
         return Plan(self.cuts, trials, self.recipe, run.task, examples, trained, evaluated, places, self.feature_dtype)
 
-    def _places(self, examples: int, uses: dict[int, int], memory_budget: int) -> dict[int, str]:
+    def _places(self, examples: int, uses: dict[int, int], jobs: int | None) -> dict[int, str]:
         """Where the features at each cut are held."""
         images = cut_points(self.source)[0]
-        directory = self._scratch_directory()
+        directory = existing_folder(self.directory)
         return place(
             [images, *(cut for cut in self.cuts if cut.index != images.index)],
             examples,
             uses,
-            memory_budget,
-            free_disk_space(directory),
+            self._memory_for(jobs),
+            # Processes go on with the features of one cut while those of the next are made.
+            free_disk_space(directory) // (1 if jobs is None else jobs + 1),
             self.feature_dtype,
             measured_costs(self.source, self.feature_dtype, directory),
         )
-
-    def _scratch_directory(self) -> str | os.PathLike | None:
-        """Folder for what goes to disk; where only a plan is asked for, that of the results may not be there."""
-        return self.directory if self.directory is not None and os.path.isdir(self.directory) else None
 
     def _make_task(self, sets: dict[str, LabelledSet], classes: int | None) -> Task:
         kind = kind_of(sets["train"].y, self.loss)
@@ -442,7 +447,8 @@ class Defroster:
         if not same_scores(again, trial):
             warnings.warn(
                 f"Trained again, the best trial scores {again.test or again.validation} where the profile has "
-                f"{trial.test or trial.validation}: the machine, or the packages, round otherwise.",
+                f"{trial.test or trial.validation}: the machine, the packages, or running with or without `jobs`, "
+                "round otherwise.",
                 stacklevel=3,
             )
         return weights
@@ -461,15 +467,18 @@ class Defroster:
         samples = {seed: draw_test_sample(groups, run.test_per_class, seed) for _, seed in subsets}
         return _Examples(images, labels, rows, samples)
 
-    def _run_trials(
-        self, plan: Plan, run: _Run, verbose: bool, jobs: int | None = None
-    ) -> Iterator[tuple[Trial, list[np.ndarray]]]:
+    def _run_trials(self, plan: Plan, run: _Run, verbose: bool) -> Iterator[tuple[Trial, list[np.ndarray]]]:
         """Runs the trials of a plan and yields each, with the weights of its tail, as it ends."""
         images, labels, rows, samples = self._gather(run, {key[1:] for key in plan.trials}, verbose)
-        start, directory = cut_points(self.source)[0], self._scratch_directory()
-        flow = FeatureFlow(self.source, start, images, self._memory_for(jobs), directory, self.feature_dtype)
+        start, directory = cut_points(self.source)[0], existing_folder(self.directory)
+        budget = self._memory_for(run.jobs)
+        if run.jobs is not None:
+            # Each process gets a copy of what is in memory; a file they share.
+            images = {name: within(array, budget // len(images), directory) for name, array in images.items()}
+        flow = FeatureFlow(self.source, start, images, budget, directory, self.feature_dtype)
         del images
         experiment = Experiment(self.source, plan.task, self.recipe, labels, self.class_weight)
+        jobs = None if run.jobs is None else min(run.jobs, len(plan.trials))
         with ProgressBar(plan, verbose) as bar, make_runner(experiment, jobs) as runner:
             assignments = self._assignments(plan, flow, rows, samples, runner.release, bar)
             for trial, weights in runner.run(assignments, bar.advance):
@@ -485,11 +494,11 @@ class Defroster:
             # The tail before holds the features that the flow is about to let go.
             release()
             flow.advance(cut, plan.places[cut.index], bar.begin_features(cut))
-            held = cut if cut.tensors == flow.cut.tensors else flow.cut
             for key in (key for key in plan.trials if key[0] == cut.index):
-                yield Assignment(key, cut, held, dict(flow.features), rows[key[1:]], samples[key[2]])
+                yield Assignment(key, cut, flow.cut, dict(flow.features), rows[key[1:]], samples[key[2]])
 
     def _memory_for(self, jobs: int | None) -> int:
         """Bytes that features may take in memory in one process."""
-        # Beside those of the process that makes them, each of the others has its own.
-        return self.memory_budget if jobs is None else self.memory_budget // (jobs + 1)
+        # Each process has its own, and once more while they are on their way to it; the first one has them three
+        # times while it sends them.
+        return self.memory_budget if jobs is None else self.memory_budget // (2 * jobs + 3)

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -94,22 +93,25 @@ def sum_over_replicas(values: tf.Tensor) -> tf.Tensor:
 
 
 def take_share(number: int):
-    """Keeps this process to one device: a GPU where there are any, else one core.
+    """Keeps this process to one device: a GPU where there are any, else one thread, for one core.
 
     Args:
         number: The process's number among those that share the machine, from 0 on; where they are
-            more than the devices, several have the same one.
+            more than the GPUs, several have the same one.
+
+    Raises:
+        RuntimeError: If TensorFlow has computed something before.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        tf.config.set_visible_devices(gpus[number % len(gpus)], "GPU")
+        mine = gpus[number % len(gpus)]
+        tf.config.set_visible_devices(mine, "GPU")
+        # Others need some of its memory too.
+        tf.config.experimental.set_memory_growth(mine, True)
         return
-    # Sums over several threads are taken in another order.
+    # Several threads would take sums in another order.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
 def spread(function: Callable, strategy: Strategy | None = None) -> "Spread":

@@ -18,7 +18,7 @@ from kdefrost.storage import Collector
 
 # Where the features at a cut can be: in memory, on disk, or computed again at each use.
 PLACES = MEMORY, DISK, RECOMPUTE = "memory", "disk", "recompute"
-# In which numbers they can be held, and the bytes of one.
+# In which numbers they can be held, and the bytes of one; as float32 stands what the model gives.
 FEATURE_DTYPES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -197,7 +197,11 @@ def _gather(batches, cut: Cut, memory_budget: int, directory, dtype: str = "floa
 
 def _rounded(part: tf.Tensor, dtype: str, cut: Cut) -> tf.Tensor:
     """Features in the dtype in which they are held; whole numbers stay as they are."""
-    if not part.dtype.is_floating or part.dtype == dtype:
+    if dtype == "float32" or part.dtype == dtype:
+        return part
+    # Under a distribution strategy it is an array.
+    part = tf.convert_to_tensor(part)
+    if not part.dtype.is_floating:
         return part
     held = tf.cast(part, dtype)
     if bool(tf.reduce_any(tf.math.is_finite(part) & ~tf.math.is_finite(held))):
@@ -223,7 +227,8 @@ def seconds_per_example(model: keras.Model, start: Cut, stop: Cut) -> float:
     between = segment(model, start, stop)
     run, seconds = Inference(between), []
     rng, count = np.random.default_rng(0), inference_batch_size(between)
-    batch = [rng.standard_normal((count, *shape), np.float32) for shape in start.shapes]
+    # From 0 to 1: an embedding takes them as the first of its words.
+    batch = [rng.random((count, *shape), np.float32) for shape in start.shapes]
     # The first time is the slowest, whatever the cause.
     for _ in range(3):
         begin = time.perf_counter()

@@ -73,7 +73,7 @@ def place(
             places[cut.index] = RECOMPUTE
         else:
             cost = costs(held, cut, places[held.index] == DISK)
-            afresh, later = cost.compute + cost.read_held, cut is not cuts[-1]
+            afresh, later = cost.compute + cost.read_held, max(uses) > cut.index
             on_disk = examples * (afresh + cost.write) + uses[cut.index] * cost.read
             again = uses[cut.index] * afresh + later * examples * afresh
             places[cut.index] = DISK if on_disk < again else RECOMPUTE

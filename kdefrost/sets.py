@@ -11,7 +11,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from kdefrost.folders import ImageFiles
-from kdefrost.storage import Collector, Rows, collect
+from kdefrost.storage import Collector, Rows, collect, existing_folder
 from kdefrost.tasks import Task
 
 
@@ -44,7 +44,7 @@ def read_sets(
         raise ValueError("Give `test`, `validation` or both: without either there is nothing to score a trial on.")
     budget = memory_budget // len(given)
     # Where only a plan is asked for, the folder may not be there.
-    directory = directory if directory is not None and os.path.isdir(directory) else None
+    directory = existing_folder(directory)
     there = {name: examples for name, examples in given.items() if examples is not None}
     return {name: _read(name, examples, budget, directory, verbose) for name, examples in there.items()}
 

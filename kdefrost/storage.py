@@ -4,10 +4,10 @@ All are indexed by a slice or by whole numbers along their first axis, and give 
 arrays.
 """
 
+import math
 import os
 import tempfile
 import time
-from multiprocessing.reduction import DupFd
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,9 @@ class DiskArray:
 
     def __reduce__(self):
         """Another process gets the same file, which is there until the last of them lets it go."""
+        # Only where there are file descriptors.
+        from multiprocessing.reduction import DupFd
+
         return _reopened, (DupFd(self._file.fileno()), self.shape, self.dtype)
 
     @property
@@ -86,10 +89,17 @@ class DiskArray:
 
     def append(self, rows: np.ndarray):
         """Writes rows after the last."""
-        self._file.seek(len(self) * self._row_bytes)
-        # As bytes: bfloat16 is no dtype of the buffer protocol.
-        self._file.write(np.ascontiguousarray(rows, self.dtype).view(np.uint8).data)
-        self._file.flush()
+        try:
+            self._file.seek(len(self) * self._row_bytes)
+            # As bytes: bfloat16 is no dtype of the buffer protocol.
+            self._file.write(np.ascontiguousarray(rows, self.dtype).view(np.uint8).data)
+            self._file.flush()
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"What exceeds `memory_budget` could not be written to disk ({error.strerror}); make room, give "
+                "another `directory`, or a larger `memory_budget`",
+            ) from error
         self.shape = (len(self) + len(rows), *self.shape[1:])
 
     def forget(self):
@@ -113,8 +123,14 @@ class DiskArray:
         return taken
 
     def _read(self, start: int, count: int) -> np.ndarray:
-        data = os.pread(self._file.fileno(), count * self._row_bytes, start * self._row_bytes)
-        return np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
+        rows = np.empty((count, *self.shape[1:]), self.dtype)
+        into, first, done = rows.reshape(-1).view(np.uint8), start * self._row_bytes, 0
+        while done < rows.nbytes:
+            # No system reads more than 2 GiB at a time.
+            data = os.pread(self._file.fileno(), min(_BLOCK_BYTES, rows.nbytes - done), first + done)
+            into[done : done + len(data)] = np.frombuffer(data, np.uint8)
+            done += len(data)
+        return rows
 
 
 def _reopened(descriptor, shape: tuple[int, ...], dtype) -> DiskArray:
@@ -147,6 +163,12 @@ class Rows:
 
     def __getitem__(self, rows) -> np.ndarray:
         return self._array[self._rows[rows]]
+
+    def __reduce__(self):
+        """Another process gets these rows alone."""
+        if isinstance(self._array, np.ndarray):
+            return Rows, (self._array[self._rows], np.arange(len(self)))
+        return Rows, (self._array, self._rows)
 
 
 class Collector:
@@ -191,12 +213,26 @@ class Collector:
         return rows
 
 
+def existing_folder(directory: str | os.PathLike | None) -> Path | None:
+    """The folder, or the nearest one above it that there is; `None` stands for the system's for temporary files."""
+    if directory is None:
+        return None
+    path = Path(directory).absolute()
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
+
+
 def blocks(array):
     """Yields the rows of an array some at a time, in order."""
     row_bytes = int(np.prod(array.shape[1:])) * array.dtype.itemsize
     step = max(1, _BLOCK_BYTES // max(1, row_bytes))
     for start in range(0, len(array), step):
         yield array[start : start + step]
+
+
+def within(array, memory_budget: int, directory: str | os.PathLike | None):
+    """An array that is on disk if it exceeds a budget, and as it is if not."""
+    exceeds = not isinstance(array, DiskArray) and math.prod(array.shape) * array.dtype.itemsize > memory_budget
+    return collect(array, 0, directory) if exceeds else array
 
 
 def collect(

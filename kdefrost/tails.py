@@ -89,11 +89,17 @@ class TailRunner:
             Each trial as it ends, with the weights of its tail.
         """
         for assignment in assignments:
-            advance = functools.partial(on_progress, assignment.key)
-            advance(0.0)
-            tail = self._tail_of(assignment)
-            trial = tail.run(assignment.key, assignment.rows, assignment.sample, advance)
-            yield trial, tail.model.get_weights()
+            ended = self._run(assignment, on_progress)
+            # Drawing the next one may let its features go.
+            del assignment
+            yield ended
+
+    def _run(self, assignment: Assignment, on_progress: Callable) -> tuple[Trial, list[np.ndarray]]:
+        advance = functools.partial(on_progress, assignment.key)
+        advance(0.0)
+        tail = self._tail_of(assignment)
+        trial = tail.run(assignment.key, assignment.rows, assignment.sample, advance)
+        return trial, tail.model.get_weights()
 
     def release(self):
         """Lets go of the tail and of the features that it holds."""

@@ -139,7 +139,8 @@ class TailStore:
         Args:
             trial: The trial.
             weights: Those of its tail.
-            profile: The `DefrostProfile` of all trials so far.
+            profile: The `DefrostProfile` of the trials so far at this cut and size, and at those
+                that have been tried with all seeds.
             complete: Whether its cut has now been tried with all seeds at its size. Only
                 then is the cut compared with the others.
         """

@@ -5,13 +5,16 @@ does.
 """
 
 import contextlib
+import dataclasses
 import multiprocessing
 import pickle
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 
+import keras
 import numpy as np
 
 from kdefrost.devices import take_share
@@ -52,7 +55,7 @@ class Workers:
     """Processes that run trials side by side; `with` starts and ends them.
 
     The scores are the same whatever their number: a trial depends on nothing but its assignment, and
-    each runs on one core, so that all sums are taken in the same order.
+    each runs on one thread, so that all sums are taken in the same order.
 
     Args:
         experiment: What the trials have in common.
@@ -63,9 +66,12 @@ class Workers:
     """
 
     def __init__(self, experiment: Experiment, jobs: int):
+        source = experiment.source
+        # Without what it was compiled with, which no trial needs.
+        bare = keras.Model(source.inputs, source.outputs, name=source.name)
         try:
             # Apart from how it is sent, so that a process can say what it cannot load.
-            self._setup = pickle.dumps(experiment)
+            self._setup = pickle.dumps((_global_settings(), dataclasses.replace(experiment, source=bare)))
         # A layer, loss or metric of the user's own ends in whatever its `get_config` raises.
         except Exception as error:
             raise ValueError(
@@ -75,14 +81,12 @@ class Workers:
         self._jobs, self._workers = jobs, []
 
     def __enter__(self):
-        context = multiprocessing.get_context("spawn")
-        for number in range(self._jobs):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs, number), daemon=True)
-            process.start()
-            # So that this end is told when the process is gone.
-            theirs.close()
-            self._workers.append(_Worker(process, ours))
+        try:
+            for number in range(self._jobs):
+                self._workers.append(_Worker(number))
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -114,8 +118,10 @@ class Workers:
                 yield from self._ended(on_progress)
             idle = [worker for worker in self._workers if not worker.busy]
             # One that has the tail need not trace it.
-            idle.sort(key=lambda worker: worker.cut != assignment.cut)
-            idle[0].assign(assignment)
+            chosen = next((worker for worker in idle if worker.cut == assignment.cut), idle[0])
+            chosen.assign(assignment)
+            # Drawing the next one may let its features go.
+            del assignment
         while any(worker.busy for worker in self._workers):
             yield from self._ended(on_progress)
 
@@ -134,36 +140,54 @@ class Workers:
 
 
 class _Worker:
-    """A process as it is seen from the one that started it."""
+    """A process, started here, as it is seen from this one."""
 
-    def __init__(self, process: multiprocessing.Process, connection: Connection):
-        self.process, self.connection, self.cut, self.busy = process, connection, None, False
+    def __init__(self, number: int):
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, number), daemon=True)
+        self.process.start()
+        # So that this end is told when the process is gone.
+        theirs.close()
+        self.cut, self.busy = None, False
+        self._held = None
 
     def assign(self, assignment: Assignment):
         """Gives the process a trial, and features only where it does not have them."""
-        known = assignment.cut == self.cut
-        self.send(assignment._replace(features=None) if known else assignment)
-        self.cut, self.busy = assignment.cut, True
-
-    def receive(self) -> tuple:
-        """Takes a message of the process."""
-        try:
-            return self.connection.recv()
-        except (EOFError, ConnectionError) as error:
-            raise self._gone() from error
+        if assignment.held == self._held:
+            assignment = assignment._replace(features=None)
+        else:
+            # So that it lets go of those that it has before it takes others.
+            self.send(None)
+        self.send(assignment)
+        self.cut, self._held, self.busy = assignment.cut, assignment.held, True
 
     def send(self, message):
         """Sends the process something."""
         try:
             self.connection.send(message)
         except ConnectionError as error:
-            raise self._gone() from error
+            raise self._reason() from error
 
-    def _gone(self) -> RuntimeError:
+    def receive(self) -> tuple:
+        """Takes a message of the process."""
+        try:
+            return self.connection.recv()
+        except (EOFError, OSError) as error:
+            raise self._reason() from error
+
+    def _reason(self) -> Exception:
+        """Why the process has ended."""
+        with contextlib.suppress(EOFError, OSError):
+            while self.connection.poll():
+                kind, *content = self.connection.recv()
+                if kind == "error":
+                    return content[0]
         self.process.join()
         return RuntimeError(
-            f"A process of `jobs` has ended with exit code {self.process.exitcode} before its trial did; where memory "
-            "runs out, fewer `jobs` or a smaller `memory_budget` help. The trials that have finished are kept."
+            f"A process of `jobs` has ended with exit code {self.process.exitcode} before its trial did. Where memory "
+            "has run out, fewer `jobs` or a smaller `memory_budget` help. A script that gives `jobs` must have all "
+            'that it does behind `if __name__ == "__main__":`. The trials that have finished are kept.'
         )
 
 
@@ -172,37 +196,65 @@ def _work(connection: Connection, number: int):
     # Ctrl-C goes to all processes of a terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        take_share(number)
-        runner = TailRunner(_received(connection))
-        for trial, weights in runner.run(_assignments(connection), _Reporter(connection)):
+        _take_share(number)
+        runner = TailRunner(_experiment(connection))
+        for trial, weights in runner.run(_assignments(connection, runner.release), _Reporter(connection)):
             connection.send(("trial", trial, weights))
-    # The other process is gone, or has enough.
+    # The other process is gone.
     except (EOFError, ConnectionError):
         return
     except Exception as error:
         connection.send(("error", _sendable(error)))
 
 
-def _received(connection: Connection) -> Experiment:
+def _take_share(number: int):
     try:
-        return pickle.loads(connection.recv())
-    except (EOFError, ConnectionError):
-        raise
-    except Exception as error:
-        raise ValueError(
-            "With `jobs` the source is sent to other processes, which cannot load it "
-            f"({(str(error).strip() or type(error).__name__).splitlines()[0]}). Layers of your own must be registered "
-            "by keras.saving.register_keras_serializable in a module that is imported, or leave `jobs` out."
+        take_share(number)
+    except RuntimeError as error:
+        raise RuntimeError(
+            "A script that gives `jobs` must have all that it does, making its source included, behind "
+            f'`if __name__ == "__main__":`, which other processes that read the script leave out ({error}).'
         ) from error
 
 
-def _assignments(connection: Connection) -> Iterator[Assignment]:
+def _global_settings() -> dict[str, str]:
+    """What of Keras's settings a process must have to make the same tails."""
+    config = keras.config
+    return {
+        "floatx": config.floatx(),
+        "image_data_format": config.image_data_format(),
+        "dtype_policy": config.dtype_policy().name,
+    }
+
+
+def _experiment(connection: Connection) -> Experiment:
+    setup = connection.recv()
+    try:
+        settings, experiment = pickle.loads(setup)
+    # A class of the user's own ends in whatever its `from_config` raises.
+    except Exception as error:
+        raise ValueError(
+            "With `jobs` the source is sent to other processes, which cannot load it "
+            f"({(str(error).strip() or type(error).__name__).splitlines()[0]}). Layers, losses and metrics of your own "
+            "must be registered by keras.saving.register_keras_serializable in a module that is imported, or leave "
+            "`jobs` out."
+        ) from error
+    for name, value in settings.items():
+        getattr(keras.config, f"set_{name}")(value)
+    return experiment
+
+
+def _assignments(connection: Connection, release: Callable) -> Iterator[Assignment]:
     features = None
     while True:
         assignment = connection.recv()
-        # Those of the trial before, where these are of the same cut.
-        features = assignment.features if assignment.features is not None else features
+        if assignment is None:
+            features = None
+            release()
+            continue
+        features = assignment.features or features
         yield assignment._replace(features=features)
+        del assignment
 
 
 class _Reporter:
@@ -218,10 +270,11 @@ class _Reporter:
 
 
 def _sendable(error: Exception) -> Exception:
-    """An error, or what it says where it cannot be sent."""
+    """An error with where it happened, or what it says where it cannot be sent."""
+    error.add_note(traceback.format_exc())
     try:
         pickle.loads(pickle.dumps(error))
     # An error of the user's own code may be of any class.
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        return RuntimeError(traceback.format_exc())
     return error

@@ -22,6 +22,8 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Without AVX-512 TensorFlow leaves these kernels off, and trains half as fast.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# Processes of --jobs share a GPU's memory with this one.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 EXAMPLES = """examples:
   python scripts/profile.py --src gm --tgt digits

@@ -1,6 +1,8 @@
 """The defroster: which trials run, on what, and that the numbers depend on nothing else."""
 
+import contextlib
 import json
+import weakref
 
 import keras
 import numpy as np
@@ -11,8 +13,9 @@ import kdefrost
 from kdefrost import defroster as defrosters
 from kdefrost import plan, tails, training
 from kdefrost.cuts import segment
-from kdefrost.features import DISK, MEMORY, RECOMPUTE
+from kdefrost.features import DISK, MEMORY, RECOMPUTE, FeatureFlow
 from kdefrost.placement import Costs
+from kdefrost.trials import Trial
 
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
 
@@ -287,6 +290,47 @@ def test_the_best_model_needs_the_data_and_its_own_profile(residual, plain, easy
     defroster.profile((x, 2 - y), test=easy["test"], per_class=2, seeds=1, verbose=False)
     with pytest.raises(ValueError, match="had another data"):
         defroster.best_model(profile, per_class=2)
+
+
+def test_features_are_let_go_before_those_of_the_next_cut_are_made(run, monkeypatch):
+    advance, alive = FeatureFlow.advance, []
+
+    def watched(flow, cut, place, on_progress):
+        (before,) = flow.features["train"]
+        advance(flow, cut, place, on_progress)
+        if cut.index in (2, 3):
+            there = weakref.ref(before)
+            del before
+            alive.append(there() is not None)
+
+    monkeypatch.setattr(FeatureFlow, "advance", watched)
+    run(cuts=[1, 2, 3], per_class=5, seeds=1)
+    assert alive == [False, False]
+
+
+class _MadeUp:
+    """Ends trials in an order of its own, with scores of its own."""
+
+    def __init__(self, scores):
+        self.scores = scores
+
+    def release(self):
+        pass
+
+    def run(self, assignments, on_progress):
+        assert {assignment.key for assignment in assignments} == self.scores.keys()
+        for key, score in self.scores.items():
+            yield Trial(*key, test={"accuracy": score}, validation=None, seconds=1.0), [np.array(score)]
+
+
+def test_the_best_tail_is_kept_in_whatever_order_trials_end(residual, easy, monkeypatch):
+    # When cut 4 has been tried with both seeds, cut 2 has been with one, and leads.
+    runner = _MadeUp({(2, 5, 0): 0.9, (4, 5, 0): 0.6, (4, 5, 1): 0.6, (2, 5, 1): 0.1})
+    monkeypatch.setattr(defrosters, "make_runner", lambda experiment, jobs: contextlib.nullcontext(runner))
+    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[2, 4])
+    profile = defroster.profile(**easy, per_class=5, seeds=2, verbose=False)
+    assert profile.best_cut(5).index == 4
+    assert defroster._tails.find(profile.best_trial(5)) == [np.array(0.6)]
 
 
 def _costs_for(place: str):

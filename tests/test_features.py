@@ -92,6 +92,19 @@ def test_features_in_half_precision_are_rounded_once(residual, easy, dtype, erro
     assert difference.max() > 0 and (difference <= error * np.abs(exact) + 1e-6).all()
 
 
+def test_under_a_strategy_features_are_held_as_without(easy):
+    layers = keras.layers
+    source = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3), layers.Conv2D(2, 3), layers.Flatten()])
+    cuts, x = kdefrost.cut_points(source), easy["test"][0]
+    expected = FeatureFlow(source, cuts[0], {"test": x}, 2**20, dtype="float16")
+    expected.advance(cuts[1])
+    with devices.strategy_for(["CPU:0", "CPU:1"]).scope():
+        flow = FeatureFlow(source, cuts[0], {"test": x}, 2**20, dtype="float16")
+        flow.advance(cuts[1])
+    assert flow.features["test"][0].dtype == np.float16
+    np.testing.assert_allclose(flow.features["test"][0], expected.features["test"][0], rtol=2**-10, atol=1e-5)
+
+
 def test_features_that_half_precision_cannot_hold_are_refused(residual, easy):
     model = _settled(residual)
     cuts = kdefrost.cut_points(model)

@@ -41,26 +41,28 @@ def test_the_cheaper_place_is_taken(cuts):
     budget = 100 * SIZES[3]
     for write, expected in ((2.4, DISK), (2.6, RECOMPUTE)):
         costs = Costs(compute=1.0, write=write, read=0.5, read_held=0.0)
-        places, asked = _place(cuts, {1: 500, 2: 500}, budget, costs)
+        places, asked = _place(cuts, {1: 500, 2: 500, 4: 1}, budget, costs)
         assert places == [MEMORY, expected, expected, MEMORY, MEMORY]
         assert asked == [(0, 1, False), (1, 2, True) if expected == DISK else (0, 2, False)]
 
 
 def test_features_that_are_used_once_are_not_written(cuts):
     costs = Costs(compute=1.0, write=0.1, read=0.95, read_held=0.0)
-    assert _place(cuts, {1: 100}, 0, costs)[0][1] == RECOMPUTE
-    assert _place(cuts, {1: 300}, 0, costs)[0][1] == DISK
+    # On disk: 100 (1 + 0.1) + 0.95 u; computed again: u + 100, on the way to cut 4.
+    assert _place(cuts, {1: 100, 4: 1}, 0, costs)[0][1] == RECOMPUTE
+    assert _place(cuts, {1: 300, 4: 1}, 0, costs)[0][1] == DISK
 
 
 def test_a_cut_without_trials_holds_nothing_beyond_the_budget(cuts):
     assert _place(cuts, {2: 500}, 0, Costs(1.0, 0.0, 0.0, 0.0))[0] == [MEMORY, RECOMPUTE, DISK, RECOMPUTE, RECOMPUTE]
 
 
-def test_the_last_cut_leads_to_no_other(cuts):
+def test_the_last_cut_with_trials_leads_to_no_other(cuts):
     # On disk: 100 (1 + 0.5) + 110 · 0; computed again: 110 · 1, and nothing on the way to a later cut.
     costs = Costs(compute=1.0, write=0.5, read=0.0, read_held=0.0)
     assert _place(cuts, {4: 110}, 0, costs)[0][4] == RECOMPUTE
-    assert _place(cuts, {3: 110}, 0, costs)[0][3] == DISK
+    assert _place(cuts, {3: 110}, 0, costs)[0][3] == RECOMPUTE
+    assert _place(cuts, {3: 110, 4: 1}, 0, costs)[0][3] == DISK
 
 
 def test_what_the_disk_has_no_room_for_is_computed_again(cuts):

@@ -1,10 +1,12 @@
 """Arrays on disk and rows of arrays: indexed, they are the arrays."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 from kdefrost import fingerprint, storage
-from kdefrost.storage import Collector, DiskArray, Rows, blocks, collect
+from kdefrost.storage import Collector, DiskArray, Rows, blocks, collect, existing_folder, within
 
 
 @pytest.fixture
@@ -67,6 +69,47 @@ def test_the_fingerprint_is_of_the_content_wherever_it_is(array, on_disk):
         fingerprint.of_arrays(on_disk) == fingerprint.of_arrays(array) == fingerprint.of_arrays(Rows(array, range(23)))
     )
     assert fingerprint.of_arrays(array) != fingerprint.of_arrays(array + 1)
+
+
+def test_reads_that_fall_short_go_on(array, on_disk, monkeypatch):
+    pread = storage.os.pread
+    monkeypatch.setattr(storage.os, "pread", lambda file, count, at: pread(file, min(count, 7), at))
+    monkeypatch.setattr(storage, "_BLOCK_BYTES", 100)
+    np.testing.assert_array_equal(on_disk[:], array)
+
+
+def test_another_process_gets_the_rows_alone(array):
+    rows = Rows(np.tile(array, (100, 1, 1)), [3, 5])
+    sent = pickle.dumps(rows)
+    assert len(sent) < 1000
+    np.testing.assert_array_equal(pickle.loads(sent)[:], array[[3, 5]])
+
+
+def test_what_exceeds_a_budget_is_on_disk(array, on_disk, tmp_path):
+    assert within(array, array.nbytes, tmp_path) is array and within(on_disk, 0, tmp_path) is on_disk
+    for given in (array, Rows(array, range(23))):
+        stored = within(given, array.nbytes - 1, tmp_path)
+        assert isinstance(stored, DiskArray)
+        np.testing.assert_array_equal(stored[:], array)
+
+
+def test_the_nearest_folder_that_is_there(tmp_path):
+    assert existing_folder(tmp_path / "new" / "newer") == existing_folder(tmp_path) == tmp_path
+    assert existing_folder(None) is None
+
+
+def test_a_full_disk_is_told(array, on_disk, monkeypatch):
+    class Full:
+        def seek(self, place):
+            raise OSError(28, "No space left on device")
+
+        def close(self):
+            pass
+
+    on_disk._file.close()
+    monkeypatch.setattr(on_disk, "_file", Full())
+    with pytest.raises(OSError, match=r"exceeds `memory_budget` could not be written .*No space left.*make room"):
+        on_disk.append(array)
 
 
 def test_the_file_is_gone_with_the_array(on_disk, tmp_path):

@@ -1,5 +1,6 @@
 """Trials side by side: the scores of one after another, and errors that say what happened."""
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -30,7 +31,7 @@ def _scores(profile):
 
 def test_the_scores_do_not_depend_on_the_number_of_processes(residual, easy, tmp_path, monkeypatch):
     one = _profile(residual, easy, 1, directory=tmp_path)
-    # On disk, and with trained tails of other processes to choose the best from.
+    # On disk, the images too.
     cheap = Costs(compute=1.0, write=0.0, read=0.0, read_held=0.0)
     monkeypatch.setattr(defrosters, "measured_costs", lambda *_: lambda *_: cheap)
     two = _profile(residual, easy, 2, memory_budget=0)
@@ -63,8 +64,27 @@ def test_a_source_that_other_processes_cannot_load_is_told(easy):
     source = keras.Sequential(
         [keras.Input((8, 8, 1)), layers.Conv2D(2, 3), Unregistered(), layers.Flatten(), layers.Dense(3)]
     )
+    # More than a pipe holds: the process ends while they are sent.
+    easy = {**easy, "test": tuple(np.repeat(part, 100, axis=0) for part in easy["test"])}
     with pytest.raises(ValueError, match=r"cannot load it .*register_keras_serializable"):
         _profile(source, easy, 1, cuts=[1], loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+
+def test_a_tail_that_was_not_kept_is_trained_again_as_it_was(residual, easy, tmp_path, monkeypatch):
+    given = {**easy, "per_class": 5, "seeds": 1, "verbose": False, "jobs": 1}
+    # From the images, of which the layers before the cut run anew.
+    dear = Costs(compute=0.0, write=1.0, read=1.0, read_held=0.0)
+    monkeypatch.setattr(defrosters, "measured_costs", lambda *_: lambda *_: dear)
+    options = {"recipe": RECIPE, "cuts": [2], "directory": tmp_path, "memory_budget": 0}
+    kdefrost.Defroster(residual, **options).profile(**given)
+    (tmp_path / "tail-5.npz").unlink()
+    again = kdefrost.Defroster(residual, **options)
+    profile = again.profile(**given)
+    # Warnings are errors: it scores what it scored.
+    x, y = easy["test"]
+    right = again.best_model(profile, per_class=5, verbose=False).predict(x, verbose=0).argmax(axis=1) == y
+    assert right.mean() == pytest.approx(profile.best_trial(5).test["accuracy"])
+    assert not multiprocessing.active_children()
 
 
 def test_what_cannot_be_sent_is_told(residual, easy):
@@ -82,8 +102,10 @@ def test_processes_and_a_strategy_exclude_each_other(residual, easy):
 
 @pytest.mark.parametrize("jobs", [0, -1, 1.5, True, "2"])
 def test_numbers_of_processes_that_are_none_are_refused(residual, easy, jobs):
-    with pytest.raises(ValueError, match="`jobs` must be a whole number of processes, at least 1"):
-        _profile(residual, easy, jobs)
+    defroster = kdefrost.Defroster(residual, recipe=RECIPE)
+    for method in (defroster.profile, defroster.plan):
+        with pytest.raises(ValueError, match="`jobs` must be a whole number of processes, at least 1"):
+            method(**easy, per_class=2, jobs=jobs)
 
 
 def test_the_end_of_a_process_is_told_and_finished_trials_are_kept(residual, easy, tmp_path, monkeypatch):

@@ -86,10 +86,10 @@ def feature_pass() -> Iterator[dict[str, float]]:
     features = {"feature_seconds": 0.0, "passes": 0.0}
     advance = FeatureFlow.advance
 
-    def timed(flow, cut, on_progress=None):
+    def timed(flow, cut, place, on_progress):
         done, before = [], flow.cut
         start = time.perf_counter()
-        advance(flow, cut, done.append)
+        advance(flow, cut, place, done.append)
         features["feature_seconds"] += time.perf_counter() - start
         examples = sum(len(arrays[0]) for arrays in flow.features.values())
         share = (before.tail_multiply_adds - cut.tail_multiply_adds) / cut.multiply_adds

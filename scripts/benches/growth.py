@@ -34,13 +34,12 @@ def bench_growth(rounds: int, data_dir: str | None, out: str):
     # Untrained: speed does not depend on the weights.
     source = kdefrost.build_model(TASK.network, int(train[1].max()) + 1, train[0].shape[1:])
     measures = []
-    # The first round warms up and does not count.
-    for number in range(rounds + 1):
+    # The first profile of a process is the slowest.
+    timed_profile(source, train, test, **USUAL)
+    for number in range(1, rounds + 1):
         for size in sizes():
-            one = timed_profile(source, train, test, **size)
-            if number:
-                measures.append({"round": number, **size, **one})
-        print(f"  round {number} of {rounds}" if number else "  warm-up", "done", flush=True)
+            measures.append({"round": number, **size, **timed_profile(source, train, test, **size)})
+        print(f"  round {number} of {rounds} done", flush=True)
     print(report(measures))
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)

@@ -112,8 +112,9 @@ def compile_model(
     steps = 1 if several else STEPS_PER_EXECUTION
     # Under a policy of half precision Keras would wrap the optimiser, whose state is reset here.
     model.compile(_optimizer(recipe, coupling), loss=loss, steps_per_execution=steps, auto_scale_loss=False)
-    # A function that makes variables when it is traced is traced twice.
-    model.optimizer.build(model.trainable_variables)
+    if not several:
+        # A function that makes variables when it is traced is traced twice; over several replicas they are made there.
+        model.optimizer.build(model.trainable_variables)
 
 
 def _check_means(model: keras.Model, loss):

@@ -195,6 +195,7 @@ class Defroster:
             ValueError: If the data do not fit the source or each other, a class has fewer
                 examples than asked for, the folder holds another configuration's results, or
                 with `jobs` the source cannot be sent to another process.
+            ChildProcessError: If a process of `jobs` ends before its trial, as where memory runs out.
         """
         if self.directory is not None:
             Path(self.directory).mkdir(parents=True, exist_ok=True)

@@ -184,7 +184,7 @@ class _Worker:
                 if kind == "error":
                     return content[0]
         self.process.join()
-        return RuntimeError(
+        return ChildProcessError(
             f"A process of `jobs` has ended with exit code {self.process.exitcode} before its trial did. Where memory "
             "has run out, fewer `jobs` or a smaller `memory_budget` help. A script that gives `jobs` must have all "
             'that it does behind `if __name__ == "__main__":`. The trials that have finished are kept.'
@@ -211,7 +211,7 @@ def _take_share(number: int):
     try:
         take_share(number)
     except RuntimeError as error:
-        raise RuntimeError(
+        raise ValueError(
             "A script that gives `jobs` must have all that it does, making its source included, behind "
             f'`if __name__ == "__main__":`, which other processes that read the script leave out ({error}).'
         ) from error

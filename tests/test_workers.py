@@ -118,7 +118,7 @@ def test_the_end_of_a_process_is_told_and_finished_trials_are_kept(residual, eas
                 os.kill(self._workers[0].process.pid, signal.SIGKILL)
 
     monkeypatch.setattr(Workers, "run", killed)
-    with pytest.raises(RuntimeError, match=r"A process of `jobs` has ended with exit code -9"):
+    with pytest.raises(ChildProcessError, match=r"A process of `jobs` has ended with exit code -9"):
         _profile(residual, easy, 1, directory=tmp_path)
     assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 3
 

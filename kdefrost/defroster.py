@@ -23,7 +23,7 @@ from kdefrost.compliance_trials import (
     trial_keys,
 )
 from kdefrost.cuts import Cut, cut_points, join, split, tail_of
-from kdefrost.devices import Strategy, in_scope, in_use, is_scoped
+from kdefrost.devices import Strategy, check_training, in_scope, in_use, is_scoped
 from kdefrost.features import FEATURE_DTYPES, FeatureFlow
 from kdefrost.models import with_keras_layers
 from kdefrost.placement import free_disk_space, measured_costs, place
@@ -106,7 +106,8 @@ class Defroster:
             are those of one device within rounding.
 
     Raises:
-        ValueError: If the source cannot be cut, a cut does not exist, or `strategy` is none of one process.
+        ValueError: If the source cannot be cut, a cut does not exist, or `strategy` is none of one process
+            or, of several replicas, not the only one that this process trains under.
 
     Example:
 
@@ -138,7 +139,7 @@ class Defroster:
             raise ValueError(f"`memory_budget` must be a whole number of bytes or None. Received: {memory_budget!r}")
         if feature_dtype not in FEATURE_DTYPES:
             raise ValueError(f"`feature_dtype` must be one of {', '.join(FEATURE_DTYPES)}. Received: {feature_dtype!r}")
-        in_use(strategy)
+        check_training(in_use(strategy))
         self.source, self.strategy = source, strategy
         self.recipe = Recipe(epochs=60) if recipe is None else recipe
         self.cuts = tuple(cut_points(source, cuts))

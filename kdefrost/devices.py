@@ -22,7 +22,8 @@ def strategy_for(names: Sequence[str] | None) -> Strategy | None:
         names: Their names as TensorFlow has them, such as `"GPU:0"`; or `["all"]`, for all GPUs.
 
     Returns:
-        A strategy with a replica on each device; of no names `None`, which leaves all to TensorFlow.
+        A strategy with a replica on each device, the same one each time; of no names `None`, which
+        leaves all to TensorFlow.
 
     Raises:
         ValueError: If this machine does not have such a device.
@@ -36,7 +37,12 @@ def strategy_for(names: Sequence[str] | None) -> Strategy | None:
             f"The devices must be different ones of {', '.join(there)}, which this machine has, or `all` for all its "
             f"GPUs. Received: {' '.join(names)}"
         )
-    return tf.distribute.OneDeviceStrategy(wanted[0]) if len(wanted) == 1 else tf.distribute.MirroredStrategy(wanted)
+    return _strategy_on(tuple(wanted))
+
+
+@functools.cache
+def _strategy_on(devices: tuple[str, ...]) -> Strategy:
+    return tf.distribute.OneDeviceStrategy(devices[0]) if len(devices) == 1 else tf.distribute.MirroredStrategy(devices)
 
 
 def in_use(strategy: Strategy | None = None) -> Strategy:
@@ -83,6 +89,31 @@ def in_scope(strategy: Strategy | None = None) -> contextlib.AbstractContextMana
 def is_scoped() -> bool:
     """Whether this is called in the `scope()` of a strategy."""
     return tf.distribute.has_strategy()
+
+
+def check_training(strategy: Strategy):
+    """Refuses to train under two strategies of several replicas in one process.
+
+    Each numbers its sums over the replicas from the same number on, and TensorFlow takes those of
+    one number for the same sum, which ends all training in the process
+    (https://github.com/tensorflow/tensorflow/issues/62790).
+
+    Args:
+        strategy: A strategy to train under, from now on the only one of several replicas.
+
+    Raises:
+        ValueError: If there is another already.
+    """
+    if strategy.num_replicas_in_sync > 1 and _trained_under.setdefault("strategy", strategy) is not strategy:
+        raise ValueError(
+            "`strategy` must be the one of several replicas under which this process has trained before, because "
+            "TensorFlow mixes up the sums of two. Make it once and give the same one everywhere; if it is lost, start "
+            f"Python again. Received: strategy={strategy!r}"
+        )
+
+
+# What of several replicas this process trains under, once it does.
+_trained_under: dict[str, Strategy] = {}
 
 
 def sum_over_replicas(values: tf.Tensor) -> tf.Tensor:

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from kdefrost.compliance import ElasticCoupling
-from kdefrost.devices import Strategy
+from kdefrost.devices import Strategy, check_training
 from kdefrost.optimizers import ElasticAdam, ElasticSGD
 from kdefrost.recipe import Recipe
 
@@ -103,8 +103,10 @@ def compile_model(
         coupling: What holds some of its weights near a source's; `None` for nothing.
 
     Raises:
-        ValueError: If there are several replicas, and the loss is not a mean over the examples.
+        ValueError: If there are several replicas, and the loss is not a mean over the examples, or the
+            process has trained under another strategy of several.
     """
+    check_training(model.distribute_strategy)
     several = model.distribute_strategy.num_replicas_in_sync > 1
     if several:
         _check_means(model, loss)

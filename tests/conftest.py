@@ -31,7 +31,8 @@ def _seed():
 @pytest.fixture(scope="session")
 def two_devices():
     """A strategy of two replicas, one on each device."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    # The only one of several replicas that a process may train under; also that of `--devices`.
+    return kdefrost.devices.strategy_for(["CPU:0", "CPU:1"])
 
 
 def load_script(name: str, **constants):

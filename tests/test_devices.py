@@ -2,11 +2,13 @@
 
 from unittest import mock
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdefrost import representations
+import kdefrost
+from kdefrost import representations, training
 from kdefrost.devices import in_scope, in_use, spread, strategy_for
 from kdefrost.similarity import compare
 
@@ -58,6 +60,7 @@ def test_names_of_devices_are_a_strategy_of_theirs():
     assert strategy_for(None) is None
     one, two = strategy_for(["CPU:1"]), strategy_for(["CPU:1", "CPU:0"])
     assert one.num_replicas_in_sync == 1 and two.num_replicas_in_sync == 2
+    assert strategy_for(["CPU:1"]) is one and strategy_for(["CPU:1", "CPU:0"]) is two
     with one.scope():
         assert tf.Variable(1.0).device.endswith("CPU:1")
     with two.scope():
@@ -80,7 +83,7 @@ def test_all_are_all_gpus(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda: there)
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", made)
     assert strategy_for(["all"]) is made.return_value
-    made.assert_called_once_with(["GPU:0", "GPU:1"])
+    made.assert_called_once_with(("GPU:0", "GPU:1"))
 
 
 def test_a_strategy_of_several_workers_is_refused():
@@ -88,6 +91,20 @@ def test_a_strategy_of_several_workers_is_refused():
     for refusing in (in_use, in_scope, lambda strategy: spread(_where, strategy)):
         with pytest.raises(ValueError, match=r"`strategy` must be of one process, such as tf.distribute.Mirrored"):
             refusing(workers)
+
+
+def test_training_under_a_second_strategy_of_several_replicas_is_refused(residual, two_devices):
+    """TensorFlow would mix up the sums of the two: https://github.com/tensorflow/tensorflow/issues/62790."""
+    kdefrost.Defroster(residual, strategy=two_devices)
+    other = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with other.scope():
+        model = keras.models.clone_model(residual)
+    refused = pytest.raises(ValueError, match="must be the one of several replicas under which this process has")
+    with refused:
+        kdefrost.Defroster(residual, strategy=other)
+    with refused:
+        training.compile_model(model, kdefrost.PRESETS["smoke"].target)
+    kdefrost.Defroster(residual, strategy=tf.distribute.MirroredStrategy(["CPU:1"]))
 
 
 def test_without_a_strategy_the_scope_stays_as_it_is(two_devices):

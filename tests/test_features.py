@@ -92,13 +92,13 @@ def test_features_in_half_precision_are_rounded_once(residual, easy, dtype, erro
     assert difference.max() > 0 and (difference <= error * np.abs(exact) + 1e-6).all()
 
 
-def test_under_a_strategy_features_are_held_as_without(easy):
+def test_under_a_strategy_features_are_held_as_without(easy, two_devices):
     layers = keras.layers
     source = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(2, 3), layers.Conv2D(2, 3), layers.Flatten()])
     cuts, x = kdefrost.cut_points(source), easy["test"][0]
     expected = FeatureFlow(source, cuts[0], {"test": x}, 2**20, dtype="float16")
     expected.advance(cuts[1])
-    with devices.strategy_for(["CPU:0", "CPU:1"]).scope():
+    with two_devices.scope():
         flow = FeatureFlow(source, cuts[0], {"test": x}, 2**20, dtype="float16")
         flow.advance(cuts[1])
     assert flow.features["test"][0].dtype == np.float16

@@ -177,9 +177,8 @@ def test_images_may_be_a_data_set_that_is_read_once(networks, images, labelled):
     assert result == similarity.layerwise(networks[0], networks[1], images, **SMALL) and len(passes) == 1
 
 
-def test_two_devices_give_the_numbers_of_one(networks, images):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    result = similarity.layerwise(networks[0], networks[1], images, ["pool"], strategy=strategy, **SMALL)
+def test_two_devices_give_the_numbers_of_one(networks, images, two_devices):
+    result = similarity.layerwise(networks[0], networks[1], images, ["pool"], strategy=two_devices, **SMALL)
     assert result == similarity.layerwise(networks[0], networks[1], images, ["pool"], **SMALL)
 
 

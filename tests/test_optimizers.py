@@ -211,7 +211,7 @@ def test_half_precision(easy, tmp_path):
 
 
 @pytest.mark.parametrize("strength", [0.0, 1e-1, 1e6])
-def test_two_replicas_are_as_one_device(strength):
+def test_two_replicas_are_as_one_device(strength, two_devices):
     """Without batch normalisation, whose statistics are a replica's own, two halves of a batch are one batch."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 5)).astype("float32"), np.arange(40) % 3
@@ -230,8 +230,7 @@ def test_two_replicas_are_as_one_device(strength):
         model.fit(x, y, epochs=4, batch_size=20, verbose=0, shuffle=False)
         return model.get_weights()
 
-    two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    for one, other in zip(run(tf.distribute.get_strategy()), run(two), strict=True):
+    for one, other in zip(run(tf.distribute.get_strategy()), run(two_devices), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 

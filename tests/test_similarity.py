@@ -325,20 +325,18 @@ def test_equally_far_points_have_no_unbiased_cka():
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_two_devices_give_the_numbers_of_one(held):
+def test_two_devices_give_the_numbers_of_one(held, two_devices):
     settings = representations.Settings(**SMALL)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    assert strategy.num_replicas_in_sync == 2
     numbers = []
-    for given in (None, strategy):
+    for given in (None, two_devices):
         x, y = (representations.as_points(name, z, settings, given) for name, z in zip("XY", _pair(), strict=True))
         numbers.append(representations.compare_points(x, y, settings, plan=Plan(70, 70, held), strategy=given))
     assert numbers[0] == numbers[1]
 
 
-def test_the_strategy_in_scope_is_used():
+def test_the_strategy_in_scope_is_used(two_devices):
     x, y = _pair()
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    with two_devices.scope():
         numbers = compare(x, y, **SMALL)
     assert numbers == compare(x, y, **SMALL)
 

@@ -1,7 +1,6 @@
 """Training: the schedule, weight decay, batches, and that a compiled model starts afresh."""
 
 import dataclasses
-import functools
 import gc
 import weakref
 
@@ -18,6 +17,18 @@ from kdefrost.training import StepSchedule
 
 def _linear():
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax", use_bias=False)])
+
+
+def _normalized():
+    """A network with a batch normalisation, on 8×8×1 images of three classes."""
+    layers = keras.layers
+    stack = [layers.Conv2D(4, 3, strides=2), BatchNormalization(), layers.ReLU(), layers.Flatten()]
+    return keras.Sequential([keras.Input((8, 8, 1)), *stack, layers.Dense(3, activation="softmax")])
+
+
+def _points(size: int):
+    """Points of the plane for `_linear`, and their labels."""
+    return np.random.default_rng(0).normal(size=(size, 2)).astype("float32"), np.arange(size) % 2
 
 
 def test_cosine_by_hand():
@@ -80,15 +91,16 @@ def test_fit_is_momentum_sgd_with_decay_in_the_gradient():
     np.testing.assert_allclose(model.get_weights()[0], kernel, rtol=1e-5)
 
 
-def test_a_second_fit_knows_nothing_of_the_first(easy, residual):
+def test_a_second_fit_knows_nothing_of_the_first(easy):
     recipe = kdefrost.Recipe(epochs=2, batch_size=16)
-    start = residual.get_weights()
-    training.compile_model(residual, recipe)
+    model = _normalized()
+    start = model.get_weights()
+    training.compile_model(model, recipe)
     ends = []
     for _ in range(2):
-        residual.set_weights(start)
-        training.fit(residual, *easy["train"], recipe, seed=1)
-        ends.append(residual.get_weights())
+        model.set_weights(start)
+        training.fit(model, *easy["train"], recipe, seed=1)
+        ends.append(model.get_weights())
     for first, second in zip(*ends, strict=True):
         np.testing.assert_array_equal(first, second)
 
@@ -108,30 +120,32 @@ def test_every_epoch_holds_every_example_once_in_a_new_order():
         np.testing.assert_array_equal(images[:, 0], batch)
 
 
-def test_training_runs_exactly_its_steps(easy, plain):
+def test_training_runs_exactly_its_steps():
     """Also where the steps are no multiple of those per execution."""
+    model = _linear()
     for epochs in (1, 17):
         recipe = kdefrost.Recipe(epochs=epochs, batch_size=16)
-        training.compile_model(plain, recipe)
-        training.fit(plain, *easy["train"], recipe, seed=0)
-        assert int(plain.optimizer.iterations) == recipe.steps(60) == 4 * epochs
+        training.compile_model(model, recipe)
+        training.fit(model, *_points(60), recipe, seed=0)
+        assert int(model.optimizer.iterations) == recipe.steps(60) == 4 * epochs
 
 
-def test_one_trace_serves_all_sizes(easy, plain):
+def test_one_trace_serves_all_sizes():
     recipe = kdefrost.Recipe(epochs=1, batch_size=16)
-    training.compile_model(plain, recipe)
+    model, (x, y) = _linear(), _points(60)
+    training.compile_model(model, recipe)
     traces = []
-    call = plain.train_step
-    plain.train_step = lambda data: (traces.append(1), call(data))[1]
-    plain.make_train_function(force=True)
-    training.fit(plain, *easy["train"], recipe, seed=0, subset=np.arange(5))
+    call = model.train_step
+    model.train_step = lambda data: (traces.append(1), call(data))[1]
+    model.make_train_function(force=True)
+    training.fit(model, x, y, recipe, seed=0, subset=np.arange(5))
     first = len(traces)
     for size in (16, 40, 60):
-        training.fit(plain, *easy["train"], recipe, seed=0, subset=np.arange(size))
+        training.fit(model, x, y, recipe, seed=0, subset=np.arange(size))
     assert len(traces) == first == 1
 
 
-def test_weights_of_examples_weigh_their_losses(easy, plain):
+def test_weights_of_examples_weigh_their_losses(easy):
     """A weight of two is an example that is there twice, up to the mean over the batch."""
     x, y = easy["train"][0][:3], easy["train"][1][:3]
     recipe = kdefrost.Recipe(epochs=1, batch_size=8, learning_rate=0.1, momentum=0.0, weight_decay=0.0)
@@ -153,31 +167,34 @@ def test_weights_of_examples_weigh_their_losses(easy, plain):
     assert not np.allclose(ends[0], start[0])
 
 
-def test_what_was_trained_on_is_let_go(easy, plain):
+def test_what_was_trained_on_is_let_go():
     recipe = kdefrost.Recipe(epochs=1)
-    training.compile_model(plain, recipe)
-    x = easy["train"][0].copy()
+    model = _linear()
+    training.compile_model(model, recipe)
+    x, y = _points(60)
     gone = weakref.ref(x)
-    training.fit(plain, x, easy["train"][1], recipe, seed=0)
+    training.fit(model, x, y, recipe, seed=0)
     del x
     gc.collect()
     assert gone() is None
 
 
-def test_progress_rises_to_one(easy, plain):
+def test_progress_rises_to_one():
     recipe = kdefrost.Recipe(epochs=40, batch_size=16)
-    training.compile_model(plain, recipe)
+    model = _linear()
+    training.compile_model(model, recipe)
     shares = []
-    training.fit(plain, *easy["train"], recipe, seed=0, on_progress=shares.append)
+    training.fit(model, *_points(60), recipe, seed=0, on_progress=shares.append)
     assert len(shares) == 4 and shares == sorted(shares) and shares[-1] == 1.0
 
 
-def test_integer_images_are_cast_to_what_the_model_takes(easy, plain):
+def test_integer_images_are_cast_to_what_the_model_takes(easy):
     x, y = easy["train"]
     recipe = kdefrost.Recipe(epochs=1)
-    training.compile_model(plain, recipe)
-    training.fit(plain, np.full(x.shape, 200, "uint8"), y, recipe, seed=0)
-    assert np.isfinite(plain.get_weights()[0]).all()
+    model = _normalized()
+    training.compile_model(model, recipe)
+    training.fit(model, np.full(x.shape, 200, "uint8"), y, recipe, seed=0)
+    assert np.isfinite(model.get_weights()[0]).all()
 
 
 def _trained(make, strategy, x, y, recipe, **options):
@@ -196,9 +213,9 @@ def _farthest(one: list, other: list) -> float:
 
 
 @pytest.mark.parametrize(("examples", "batch_size"), [(15, 7), (13, 8)])
-def test_two_devices_train_as_one(easy, residual, two_devices, examples, batch_size):
+def test_two_devices_train_as_one(easy, two_devices, examples, batch_size):
     """With batches of 7, 7 and 1, or of 8 and 5, and examples of unequal weight."""
-    (x, y), make = easy["train"], functools.partial(keras.models.clone_model, residual)
+    (x, y), make = easy["train"], _normalized
     recipe = kdefrost.Recipe(epochs=2, batch_size=batch_size, learning_rate=0.01)
     options = {"subset": np.arange(examples), "weights": np.linspace(0.5, 2, len(y), dtype="float32")}
     shares = []
@@ -213,24 +230,27 @@ def test_two_devices_train_as_one(easy, residual, two_devices, examples, batch_s
     assert not any(layer.synchronized for layer in model.layers if isinstance(layer, BatchNormalization))
 
 
-@pytest.mark.parametrize("layer", [BatchNormalization, keras.layers.BatchNormalization])
-def test_statistics_are_those_of_the_whole_batch(layer, two_devices):
+def test_statistics_are_those_of_the_whole_batch(two_devices):
     """Examples of the one half are unlike those of the other, and the halves are not of one size."""
     x, y = np.repeat([0.0, 1.0], [4, 3]).astype("float32")[:, None], np.arange(7) % 2
     recipe = kdefrost.Recipe(epochs=1, batch_size=8, learning_rate=0.01)
+    layers = keras.layers
 
     def make():
-        normalize = layer(momentum=0.0, name="normalize")
-        return keras.Sequential([keras.Input((1,)), normalize, keras.layers.Dense(2, activation="softmax")])
+        inputs = keras.Input((1,))
+        kinds = {"own": BatchNormalization, "keras": layers.BatchNormalization}
+        normalized = [kind(momentum=0.0, name=name)(inputs) for name, kind in kinds.items()]
+        return keras.Model(inputs, layers.Dense(2, activation="softmax")(layers.Concatenate()(normalized)))
 
     _, _, model = _trained(make, two_devices, np.tile(x, (2, 1)), np.tile(y, 2), recipe, subset=np.arange(14))
-    normalize = model.get_layer("normalize")
     # The last batch is of six examples, of a known order.
     order = np.random.default_rng(0).permutation(np.arange(14))[8:]
     last = np.tile(x, (2, 1))[order]
     assert abs(last[:3].mean() - last[3:].mean()) > 0.3
-    np.testing.assert_allclose(normalize.moving_mean.numpy(), last.mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(normalize.moving_variance.numpy(), last.var(axis=0), rtol=1e-6)
+    for name in ("own", "keras"):
+        normalize = model.get_layer(name)
+        np.testing.assert_allclose(normalize.moving_mean.numpy(), last.mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(normalize.moving_variance.numpy(), last.var(axis=0), rtol=1e-6)
 
 
 def test_statistics_far_from_zero_keep_their_digits(two_devices):
@@ -248,22 +268,17 @@ def test_statistics_far_from_zero_keep_their_digits(two_devices):
     assert model.weights[3].name == "moving_variance"
 
 
-@pytest.mark.parametrize(
-    "strategy",
-    [lambda: tf.distribute.OneDeviceStrategy("CPU:0"), lambda: tf.distribute.MirroredStrategy(["CPU:0"])],
-    ids=["one device", "mirrored"],
-)
-def test_a_strategy_of_one_device_changes_no_bit(easy, plain, strategy):
-    (x, y), make = easy["train"], functools.partial(keras.models.clone_model, plain)
+def test_a_strategy_of_one_device_changes_no_bit(easy):
+    x, y = easy["train"]
     recipe = kdefrost.Recipe(epochs=2, batch_size=8, optimizer="adam", learning_rate=0.01)
-    _, none, _ = _trained(make, None, x, y, recipe, subset=np.arange(29))
-    _, one, model = _trained(make, strategy(), x, y, recipe, subset=np.arange(29))
-    assert _farthest(none, one) == 0.0 and model.steps_per_execution == training.STEPS_PER_EXECUTION
+    _, none, _ = _trained(_normalized, None, x, y, recipe, subset=np.arange(29))
+    for strategy in (tf.distribute.OneDeviceStrategy("CPU:0"), tf.distribute.MirroredStrategy(["CPU:0"])):
+        _, one, model = _trained(_normalized, strategy, x, y, recipe, subset=np.arange(29))
+        assert _farthest(none, one) == 0.0 and model.steps_per_execution == training.STEPS_PER_EXECUTION
 
 
 def test_one_trace_serves_all_sizes_on_two_devices(two_devices):
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(40, 2)).astype("float32"), np.arange(40) % 2
+    x, y = _points(40)
     recipe = kdefrost.Recipe(epochs=1, batch_size=8)
     traces = []
     with two_devices.scope():

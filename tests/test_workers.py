@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import make_easy
 
 import kdefrost
 from kdefrost import defroster as defrosters
@@ -19,39 +21,84 @@ from kdefrost.workers import Workers
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
 
 
+CUTS = [0, 1, 2]
+
+
+@pytest.fixture(scope="module")
+def easy():
+    """Sets of 8×8×1 images of three classes that differ in brightness, which no test changes."""
+    return {"train": make_easy(60, 0), "test": make_easy(45, 1)}
+
+
+@pytest.fixture(scope="module")
+def source():
+    """A source of cuts 0, 1 and 2, whose tails are traced fast."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, strides=2, padding="same", activation="relu"),
+            layers.Conv2D(6, 3),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def _defroster(source, **options):
+    return kdefrost.Defroster(source, recipe=RECIPE, **{"cuts": CUTS, **options})
+
+
+def _run(defroster, easy, jobs):
+    return defroster.profile(**easy, per_class=[2, 5], seeds=2, verbose=False, jobs=jobs)
+
+
 def _profile(source, easy, jobs, **options):
-    options = {"cuts": [0, 2, 4], **options}
-    given = {"test": easy["test"], "per_class": [2, 5], "seeds": 2, "verbose": False, "jobs": jobs}
-    return kdefrost.Defroster(source, recipe=RECIPE, **options).profile(easy["train"], **given)
+    return _run(_defroster(source, **options), easy, jobs)
 
 
 def _scores(profile):
     return {trial.key: trial.test for trial in profile.trials}
 
 
-def test_the_scores_do_not_depend_on_the_number_of_processes(residual, easy, tmp_path, monkeypatch):
-    one = _profile(residual, easy, 1, directory=tmp_path)
+@pytest.fixture(scope="module")
+def one(source, easy, tmp_path_factory):
+    """A defroster whose profile one other process has run, the profile, and the folder that keeps it."""
+    directory = tmp_path_factory.mktemp("one")
+    defroster = _defroster(source, directory=directory)
+    return defroster, _run(defroster, easy, 1), directory
+
+
+def _score_of_best_model(defroster, profile, per_class, easy):
+    x, y = easy["test"]
+    model = defroster.best_model(profile, per_class=per_class, verbose=False)
+    return (model.predict(x, verbose=0).argmax(axis=1) == y).mean()
+
+
+def test_the_scores_do_not_depend_on_the_number_of_processes(source, easy, one, monkeypatch):
+    _, one, directory = one
     # On disk, the images too.
     cheap = Costs(compute=1.0, write=0.0, read=0.0, read_held=0.0)
     monkeypatch.setattr(defrosters, "measured_costs", lambda *_: lambda *_: cheap)
-    two = _profile(residual, easy, 2, memory_budget=0)
+    two = _profile(source, easy, 2, memory_budget=0)
     assert len(one.trials) == 12 and _scores(two) == _scores(one)
     assert kdefrost.DefrostProfile(one.cuts, one.trials, one.objective, one.configuration).scores(5).shape == (2, 3)
-    here = _profile(residual, easy, None)
+    here = _profile(source, easy, None)
     difference = np.abs(here.scores(5) - one.scores(5))
     assert np.median(difference) < 0.1
     # What is kept on disk is complete: nothing runs again, in whatever number of processes.
     monkeypatch.setattr(defrosters, "make_runner", None)
-    assert _scores(_profile(residual, easy, None, directory=tmp_path)) == _scores(one)
+    assert _scores(_profile(source, easy, None, directory=directory)) == _scores(one)
 
 
-def test_the_best_model_is_of_the_tail_of_the_other_process(residual, easy):
-    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4])
-    given = {"test": easy["test"], "per_class": 5, "seeds": 2, "verbose": False}
-    profile = defroster.profile(easy["train"], **given, jobs=1)
-    x, y = easy["test"]
-    right = defroster.best_model(profile, per_class=5).predict(x, verbose=0).argmax(axis=1) == y
-    assert right.mean() == pytest.approx(profile.best_trial(5).test["accuracy"])
+def test_the_best_model_is_of_the_tail_of_the_other_process(easy, one, monkeypatch):
+    defroster, profile, _ = one
+    monkeypatch.setattr(defrosters, "make_runner", None)
+    score = _score_of_best_model(defroster, profile, 5, easy)
+    assert score == pytest.approx(profile.best_trial(5).test["accuracy"])
 
 
 class Unregistered(keras.layers.Layer):
@@ -70,45 +117,45 @@ def test_a_source_that_other_processes_cannot_load_is_told(easy):
         _profile(source, easy, 1, cuts=[1], loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
 
-def test_a_tail_that_was_not_kept_is_trained_again_as_it_was(residual, easy, tmp_path, monkeypatch):
-    given = {**easy, "per_class": 5, "seeds": 1, "verbose": False, "jobs": 1}
+def test_a_tail_that_was_not_kept_is_trained_again_as_it_was(source, easy, one, tmp_path, monkeypatch):
+    _, profile, directory = one
+    shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "tail-5.npz").unlink()
     # From the images, of which the layers before the cut run anew.
     dear = Costs(compute=0.0, write=1.0, read=1.0, read_held=0.0)
     monkeypatch.setattr(defrosters, "measured_costs", lambda *_: lambda *_: dear)
-    options = {"recipe": RECIPE, "cuts": [2], "directory": tmp_path, "memory_budget": 0}
-    kdefrost.Defroster(residual, **options).profile(**given)
-    (tmp_path / "tail-5.npz").unlink()
-    again = kdefrost.Defroster(residual, **options)
-    profile = again.profile(**given)
+    again = _defroster(source, directory=tmp_path, memory_budget=0)
+    assert _run(again, easy, 1).trials == profile.trials
+    deeper = tuple(trial for trial in profile.trials if trial.cut > 0)
+    profile = kdefrost.DefrostProfile(profile.cuts[1:], deeper, profile.objective, profile.configuration)
     # Warnings are errors: it scores what it scored.
-    x, y = easy["test"]
-    right = again.best_model(profile, per_class=5, verbose=False).predict(x, verbose=0).argmax(axis=1) == y
-    assert right.mean() == pytest.approx(profile.best_trial(5).test["accuracy"])
+    score = _score_of_best_model(again, profile, 5, easy)
+    assert score == pytest.approx(profile.best_trial(5).test["accuracy"])
     assert not multiprocessing.active_children()
 
 
-def test_what_cannot_be_sent_is_told(residual, easy):
+def test_what_cannot_be_sent_is_told(source, easy):
     with pytest.raises(ValueError, match=r"With `jobs` the source, .* Leave `jobs` out"):
-        _profile(residual, easy, 1, loss=lambda y, p: keras.losses.sparse_categorical_crossentropy(y, p))
+        _profile(source, easy, 1, loss=lambda y, p: keras.losses.sparse_categorical_crossentropy(y, p))
 
 
-def test_processes_and_a_strategy_exclude_each_other(residual, easy):
+def test_processes_and_a_strategy_exclude_each_other(source, easy):
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     with pytest.raises(ValueError, match="`jobs` must be None under a distribution strategy"):
-        _profile(residual, easy, 1, strategy=strategy)
+        _profile(source, easy, 1, strategy=strategy)
     with strategy.scope(), pytest.raises(ValueError, match="`jobs` must be None under a distribution strategy"):
-        _profile(residual, easy, 1)
+        _profile(source, easy, 1)
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 1.5, True, "2"])
-def test_numbers_of_processes_that_are_none_are_refused(residual, easy, jobs):
-    defroster = kdefrost.Defroster(residual, recipe=RECIPE)
+def test_numbers_of_processes_that_are_none_are_refused(source, easy, jobs):
+    defroster = kdefrost.Defroster(source, recipe=RECIPE)
     for method in (defroster.profile, defroster.plan):
         with pytest.raises(ValueError, match="`jobs` must be a whole number of processes, at least 1"):
             method(**easy, per_class=2, jobs=jobs)
 
 
-def test_the_end_of_a_process_is_told_and_finished_trials_are_kept(residual, easy, tmp_path, monkeypatch):
+def test_the_end_of_a_process_is_told_and_finished_trials_are_kept(source, easy, tmp_path, monkeypatch):
     run = Workers.run
 
     def killed(self, assignments, on_progress):
@@ -119,7 +166,7 @@ def test_the_end_of_a_process_is_told_and_finished_trials_are_kept(residual, eas
 
     monkeypatch.setattr(Workers, "run", killed)
     with pytest.raises(ChildProcessError, match=r"A process of `jobs` has ended with exit code -9"):
-        _profile(residual, easy, 1, directory=tmp_path)
+        _profile(source, easy, 1, directory=tmp_path)
     assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 3
 
 

@@ -1,6 +1,7 @@
 """The defroster: which trials run, on what, and that the numbers depend on nothing else."""
 
 import contextlib
+import functools
 import json
 import weakref
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import make_easy
 
 import kdefrost
 from kdefrost import defroster as defrosters
@@ -20,11 +22,49 @@ from kdefrost.trials import Trial
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
 
 
-@pytest.fixture
-def run(residual, easy):
+@pytest.fixture(scope="module")
+def easy():
+    """Sets of 8×8×1 images of three classes that differ in brightness, which no test changes."""
+    return {"train": make_easy(60, 0), "test": make_easy(45, 1)}
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A sequential source of cuts 0, 1 and 2, whose tails are traced fast."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, strides=2, padding="same", activation="relu"),
+            layers.Conv2D(6, 3),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def branched():
+    """A source with a shortcut and, by layers, cuts 0 to 3: two tensors cross 2, with normalisations on either side."""
+    keras.utils.set_random_seed(0)
+    layers, inputs = keras.layers, keras.Input((8, 8, 1))
+    first = layers.Conv2D(4, 3, padding="same")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization()(first))
+    x = layers.Conv2D(4, 3, padding="same")(x)
+    x = layers.Conv2D(4, 3, padding="same")(layers.ReLU()(x))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Add()([first, x])))
+    outputs = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, outputs)
+
+
+@pytest.fixture(scope="module")
+def run(small, easy):
     """Runs a small profile; arguments replace the defaults."""
 
-    def profile(cuts=(2, 4), directory=None, recipe=RECIPE, source=residual, **arguments):
+    def profile(cuts=(1, 2), directory=None, recipe=RECIPE, source=small, **arguments):
         options = {
             name: arguments.pop(name) for name in ("memory_budget", "feature_dtype", "loss") if name in arguments
         }
@@ -35,36 +75,52 @@ def run(residual, easy):
     return profile
 
 
+@pytest.fixture(scope="module")
+def whole(run):
+    """The profile of all cuts."""
+    return run(cuts="blocks")
+
+
+@pytest.fixture(scope="module")
+def finished(run, tmp_path_factory):
+    """A folder in which the trials at cut 2 are finished, and which no test goes on with."""
+    directory = tmp_path_factory.mktemp("finished")
+    run(directory=directory, cuts=[2])
+    return directory
+
+
 def _scores(profile):
     return {trial.key: (trial.test, trial.validation) for trial in profile.trials}
 
 
-def test_every_cut_size_and_seed_is_tried_once(run):
-    profile = run(cuts="blocks")
-    wanted = {(cut, size, seed) for cut in range(5) for size in (2, 5) for seed in range(2)}
-    assert {trial.key for trial in profile.trials} == wanted and len(profile.trials) == len(wanted)
-    assert np.isfinite(profile.scores(5)).all() and profile.scores(5).shape == (2, 5)
+def _at(scores, cuts):
+    return {key: value for key, value in scores.items() if key[0] in cuts}
 
 
-def test_the_same_seeds_give_the_same_scores_whatever_ran_before(run):
-    whole = _scores(run())
-    assert _scores(run()) == whole
-    part = _scores(run(cuts=[4], per_class=5, seeds=[1]))
-    assert part == {key: whole[key] for key in part} and len(part) == 1
+def test_every_cut_size_and_seed_is_tried_once(whole):
+    wanted = {(cut, size, seed) for cut in range(3) for size in (2, 5) for seed in range(2)}
+    assert {trial.key for trial in whole.trials} == wanted and len(whole.trials) == len(wanted)
+    assert np.isfinite(whole.scores(5)).all() and whole.scores(5).shape == (2, 3)
 
 
-def test_only_training_from_scratch_does_not_depend_on_the_source(run, residual):
-    other = keras.models.clone_model(residual)
+def test_the_same_seeds_give_the_same_scores_whatever_ran_before(run, whole):
+    assert _scores(run()) == _at(_scores(whole), {1, 2})
+    part = _scores(run(cuts=[2], per_class=5, seeds=[1]))
+    assert part == {key: _scores(whole)[key] for key in part} and len(part) == 1
+
+
+def test_only_training_from_scratch_does_not_depend_on_the_source(run, whole, small):
+    other = keras.models.clone_model(small)
     kdefrost.reinitialize(other, seed=5)
-    one, another = (_scores(run(cuts=[0, 4], seeds=1, source=source)) for source in (residual, other))
-    different = {key[0] for key in one if one[key] != another[key]}
-    assert different == {4}
+    one, another = _scores(whole), _scores(run(cuts=[0, 2], source=other))
+    different = {key[0] for key in another if one[key] != another[key]}
+    assert different == {2} and another.keys() == _at(one, {0, 2}).keys()
 
 
 def test_the_source_is_untouched(run, residual):
     weights, config = residual.get_weights(), residual.to_json()
     nodes = [(len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in residual.layers]
-    run()
+    run(source=residual, cuts=[3])
     assert residual.to_json() == config
     assert [(len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in residual.layers] == nodes
     for before, after in zip(weights, residual.get_weights(), strict=True):
@@ -73,23 +129,23 @@ def test_the_source_is_untouched(run, residual):
 
 def test_one_trial_by_the_long_way_round(run, residual, easy):
     """Split, extract, re-initialise and train by hand."""
-    cut = kdefrost.cut_points(residual)[2]
-    extractor, tail = kdefrost.split(residual, cut, output=3, seed=(plan.INITIALISATION, 1, 2))
+    cut = kdefrost.cut_points(residual)[3]
+    extractor, tail = kdefrost.split(residual, cut, output=3, seed=(plan.INITIALISATION, 1, 3))
     chosen = kdefrost.subset(easy["train"][1], per_class=5, seed=1)
     features = np.asarray(extractor(easy["train"][0][chosen], training=False))
     training.compile_model(tail, RECIPE)
     training.fit(tail, features, easy["train"][1][chosen], RECIPE, seed=(plan.ORDER, 1, 5))
     outputs = tail(extractor(easy["test"][0], training=False), training=False)
     expected = np.mean(np.argmax(outputs, axis=1) == easy["test"][1])
-    assert run(cuts=[2], per_class=5, seeds=[1]).scores(5) == pytest.approx(expected, abs=1e-6)
+    assert run(source=residual, cuts=[3], per_class=5, seeds=[1]).scores(5) == pytest.approx(expected, abs=1e-6)
 
 
-def test_an_easy_task_is_learnt(run, residual):
+def test_an_easy_task_is_learnt(run):
     profile = run(recipe=kdefrost.Recipe(epochs=30, batch_size=16), cuts=[0], per_class=15, seeds=1)
     assert profile.mean(15) > 0.8
 
 
-def test_a_later_call_runs_only_what_is_missing(run, tmp_path, monkeypatch):
+def test_a_later_call_runs_only_what_is_missing(run, whole, tmp_path, monkeypatch):
     first = run(directory=tmp_path, seeds=1)
     ran = []
     fit = training.fit
@@ -97,10 +153,10 @@ def test_a_later_call_runs_only_what_is_missing(run, tmp_path, monkeypatch):
     second = run(directory=tmp_path, seeds=2)
     assert len(ran) == len(first.trials) == 4 and len(second.trials) == 8
     assert second.trials == run(directory=tmp_path, seeds=2).trials and len(ran) == 4
-    assert _scores(second) == _scores(run())
+    assert _scores(second) == _at(_scores(whole), {1, 2})
 
 
-def test_an_interrupt_keeps_the_finished_trials(run, tmp_path, monkeypatch):
+def test_an_interrupt_keeps_the_finished_trials(run, whole, tmp_path, monkeypatch):
     fit, calls = training.fit, []
 
     def interrupted(*args, **kwargs):
@@ -114,47 +170,42 @@ def test_an_interrupt_keeps_the_finished_trials(run, tmp_path, monkeypatch):
         run(directory=tmp_path)
     assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 3
     monkeypatch.setattr(training, "fit", fit)
-    assert _scores(run(directory=tmp_path)) == _scores(run())
+    assert _scores(run(directory=tmp_path)) == _at(_scores(whole), {1, 2})
 
 
-def test_a_folder_of_another_configuration_is_refused(run, tmp_path, easy):
-    run(directory=tmp_path, cuts=[4], seeds=1)
+def test_a_folder_of_another_configuration_is_refused(run, finished, small, easy):
     with pytest.raises(ValueError, match=r"another configuration \(recipe epochs was 3, now 4\)"):
-        run(directory=tmp_path, cuts=[4], recipe=kdefrost.Recipe(epochs=4, batch_size=8))
+        run(directory=finished, cuts=[2], recipe=kdefrost.Recipe(epochs=4, batch_size=8))
     with pytest.raises(ValueError, match=r"another configuration.*cuts was"):
-        run(directory=tmp_path, cuts=[3])
-    other = kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))
+        run(directory=finished, cuts=[1])
     with pytest.raises(ValueError, match=r"another configuration.*source was"):
-        run(directory=tmp_path, cuts=[4], source=other)
+        run(directory=finished, cuts=[2], source=keras.models.clone_model(small))
     with pytest.raises(ValueError, match=r"another configuration.*data test was"):
-        run(directory=tmp_path, cuts=[4], test=(easy["test"][0] + 1, easy["test"][1]))
+        run(directory=finished, cuts=[2], test=(easy["test"][0] + 1, easy["test"][1]))
+    with pytest.raises(ValueError, match="feature_dtype was 'float32', now 'float16'"):
+        run(directory=finished, cuts=[2], feature_dtype="float16")
 
 
-def test_configuration_names_versions_and_recipe(run, tmp_path):
-    run(directory=tmp_path, cuts=[4], seeds=1)
-    configuration = json.loads((tmp_path / "configuration.json").read_text())
+def test_configuration_names_versions_and_recipe(finished):
+    configuration = json.loads((finished / "configuration.json").read_text())
     assert configuration["recipe"]["epochs"] == 3 and configuration["versions"]["keras"] == keras.__version__
 
 
 def test_validation_is_scored_too(run, easy):
-    profile = run(validation=easy["train"], test=None, cuts=[4], seeds=1)
+    profile = run(validation=easy["train"], test=None, cuts=[2], seeds=1)
     assert profile.trials[0].test is None and 0 <= profile.trials[0].validation["accuracy"] <= 1
     assert profile.chosen_on == "validation" and "Validation accuracy" in profile.summary()
-    both = run(validation=easy["train"], cuts=[4], seeds=1)
+    both = run(validation=easy["train"], cuts=[2], seeds=1)
     assert both.trials[0].validation == profile.trials[0].validation
 
 
-def test_data_sets_of_batches_are_arrays(run, easy):
+def test_data_sets_of_batches_are_arrays(run, whole, easy):
     batches = {name: tf.data.Dataset.from_tensor_slices(part).batch(7) for name, part in easy.items()}
-    whole = _scores(run(cuts=[3], **batches))
+    once = _scores(run(cuts=[2], **batches))
     again = {name: part.unbatch().shuffle(60).batch(9) for name, part in batches.items()}
-    assert _scores(run(cuts=[3], **again)) == whole
+    assert _scores(run(cuts=[2], **again)) == once
     # Other examples are drawn than of arrays, which are in an order of their own.
-    assert whole.keys() == _scores(run(cuts=[3])).keys()
-
-
-def test_a_sequential_source_is_cut_too(run, plain):
-    assert run(source=plain, cuts="blocks", seeds=1).scores(5).shape == (1, 3)
+    assert once.keys() == _at(_scores(whole), {2}).keys()
 
 
 def test_subsets_are_balanced_nested_and_seeded():
@@ -164,23 +215,21 @@ def test_subsets_are_balanced_nested_and_seeded():
     assert set(small) < set(large) and set(large) != set(other)
 
 
-def test_the_plan_leaves_out_what_is_finished(run, residual, easy, tmp_path):
-    run(directory=tmp_path, cuts=[4], seeds=1)
-    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], directory=tmp_path)
-    plan = defroster.plan(easy["train"], test=easy["test"], per_class=[2, 5], seeds=2)
-    assert plan.trials == ((4, 2, 1), (4, 5, 1))
+def test_the_plan_leaves_out_what_is_finished(small, easy, finished):
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2], directory=finished)
+    plan = defroster.plan(easy["train"], test=easy["test"], per_class=[2, 5], seeds=3)
+    assert plan.trials == ((2, 2, 2), (2, 5, 2))
 
 
-def test_the_profile_is_of_what_was_asked_for(run, tmp_path):
-    run(directory=tmp_path, cuts=[4], seeds=2)
-    profile = run(directory=tmp_path, cuts=[4], seeds=1, per_class=5)
-    assert [trial.key for trial in profile.trials] == [(4, 5, 0)]
+def test_the_profile_is_of_what_was_asked_for(run, finished):
+    profile = run(directory=finished, cuts=[2], seeds=1, per_class=5)
+    assert [trial.key for trial in profile.trials] == [(2, 5, 0)]
 
 
 def test_a_diverged_training_is_told(run, capsys):
     recipe = kdefrost.Recipe(epochs=2, learning_rate=1e30, weight_decay=1.0)
-    run(cuts=[4], recipe=recipe, per_class=5, seeds=1)
-    assert "Training diverged at cut 4, 5 per class, seed 0" in capsys.readouterr().out
+    run(cuts=[2], recipe=recipe, per_class=5, seeds=1)
+    assert "Training diverged at cut 2, 5 per class, seed 0" in capsys.readouterr().out
 
 
 def test_the_plan_counts_what_would_run(residual, easy):
@@ -243,32 +292,33 @@ def _graph_of(model):
     return [type(layer).__module__.split(".")[0] for layer in model.layers]
 
 
-@pytest.mark.parametrize("cuts", ["blocks", "layers"])
-def test_the_best_model_scores_what_the_profile_says(residual, easy, cuts):
-    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=kdefrost.cut_points(residual, cuts)[::3])
+@pytest.mark.parametrize(("network", "cut"), [("residual", 6), ("branched", 0), ("branched", 2)])
+def test_the_best_model_scores_what_the_profile_says(request, easy, network, cut):
+    source = request.getfixturevalue(network)
+    defroster = kdefrost.Defroster(source, recipe=RECIPE, cuts=[kdefrost.cut_points(source, "layers")[cut]])
     profile = defroster.profile(**easy, per_class=[2, 5], seeds=2, verbose=False)
     for size in (2, 5):
         model = defroster.best_model(profile, per_class=size)
         outputs = model.predict(easy["test"][0], batch_size=7, verbose=0)
         accuracy = np.mean(outputs.argmax(axis=1) == easy["test"][1])
         assert accuracy == profile.best_trial(size).test["accuracy"]
-        assert model.input_shape == residual.input_shape and model.output_shape == (None, 3)
+        assert model.input_shape == source.input_shape and model.output_shape == (None, 3)
         assert set(_graph_of(model)) == {"keras"}
 
 
-def test_a_tail_that_is_not_kept_is_trained_again_to_the_same_scores(residual, easy, tmp_path, monkeypatch):
+def test_a_tail_that_is_not_kept_is_trained_again_to_the_same_scores(small, easy, tmp_path, monkeypatch):
     arguments = {"per_class": 5, "seeds": 2, "verbose": False}
-    first = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[2, 4], directory=tmp_path)
+    first = kdefrost.Defroster(small, recipe=RECIPE, cuts=[1, 2], directory=tmp_path)
     kept = first.best_model(first.profile(**easy, **arguments), per_class=5)
     fits = []
     fit = training.fit
     monkeypatch.setattr(training, "fit", lambda *args, **kwargs: (fits.append(1), fit(*args, **kwargs)))
-    later = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[2, 4], directory=tmp_path)
+    later = kdefrost.Defroster(small, recipe=RECIPE, cuts=[1, 2], directory=tmp_path)
     profile = later.profile(**easy, **arguments)
     from_disk = later.best_model(profile, per_class=5)
     assert not fits
     (tmp_path / "tail-5.npz").unlink()
-    again = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[2, 4], directory=tmp_path)
+    again = kdefrost.Defroster(small, recipe=RECIPE, cuts=[1, 2], directory=tmp_path)
     again.profile(**easy, **arguments)
     trained_again = again.best_model(profile, per_class=5, verbose=False)
     assert len(fits) == 1
@@ -277,12 +327,12 @@ def test_a_tail_that_is_not_kept_is_trained_again_to_the_same_scores(residual, e
         np.testing.assert_allclose(model(x), kept(x), atol=1e-6)
 
 
-def test_the_best_model_needs_the_data_and_its_own_profile(residual, plain, easy):
-    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4])
+def test_the_best_model_needs_the_data_and_its_own_profile(small, plain, easy):
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2])
     profile = defroster.profile(**easy, per_class=2, seeds=1, verbose=False)
     with pytest.raises(ValueError, match="Call `profile` with the data first"):
-        kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4]).best_model(profile, per_class=2)
-    other = kdefrost.Defroster(plain, recipe=RECIPE)
+        kdefrost.Defroster(small, recipe=RECIPE, cuts=[2]).best_model(profile, per_class=2)
+    other = kdefrost.Defroster(plain, recipe=RECIPE, cuts=[1])
     other.profile(**easy, per_class=2, seeds=1, verbose=False)
     with pytest.raises(ValueError, match=r"`profile` is not of this .* had another source and cuts"):
         other.best_model(profile, per_class=2)
@@ -292,19 +342,17 @@ def test_the_best_model_needs_the_data_and_its_own_profile(residual, plain, easy
         defroster.best_model(profile, per_class=2)
 
 
-def test_features_are_let_go_before_those_of_the_next_cut_are_made(run, monkeypatch):
+def test_features_are_let_go_before_those_of_the_next_cut_are_made(run, branched, monkeypatch):
     advance, alive = FeatureFlow.advance, []
 
     def watched(flow, cut, place, on_progress):
-        (before,) = flow.features["train"]
+        before = [weakref.ref(part) for part in flow.features["train"]]
         advance(flow, cut, place, on_progress)
         if cut.index in (2, 3):
-            there = weakref.ref(before)
-            del before
-            alive.append(there() is not None)
+            alive.append(any(part() is not None for part in before))
 
     monkeypatch.setattr(FeatureFlow, "advance", watched)
-    run(cuts=[1, 2, 3], per_class=5, seeds=1)
+    run(source=branched, cuts=kdefrost.cut_points(branched, "layers")[1:], per_class=5, seeds=1)
     assert alive == [False, False]
 
 
@@ -339,14 +387,25 @@ def _costs_for(place: str):
     return lambda *_: lambda *_: costs
 
 
+@pytest.fixture(scope="module")
+def run_branched(run, branched):
+    """Runs a profile of all cuts between layers."""
+    cuts = kdefrost.cut_points(branched, "layers")[1:]
+    return functools.partial(run, source=branched, cuts=cuts, per_class=5, seeds=1)
+
+
+@pytest.fixture(scope="module")
+def in_memory(run_branched):
+    """The scores of a profile whose features are all in memory."""
+    return _scores(run_branched())
+
+
 @pytest.mark.parametrize("place", [DISK, RECOMPUTE])
-def test_the_memory_budget_changes_no_score(run, residual, place, monkeypatch):
+def test_the_memory_budget_changes_no_score(run_branched, in_memory, place, monkeypatch):
     monkeypatch.setattr(defrosters, "measured_costs", _costs_for(place))
-    layers = kdefrost.cut_points(residual, "layers")
-    arguments = {"cuts": [layers[1], layers[4], layers[8]], "seeds": 1, "per_class": 5}
-    whole = _scores(run(**arguments))
-    for budget in (0, 100_000):
-        assert _scores(run(**arguments, memory_budget=budget)) == whole
+    # For nothing, or for the features at cut 3 only.
+    for budget in (0, 50_000):
+        assert _scores(run_branched(memory_budget=budget)) == in_memory
 
 
 def test_the_plan_says_where_features_are_held(residual, easy, monkeypatch):
@@ -368,19 +427,14 @@ def test_the_plan_says_where_features_are_held(residual, easy, monkeypatch):
         assert [roomy.held_at(cut) for cut in roomy.cuts] == list(roomy.cuts)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_features_in_half_precision_teach_the_same(run, dtype):
-    exact, rounded = (run(cuts=[2, 3], feature_dtype=kind).scores(per_class=5) for kind in ("float32", dtype))
-    assert np.abs(rounded - exact).max() < 0.15
-    assert np.abs(run(cuts=[2, 3], seeds=[5, 6]).scores(per_class=5) - exact).max() > 0.15
+def test_features_in_half_precision_teach_the_same(run, residual):
+    def scores(**options):
+        return run(source=residual, cuts=[3], per_class=5, **options).scores(per_class=5)
 
-
-def test_results_of_another_feature_dtype_are_not_mixed(residual, easy, tmp_path):
-    arguments = {**easy, "per_class": 2, "seeds": 1, "verbose": False}
-    kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], directory=tmp_path).profile(**arguments)
-    other = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], directory=tmp_path, feature_dtype="float16")
-    with pytest.raises(ValueError, match="feature_dtype was 'float32', now 'float16'"):
-        other.profile(**arguments)
+    exact = scores()
+    for dtype in ("float16", "bfloat16"):
+        assert np.abs(scores(feature_dtype=dtype) - exact).max() < 0.15
+    assert np.abs(scores(seeds=[5, 6]) - exact).max() > 0.15
 
 
 def test_batch_norm_of_tails_keeps_up_with_few_steps(easy):
@@ -408,10 +462,10 @@ def _targets(easy, make):
     return {name: (x, make(x, y)) for name, (x, y) in easy.items()}
 
 
-def test_regression_chooses_the_lowest_error(residual, easy):
+def test_regression_chooses_the_lowest_error(small, easy):
     sets = _targets(easy, lambda x, y: x.mean(axis=(1, 2, 3)))
     recipe = kdefrost.Recipe(epochs=20, batch_size=16, learning_rate=0.003)
-    defroster = kdefrost.Defroster(residual, recipe=recipe, cuts=[0, 3, 4])
+    defroster = kdefrost.Defroster(small, recipe=recipe, cuts="blocks")
     profile = defroster.profile(**sets, per_class=40, seeds=2, verbose=False)
     assert profile.metrics == ["mean_squared_error", "mean_absolute_error"]
     assert profile.best_cut(40).index == profile.cuts[int(profile.mean(40).argmin())].index
@@ -423,30 +477,30 @@ def test_regression_chooses_the_lowest_error(residual, easy):
     assert np.mean(abs(outputs - y)) == pytest.approx(scores["mean_absolute_error"], rel=1e-4)
 
 
-def test_several_targets_and_labels(residual, easy):
+def test_several_targets_and_labels(small, easy):
     both = _targets(easy, lambda x, y: np.stack([y / 3, -y / 3], axis=1))
-    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], loss="huber", metrics=["mean_absolute_error"])
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2], loss="huber", metrics=["mean_absolute_error"])
     model = defroster.best_model(defroster.profile(**both, per_class=9, seeds=1, verbose=False), 9)
     assert model.output_shape == (None, 2) and model.layers[-1].activation is keras.activations.linear
     labels = _targets(easy, lambda x, y: np.stack([y > 0, y > 1], axis=1).astype(int))
-    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4])
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2])
     profile = defroster.profile(**labels, per_class=9, seeds=1, verbose=False)
     assert profile.metrics == ["binary_accuracy", "auc"]
     assert defroster.best_model(profile, 9).layers[-1].activation is keras.activations.sigmoid
 
 
-def test_one_hot_labels_are_labels(run, easy):
+def test_one_hot_labels_are_labels(run, whole, easy):
     one_hot = _targets(easy, lambda x, y: np.eye(3)[y])
-    assert _scores(run(cuts=[3], **one_hot)) == _scores(run(cuts=[3]))
-    by_loss = run(cuts=[3], **one_hot, loss="categorical_crossentropy")
-    np.testing.assert_allclose(by_loss.scores(5), run(cuts=[3]).scores(5))
+    assert _scores(run(cuts=[2], **one_hot)) == _at(_scores(whole), {2})
+    by_loss = run(cuts=[2], **one_hot, loss="categorical_crossentropy")
+    np.testing.assert_allclose(by_loss.scores(5), whole.scores(5)[:, 2:])
 
 
-def test_the_output_can_be_a_model(residual, easy):
+def test_the_output_can_be_a_model(small, easy):
     head = keras.Sequential(
-        [keras.Input((64,)), keras.layers.Dense(5, name="hidden"), keras.layers.Dense(3, "softmax")]
+        [keras.Input((24,)), keras.layers.Dense(5, name="hidden"), keras.layers.Dense(3, "softmax")]
     )
-    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], output=head)
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2], output=head)
     profile = defroster.profile(**easy, per_class=5, seeds=1, verbose=False)
     assert defroster.best_model(profile, 5).get_layer("hidden").units == 5
 
@@ -464,7 +518,7 @@ def test_each_seed_is_scored_on_a_balanced_test_sample_of_its_own(run, easy, mon
     seen = []
     scores = kdefrost.Task.scores
     monkeypatch.setattr(kdefrost.Task, "scores", lambda task, y, out: (seen.append(y), scores(task, y, out))[1])
-    run(cuts=[4], per_class=5, seeds=2, test_per_class=4)
+    run(cuts=[2], per_class=5, seeds=2, test_per_class=4)
     samples = [labels for labels in seen if len(labels) == 12]
     assert len(samples) == 2 and all((np.bincount(labels) == 4).all() for labels in samples)
     rows = [plan.draw_test_sample({"test": easy["test"][1]}, 4, seed) for seed in (0, 1)]
@@ -474,24 +528,16 @@ def test_each_seed_is_scored_on_a_balanced_test_sample_of_its_own(run, easy, mon
     assert len(plan.draw_test_sample({"test": easy["test"][1]}, 5000, 0)) == 45
 
 
-def test_weights_of_classes_are_of_the_trials_own_set(residual, easy):
+def test_weights_of_classes_are_of_the_trials_own_set(small, easy):
     """The same trial with the same weights, whichever other seeds run."""
     x, y = easy["train"]
     few = np.concatenate([np.flatnonzero(y == 0)[:5], np.flatnonzero(y > 0)])
     scores = []
-    for seeds in ([0], [0, 1, 2]):
-        defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], class_weight="balanced")
+    for seeds in (1, [0, 1, 2]):
+        defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2], class_weight="balanced")
         profile = defroster.profile((x[few], y[few]), easy["test"], per_class=4, seeds=seeds, verbose=False)
-        scores.append(_scores(profile)[4, 4, 0])
-    assert (
-        scores[0]
-        == scores[1]
-        == _scores(
-            kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4]).profile(
-                (x[few], y[few]), easy["test"], per_class=4, seeds=1, verbose=False
-            )
-        )[4, 4, 0]
-    )
+        scores.append(_scores(profile)[2, 4, 0])
+    assert scores[0] == scores[1]
 
 
 def test_frozen_layers_that_run_again_do_not_drop_out():
@@ -522,21 +568,20 @@ def test_a_model_built_again_goes_on_in_the_same_folder(easy, tmp_path):
         source = keras.Model(inputs, keras.layers.Dense(3)(hidden))
         weights = weights or source.get_weights()
         source.set_weights(weights)
-        defroster = kdefrost.Defroster(source, recipe=RECIPE, directory=tmp_path)
+        defroster = kdefrost.Defroster(source, recipe=RECIPE, cuts=[1], directory=tmp_path)
         profile = defroster.profile(**easy, per_class=2, seeds=seeds, verbose=False)
-    assert len(profile.trials) == 4
+    assert len(profile.trials) == 2
 
 
 def test_a_loss_with_other_settings_is_another_configuration(run, tmp_path):
     losses = [keras.losses.SparseCategoricalCrossentropy(from_logits=logits) for logits in (False, True)]
-    run(cuts=[4], per_class=2, seeds=1, directory=tmp_path, loss=losses[0])
+    run(cuts=[2], per_class=2, seeds=1, directory=tmp_path, loss=losses[0])
     with pytest.raises(ValueError, match="task loss_settings was"):
-        run(cuts=[4], per_class=2, seeds=1, directory=tmp_path, loss=losses[1])
+        run(cuts=[2], per_class=2, seeds=1, directory=tmp_path, loss=losses[1])
 
 
-def test_the_plan_refuses_a_folder_of_another_configuration(run, residual, easy, tmp_path):
-    run(cuts=[4], per_class=2, seeds=1, directory=tmp_path)
-    other = kdefrost.Defroster(residual, recipe=kdefrost.Recipe(epochs=9), cuts=[4], directory=tmp_path)
+def test_the_plan_refuses_a_folder_of_another_configuration(small, easy, finished):
+    other = kdefrost.Defroster(small, recipe=kdefrost.Recipe(epochs=9), cuts=[2], directory=finished)
     with pytest.raises(ValueError, match="recipe epochs was 3, now 9"):
         other.plan(**easy, per_class=2, seeds=1)
 
@@ -564,30 +609,34 @@ def test_an_output_that_does_not_fit_the_labels_is_refused_before_training(resid
         kdefrost.Defroster(residual, recipe=RECIPE, class_weight="blanced").plan(**easy, per_class=2)
 
 
-def test_targets_that_make_the_training_diverge_are_told(residual, easy, capsys):
+def test_targets_that_make_the_training_diverge_are_told(small, easy, capsys):
     sets = _targets(easy, lambda x, y: 1e4 * x.mean(axis=(1, 2, 3)))
-    kdefrost.Defroster(residual, recipe=RECIPE, cuts=[0]).profile(**sets, per_class=40, seeds=1, verbose=False)
+    kdefrost.Defroster(small, recipe=RECIPE, cuts=[0]).profile(**sets, per_class=40, seeds=1, verbose=False)
     assert "Training diverged at cut 0, 40 per class, seed 0" in capsys.readouterr().out
 
 
-def test_one_label_that_holds_or_not_is_of_two_classes(residual, easy):
+def test_one_label_that_holds_or_not_is_of_two_classes(small, easy):
     sets = _targets(easy, lambda x, y: (y == 2).astype(int))
     defroster = kdefrost.Defroster(
-        residual, recipe=RECIPE, cuts=[4], loss="binary_crossentropy", class_weight={0: 1, 1: 2}
+        small, recipe=RECIPE, cuts=[2], loss="binary_crossentropy", class_weight={0: 1, 1: 2}
     )
     profile = defroster.profile(**sets, per_class=9, seeds=1, verbose=False)
     assert "9 per class: Freeze" in profile.summary()
-    assert defroster.plan(**sets, per_class=9, seeds=1).examples == {(4, 9, 0): 18}
+    assert defroster.plan(**sets, per_class=9, seeds=1).examples == {(2, 9, 0): 18}
 
 
 @pytest.mark.parametrize("memory_budget", [2**31, 0])
-def test_two_devices_give_the_profile_of_one(easy, plain, two_devices, memory_budget):
+def test_two_devices_give_the_profile_of_one(easy, branched, two_devices, memory_budget, monkeypatch):
     """With features that are kept, and with frozen layers that run in each step."""
-    recipe = kdefrost.Recipe(epochs=3, batch_size=7, learning_rate=0.01)
+    monkeypatch.setattr(defrosters, "measured_costs", _costs_for(RECOMPUTE))
+    recipe, cut = (
+        kdefrost.Recipe(epochs=3, batch_size=7, learning_rate=0.01),
+        kdefrost.cut_points(branched, "layers")[2],
+    )
     profiles, models = [], []
     for strategy in (None, two_devices):
         options = {"metrics": ["sparse_categorical_crossentropy", "accuracy"], "memory_budget": memory_budget}
-        defroster = kdefrost.Defroster(plain, recipe=recipe, cuts=[1, 2], strategy=strategy, **options)
+        defroster = kdefrost.Defroster(branched, recipe=recipe, cuts=[cut], strategy=strategy, **options)
         profiles.append(defroster.profile(**easy, per_class=[5], seeds=1, verbose=False))
         models.append(defroster.best_model(profiles[-1], 5))
     name = "sparse_categorical_crossentropy"
@@ -609,7 +658,7 @@ def test_without_a_strategy_that_of_the_scope_trains(run, two_devices, monkeypat
         lambda model, *args, **kwargs: (used.append(model.distribute_strategy), fit(model, *args, **kwargs)),
     )
     with two_devices.scope():
-        run(cuts=[4], per_class=2, seeds=1)
+        run(cuts=[2], per_class=2, seeds=1)
     assert used == [two_devices]
 
 

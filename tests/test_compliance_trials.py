@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from conftest import make_easy
 
 import kdefrost
 from kdefrost.compliance_trials import FeatureComparison, measured_layers, trial_keys
@@ -16,11 +17,42 @@ def _defroster(source, directory=None, **given):
     return kdefrost.Defroster(source, RECIPE, directory=directory, **given)
 
 
-@pytest.fixture
-def source(residual):
-    """A network other than what trials start from."""
-    kdefrost.reinitialize(residual, 77)
-    return residual
+@pytest.fixture(scope="module")
+def easy():
+    """Sets of 8×8×1 images of three classes that differ in brightness, which no test changes."""
+    return {"train": make_easy(60, 0), "test": make_easy(45, 1)}
+
+
+@pytest.fixture(scope="module")
+def source():
+    """A residual network other than what trials start from."""
+    network = kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))
+    kdefrost.reinitialize(network, 77)
+    return network
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """A network of four layers with kernels before the output, all but the first normalised; traced fast."""
+    layers = keras.layers
+    stack = [keras.Input((8, 8, 1)), layers.Conv2D(6, 3, padding="same", activation="relu")]
+    for strides in (2, 1, 2):
+        stack += [layers.Conv2D(6, 3, strides=strides, padding="same"), layers.BatchNormalization(), layers.ReLU()]
+    network = keras.Sequential([*stack, layers.Flatten(), layers.Dense(3, activation="softmax")])
+    # Not what trials start from.
+    kdefrost.reinitialize(network, 77)
+    return network
+
+
+@pytest.fixture(scope="module")
+def held(chain, easy):
+    """Compliance where three layers are held by ever stronger springs, and the source's weights before."""
+    before = chain.get_weights()
+    strengths = [0, 1e-1, 1e2, 1e8, math.inf]
+    compliance = _defroster(chain).compliance(
+        easy["train"], easy["test"], strengths=strengths, layers=3, per_class=16, seeds=2, verbose=False
+    )
+    return compliance, before
 
 
 def test_the_grid_has_training_without_springs_once(source):
@@ -61,8 +93,8 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(given, message, so
     assert not (tmp_path / "compliance").exists()
 
 
-def test_without_springs_it_is_the_profile_at_cut_0(source, easy):
-    defroster = _defroster(source, cuts=[0, 2])
+def test_without_springs_it_is_the_profile_at_cut_0(chain, easy):
+    defroster = _defroster(chain, cuts=[0, 2])
     profile = defroster.profile(easy["train"], easy["test"], per_class=8, seeds=2, verbose=False)
     compliance = defroster.compliance(
         easy["train"], easy["test"], strengths=[0, 1e-9], per_class=8, seeds=2, verbose=False
@@ -73,16 +105,8 @@ def test_without_springs_it_is_the_profile_at_cut_0(source, easy):
     np.testing.assert_array_equal(agreement.held["reported"][:, 0], agreement.frozen["reported"][:, 0])
 
 
-def test_stronger_springs_hold_closer(source, easy):
-    compliance = _defroster(source).compliance(
-        easy["train"],
-        easy["test"],
-        strengths=[0, 1e-1, 1e2, 1e8, math.inf],
-        layers=3,
-        per_class=16,
-        verbose=False,
-        seeds=1,
-    )
+def test_stronger_springs_hold_closer(held):
+    compliance, _ = held
     for kind in ("cosine", "euclidean"):
         for layer in range(3):
             distances = compliance.distances(3, layer, kind)[0]
@@ -95,11 +119,11 @@ def test_stronger_springs_hold_closer(source, easy):
     np.testing.assert_allclose(*compliance.scores(3)[:, 3:].T, atol=0.07)
 
 
-def test_what_is_seen_deviates_with_depth_where_only_normalisations_differ(source, easy):
-    compliance = _defroster(source).compliance(
-        easy["train"], easy["test"], strengths=[math.inf], layers=9, per_class=8, seeds=1, verbose=False
+def test_what_is_seen_deviates_with_depth_where_only_normalisations_differ(chain, easy):
+    compliance = _defroster(chain).compliance(
+        easy["train"], easy["test"], strengths=[math.inf], layers=4, per_class=8, seeds=1, verbose=False
     )
-    values = [compliance.similarity(9, cut)[0, 0] for cut in compliance.cuts]
+    values = [compliance.similarity(4, cut)[0, 0] for cut in compliance.cuts]
     assert values[0] == pytest.approx(1.0, abs=1e-5) and values == sorted(values, reverse=True) and values[-1] > 0.2
 
 
@@ -115,9 +139,9 @@ def test_features_are_compared_as_layerwise_compares_them(source, easy):
     assert comparison.compare(source) == pytest.approx([1.0] * 4, abs=1e-5)
 
 
-def test_normalisations_are_held_if_asked(source, easy):
+def test_normalisations_are_held_if_asked(chain, easy):
     """With scale and offset held too, only moving statistics differ before the cut."""
-    defroster = _defroster(source)
+    defroster = _defroster(chain)
     given = {"strengths": [math.inf], "layers": 3, "per_class": 16, "seeds": 1, "verbose": False}
     kernels, every = (
         defroster.compliance(easy["train"], easy["test"], **given, normalization=held) for held in (False, True)
@@ -175,25 +199,25 @@ def test_frozen_weights_start_all_others_as_ever(easy):
     np.testing.assert_array_equal(model.get_layer("second").get_weights()[0], free)
 
 
-def test_finished_trials_are_not_run_again(source, easy, tmp_path, monkeypatch):
+def test_finished_trials_are_not_run_again(chain, easy, tmp_path, monkeypatch):
     given = {"layers": 3, "per_class": 4, "seeds": 1, "verbose": False}
-    first = _defroster(source, tmp_path).compliance(easy["train"], easy["test"], strengths=[0, 0.1], **given)
-    second = _defroster(source, tmp_path).compliance(easy["train"], easy["test"], strengths=[0, 0.1, 10.0], **given)
+    first = _defroster(chain, tmp_path).compliance(easy["train"], easy["test"], strengths=[0, 0.1], **given)
+    second = _defroster(chain, tmp_path).compliance(easy["train"], easy["test"], strengths=[0, 0.1, 10.0], **given)
     assert second.trials[:2] == first.trials
     monkeypatch.setattr("kdefrost.compliance_trials.Tail", None)
-    third = _defroster(source, tmp_path).compliance(easy["train"], easy["test"], strengths=[0.1, 10.0], **given)
+    third = _defroster(chain, tmp_path).compliance(easy["train"], easy["test"], strengths=[0.1, 10.0], **given)
     assert third.trials == second.trials[1:]
     with pytest.raises(ValueError, match=r"results of another configuration.*normalization"):
-        _defroster(source, tmp_path).compliance(
+        _defroster(chain, tmp_path).compliance(
             easy["train"], easy["test"], strengths=[0.1], normalization=True, **given
         )
 
 
-def test_a_trial_does_not_depend_on_those_before_it(source, easy):
-    given = {"layers": 3, "per_class": 8, "verbose": False}
-    many = _defroster(source).compliance(easy["train"], easy["test"], strengths=[0.1, 1e3], seeds=[0, 1], **given)
-    alone = _defroster(source).compliance(easy["train"], easy["test"], strengths=[1e3], seeds=[1], **given)
-    (again,) = [trial for trial in many.trials if trial.key == alone.trials[0].key]
+def test_a_trial_does_not_depend_on_those_before_it(chain, easy, held):
+    alone = _defroster(chain).compliance(
+        easy["train"], easy["test"], strengths=[1e8], seeds=[1], layers=3, per_class=16, verbose=False
+    )
+    (again,) = [trial for trial in held[0].trials if trial.key == alone.trials[0].key]
     assert (again.test, again.cosine, again.cka) == (
         alone.trials[0].test,
         alone.trials[0].cosine,
@@ -201,20 +225,17 @@ def test_a_trial_does_not_depend_on_those_before_it(source, easy):
     )
 
 
-def test_without_a_test_set_it_reports_the_validation_set(source, easy):
-    compliance = _defroster(source).compliance(
+def test_without_a_test_set_it_reports_the_validation_set(chain, easy):
+    compliance = _defroster(chain).compliance(
         easy["train"], None, easy["test"], strengths=[0, 1.0], layers=1, per_class=4, seeds=1, verbose=False
     )
     assert compliance.reported_on == "validation" and compliance.scores(1).shape == (1, 2)
 
 
-def test_the_source_is_never_changed(source, easy):
-    before = source.get_weights()
-    _defroster(source).compliance(
-        easy["train"], easy["test"], strengths=[1.0, math.inf], layers=3, per_class=4, seeds=1, verbose=False
-    )
-    assert all(np.array_equal(*pair) for pair in zip(source.get_weights(), before, strict=True))
-    assert all(variable.trainable for variable in source.trainable_variables) and len(source.trainable_variables) > 5
+def test_the_source_is_never_changed(chain, held):
+    _, before = held
+    assert all(np.array_equal(*pair) for pair in zip(chain.get_weights(), before, strict=True))
+    assert all(variable.trainable for variable in chain.trainable_variables) and len(chain.trainable_variables) > 5
 
 
 def test_two_devices_comply_as_one(plain, easy, two_devices):

@@ -80,6 +80,19 @@ def plain():
     )
 
 
+def tiny(depth, width, classes, input_shape):
+    """A convolution and a residual block; in `kdefrost.MODELS`, a network to train by name where any would do."""
+    layers = keras.layers
+    inputs = keras.Input(input_shape)
+    x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="first")(inputs)
+    y = layers.Conv2D(8, 3, padding="same", name="block_conv1")(x)
+    y = kdefrost.models.BatchNormalization(name="block_bn")(y)
+    y = layers.ReLU(name="block_relu")(y)
+    y = layers.Conv2D(8, 3, padding="same", name="block_conv2")(y)
+    x = layers.GlobalAveragePooling2D(name="pool")(layers.Add(name="block")([x, y]))
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax", name="output")(x))
+
+
 @pytest.fixture
 def easy():
     """Sets of 8×8×1 images of three classes that differ in brightness."""

@@ -29,17 +29,6 @@ def test_encoder_and_mirrored_decoder():
     assert linear == ["bottleneck", "decoder_conv5"]
 
 
-def test_a_global_dtype_policy_does_not_matter(request):
-    request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
-    recipe, outputs, layers = kdefrost.AutoencoderRecipe(epochs=1, warmup_epochs=0), [], set()
-    for policy in ("mixed_bfloat16", "float32"):
-        keras.config.set_dtype_policy(policy)
-        layers.add(fingerprint.of_layer(kdefrost.autoencoder(2, (8, 8, 1))))
-        outputs.append(kdefrost.train_autoencoder(_bright(4), 2, recipe).predict(_bright(4), verbose=0))
-    np.testing.assert_array_equal(*outputs)
-    assert len(layers) == 1
-
-
 @pytest.mark.parametrize("shape", [(8, 8, 1), (24, 24, 3)])
 def test_any_square_size_divisible_by_8(shape):
     model = kdefrost.autoencoder(1, shape)
@@ -106,7 +95,7 @@ def _lost(model, images):
     return np.mean((model.predict(images, verbose=0) - images) ** 2) / images.var()
 
 
-RECIPE = kdefrost.AutoencoderRecipe(epochs=150, batch_size=16, warmup_epochs=5, learning_rate=3e-3)
+RECIPE = kdefrost.AutoencoderRecipe(epochs=60, batch_size=16, warmup_epochs=3, learning_rate=3e-3)
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +119,18 @@ def test_reconstructions_follow_the_range_of_the_images(trained):
     images = _bright(32)
     shifted = kdefrost.train_autoencoder(4 * images - 1000, 4, RECIPE, seed=0)
     one, other = (trained[4].predict(images, verbose=0), shifted.predict(4 * images - 1000, verbose=0))
-    # Rounding grows over 300 steps of training.
+    # Rounding grows over 120 steps of training.
     np.testing.assert_allclose((other + 1000) / 4, one, atol=0.1 * images.std())
+
+
+def test_a_global_dtype_policy_does_not_matter(trained, request):
+    request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    layers = fingerprint.of_layer(kdefrost.autoencoder(4, (8, 8, 1)))
+    outputs = kdefrost.train_autoencoder(_bright(32), 4, RECIPE, seed=0).predict(_bright(32), verbose=0)
+    keras.config.set_dtype_policy("float32")
+    assert layers == fingerprint.of_layer(kdefrost.autoencoder(4, (8, 8, 1)))
+    np.testing.assert_array_equal(outputs, trained[4].predict(_bright(32), verbose=0))
 
 
 def test_half_precision_learns_as_much(trained):
@@ -159,8 +158,8 @@ def test_a_training_that_diverges_says_so_and_progress_reaches_the_end():
 
 
 def test_real_cifar10(cifar10):
-    """A few steps on 1,500 photographs already tell new ones apart better than their mean does."""
-    images, others = cifar10.train.images[:1500], cifar10.test.images[:200]
+    """A few steps on 1,000 photographs, half their size, already tell new ones apart better than their mean does."""
+    images, others = cifar10.train.images[:1000, ::2, ::2], cifar10.test.images[:200, ::2, ::2]
     recipe = kdefrost.AutoencoderRecipe(epochs=4, batch_size=32, warmup_epochs=1, learning_rate=2e-3)
     model = kdefrost.train_autoencoder(images, 32, recipe)
     lost = np.mean((model.predict(others, verbose=0) - others) ** 2)

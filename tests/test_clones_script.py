@@ -3,13 +3,14 @@
 import argparse
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import sys
 
 import numpy as np
 import pytest
-from conftest import load_script
+from conftest import load_script, tiny
 
 import kdefrost
 
@@ -20,7 +21,10 @@ def result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clones")
     size = ["--preset", "smoke", "--clones", "isogm", "gm", "ae2", "isogm", "--out", str(folder / "out")]
     printed = io.StringIO()
+    smoke = dataclasses.replace(kdefrost.PRESETS["smoke"], model="tiny_1_1", source=kdefrost.Recipe(epochs=20))
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setitem(kdefrost.MODELS, "tiny", tiny)
+        patch.setitem(kdefrost.PRESETS, "smoke", smoke)
         patch.setattr(sys, "argv", ["clones.py", *size])
         load_script("clones.py", PROJECT=folder)()
     return printed.getvalue(), folder / "out"

@@ -2,9 +2,7 @@
 
 import csv
 import dataclasses
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,9 +11,6 @@ import pytest
 from conftest import load_script
 
 import kdefrost
-
-PROJECT = Path(__file__).resolve().parent.parent
-SCRIPT = PROJECT / "scripts" / "compare.py"
 
 # Shares of right answers (seeds, cuts); both are the same at cut 0, as training from scratch is.
 CRUDE = np.array([[0.50, 0.54, 0.52, 0.46, 0.30], [0.52, 0.57, 0.53, 0.47, 0.31]])
@@ -223,14 +218,12 @@ def folders(crude, close, tmp_path):
     return paths
 
 
-def test_one_command_from_folders_to_figure_and_tables(folders, comparison, tmp_path):
-    command = [sys.executable, SCRIPT, *folders, "--out", "out"]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+def test_one_command_from_folders_to_figure_and_tables(folders, comparison, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _run(monkeypatch, *folders, "--out", "out")
     names = ("compare.png", "compare.svg", "compare.md", "compare.csv")
     paths = "".join(f"  {Path('out') / name}\n" for name in names)
-    assert result.stdout == f"{comparison.summary()}\n\nWritten:\n{paths}"
+    assert capsys.readouterr().out == f"{comparison.summary()}\n\nWritten:\n{paths}"
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(names)
     text = (tmp_path / "out" / "compare.md").read_text()
     assert "](compare.png)" in text and text.endswith(comparison.markdown())

@@ -4,16 +4,17 @@ import csv
 import sys
 
 import pytest
-from conftest import load_script
+from conftest import load_script, tiny
 
 import kdefrost
 
-SMALL = ["--src", "gm", "--preset", "smoke", "--model", "wide_resnet_10_1", "--epochs", "1", "--per-class", "8"]
+SMALL = ["--src", "gm", "--preset", "smoke", "--model", "tiny_1_1", "--epochs", "1", "--per-class", "8"]
 
 
 @pytest.fixture
 def comply(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(kdefrost.MODELS, "tiny", tiny)
     main = load_script("comply.py", PROJECT=tmp_path)
 
     def run(*arguments):
@@ -25,7 +26,7 @@ def comply(tmp_path, monkeypatch):
 
 def test_one_number_of_layers(comply, capsys, tmp_path):
     comply("--layers", "3", "--strengths", "0", "0.1", "frozen", "--seeds", "2")
-    out = tmp_path / "runs" / "compliance-gm-digits-smoke-8-wide_resnet_10_1-1epochs"
+    out = tmp_path / "runs" / "compliance-gm-digits-smoke-8-tiny_1_1-1epochs"
     printed = capsys.readouterr().out
     written = printed.split("Written:\n")[1].split()
     assert all((tmp_path / path).exists() for path in written) and len(written) == 5
@@ -52,11 +53,11 @@ def test_several_numbers_beside_the_profile(comply, capsys, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--layers", "99"], "`layers` must be from 0 to 9"),
+        (["--layers", "99"], "`layers` must be from 0 to 3"),
         (["--layers", "x"], "--layers must be numbers, or blocks"),
         (["--layers", "3", "--strengths", "-1"], "`strengths` must be a number from 0"),
         (["--layers", "3", "--strengths", "nan"], "`strengths` must be a number from 0"),
-        (["--layers", "2", "4"], "--layers, where there are several numbers, must be of those that a cut freezes"),
+        (["--layers", "2", "3"], "--layers, where there are several numbers, must be of those that a cut freezes"),
         (["--layers", "3", "--per-class", "0"], "`per_class` must be whole numbers"),
         (["--layers", "3", "--per-class", "99999"], "`per_class` must be at most"),
         (["--layers", "3", "--seeds", "0"], "`seeds` must be"),

@@ -7,35 +7,38 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import make_easy, tiny
 
 import kdefrost
 
 RECIPE = kdefrost.Recipe(epochs=2, batch_size=16)
 
 
-@pytest.fixture
-def trained(residual, easy):
-    source = kdefrost.standardized(residual, easy["train"][0] * 9 + 4)
+@pytest.fixture(scope="module")
+def trained():
+    """A model, the profile that it is the best of, and the sets."""
+    keras.utils.set_random_seed(0)
+    easy = {"train": make_easy(60, seed=0), "test": make_easy(45, seed=1)}
     sets = {name: (x * 9 + 4, y) for name, (x, y) in easy.items()}
-    defroster = kdefrost.Defroster(source, recipe=RECIPE, cuts=[2, 4])
+    source = kdefrost.standardized(tiny(1, 1, classes=3, input_shape=(8, 8, 1)), sets["train"][0])
+    defroster = kdefrost.Defroster(source, recipe=RECIPE, cuts=[1, 2])
     profile = defroster.profile(**sets, per_class=[5, 10], seeds=2, verbose=False)
     return defroster.best_model(profile, per_class=10), profile, sets
 
 
+# First by TensorFlow, then by Keras.
 _ELSEWHERE = """
 import sys
 import numpy as np
-images = np.load(sys.argv[2])
-if sys.argv[1] == "tensorflow":
-    import tensorflow as tf
-    loaded = tf.saved_model.load(sys.argv[3])
-    outputs = [loaded.serve(images).numpy(), loaded.serve(images[:1]).numpy()]
-else:
-    import keras
-    model = keras.models.load_model(sys.argv[3] + "/model.keras")
-    outputs = [model.predict(images, verbose=0), model.predict(images[:1], verbose=0)]
+images = np.load(sys.argv[1])
+import tensorflow as tf
+loaded = tf.saved_model.load(sys.argv[2])
+outputs = [loaded.serve(images).numpy(), loaded.serve(images[:1]).numpy()]
+import keras
+model = keras.models.load_model(sys.argv[2] + "/model.keras")
+outputs += [model.predict(images, verbose=0), model.predict(images[:1], verbose=0)]
 assert "kdefrost" not in sys.modules
-np.savez(sys.argv[4], *outputs)
+np.savez(sys.argv[3], *outputs)
 """
 
 
@@ -44,13 +47,13 @@ def test_reloaded_elsewhere_it_scores_what_the_profile_says(trained, tmp_path):
     folder = kdefrost.export(model, tmp_path / "mine", profile, per_class=10, class_names=["a", "b", "c"])
     x, y = sets["test"]
     np.save(tmp_path / "images.npy", x)
-    for package in ("tensorflow", "keras"):
-        arguments = [package, tmp_path / "images.npy", folder, tmp_path / "outputs.npz"]
-        script = [sys.executable, "-c", _ELSEWHERE, *map(str, arguments)]
-        done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        with np.load(tmp_path / "outputs.npz") as outputs:
-            whole, single = outputs["arr_0"], outputs["arr_1"]
+    arguments = [tmp_path / "images.npy", folder, tmp_path / "outputs.npz"]
+    script = [sys.executable, "-c", _ELSEWHERE, *map(str, arguments)]
+    done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "outputs.npz") as outputs:
+        of_tensorflow, of_keras = [outputs["arr_0"], outputs["arr_1"]], [outputs["arr_2"], outputs["arr_3"]]
+    for whole, single in (of_tensorflow, of_keras):
         assert np.mean(whole.argmax(axis=1) == y) == profile.best_trial(10).test["accuracy"]
         np.testing.assert_allclose(whole, model(x), atol=1e-5)
         np.testing.assert_allclose(single, whole[:1], atol=1e-5)
@@ -75,14 +78,14 @@ def test_the_card_says_what_the_model_is(trained, tmp_path):
         assert words in card
 
 
-def test_any_model_is_exported_without_layers_of_kdefrosts(residual, tmp_path):
-    folder = kdefrost.export(residual, tmp_path / "mine")
+def test_any_model_is_exported_without_layers_of_kdefrosts(tmp_path):
+    folder = kdefrost.export(tiny(1, 1, classes=3, input_shape=(8, 8, 1)), tmp_path / "mine")
     loaded = keras.models.load_model(folder / "model.keras")
     assert {type(layer).__module__.split(".")[0] for layer in loaded.layers} == {"keras"}
 
 
-def test_an_earlier_export_is_replaced_and_nothing_else(plain, residual, tmp_path):
-    folder = kdefrost.export(residual, tmp_path / "mine")
+def test_an_earlier_export_is_replaced_and_nothing_else(plain, tmp_path):
+    folder = kdefrost.export(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), tmp_path / "mine")
     kdefrost.export(plain, folder)
     assert "second" in [layer.name for layer in keras.models.load_model(folder / "model.keras").layers]
     (tmp_path / "other").mkdir()

@@ -9,13 +9,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import load_script
+from conftest import load_script, tiny
 from PIL import Image
 
 import kdefrost
 
 PROJECT = Path(__file__).resolve().parent.parent
 SCRIPT = PROJECT / "scripts" / "profile.py"
+SMALL = ["--preset", "smoke", "--model", "tiny_1_1", "--per-class", "4", "--seeds", "1", "--epochs", "1"]
 
 
 def run(*arguments, script=SCRIPT, cwd=None):
@@ -25,30 +26,38 @@ def run(*arguments, script=SCRIPT, cwd=None):
     )
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    """A file with an untrained network for the digits."""
-    path = tmp_path_factory.mktemp("source") / "source.keras"
-    kdefrost.wide_resnet(10, 1, classes=10, input_shape=(8, 8, 1)).save(path)
-    return path
+@pytest.fixture
+def run_here(tmp_path, monkeypatch, capsys):
+    """Runs the script in this process, and gives what it prints; what it keeps is elsewhere than a user's."""
+    monkeypatch.setitem(kdefrost.MODELS, "tiny", tiny)
+    main = load_script("profile.py", PROJECT=tmp_path)
+
+    def run_here(*arguments):
+        monkeypatch.setattr(sys, "argv", ["profile.py", *map(str, arguments)])
+        main()
+        return capsys.readouterr()
+
+    return run_here
 
 
-def test_a_profile_from_one_command_and_more_seeds_later(source, tmp_path):
-    command = ["--src", source, "--tgt", "digits", "--preset", "smoke", "--cuts", "3", "pool", "--out", tmp_path]
-    first = run(*command, "--seeds", "1")
-    assert first.returncode == 0, first.stderr
-    assert "digits: 10 classes, 1295 to train on, 142 to choose the cut on, 360 to test on images." in first.stdout
-    assert "Freeze the first" in first.stdout and str(tmp_path / "profile.png") in first.stdout
-    assert "per class, seed 0" in first.stderr and "left" in first.stderr
+def test_a_profile_from_one_command_and_more_seeds_later(run_here, tmp_path):
+    """The second time by an interpreter, and by processes that it starts."""
+    source, out = tmp_path / "source.keras", tmp_path / "out"
+    tiny(1, 1, classes=10, input_shape=(8, 8, 1)).save(source)
+    command = ["--src", source, "--tgt", "digits", "--preset", "smoke", "--cuts", "1", "pool", "--out", out]
+    first = run_here(*command, "--seeds", "1")
     files = {"profile.png", "profile.svg", "profile.csv", "profile.json", "trials.jsonl", "configuration.json"}
-    assert {path.name for path in tmp_path.iterdir()} == files | {"tail-4.npz", "tail-16.npz"}
-    lines = (tmp_path / "trials.jsonl").read_text().splitlines()
+    assert {path.name for path in out.iterdir()} == files | {"tail-4.npz", "tail-16.npz"}
+    lines = (out / "trials.jsonl").read_text().splitlines()
     assert len(lines) == 2 * 2 * 1
     second = run(*command, "--seeds", "2", "--jobs", "2")
     assert second.returncode == 0, second.stderr
-    assert "per class, seed 1" in second.stderr
-    assert (tmp_path / "trials.jsonl").read_text().splitlines()[: len(lines)] == lines
-    profile = kdefrost.DefrostProfile.load(tmp_path / "profile.json")
+    for seed, (printed, progress) in enumerate([(first.out, first.err), (second.stdout, second.stderr)]):
+        assert "digits: 10 classes, 1295 to train on, 142 to choose the cut on, 360 to test on images." in printed
+        assert "Freeze the first" in printed and str(out / "profile.png") in printed
+        assert f"per class, seed {seed}" in progress and "left" in progress
+    assert (out / "trials.jsonl").read_text().splitlines()[: len(lines)] == lines
+    profile = kdefrost.DefrostProfile.load(out / "profile.json")
     assert len(profile.trials) == 8 and profile.chosen_on == "validation" and profile.per_class == [4, 16]
     assert profile.configuration["seeds"] == 2 and profile.configuration["source_name"] == str(source)
     assert "keras" in profile.configuration["versions"]
@@ -67,7 +76,7 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def test_from_imagenet_to_a_folder_of_images_and_an_exported_model(photos, tmp_path):
+def test_from_imagenet_to_a_folder_of_images_and_an_exported_model(photos, run_here, tmp_path):
     network = keras.applications.MobileNet((32, 32, 3), alpha=0.25, include_top=False, weights=None)
     network.save_weights(tmp_path / "mobilenet.weights.h5")
     source = ["--src", "imagenet:MobileNet:0.25", "--weights", tmp_path / "mobilenet.weights.h5", "--image-size", "32"]
@@ -83,11 +92,8 @@ def test_from_imagenet_to_a_folder_of_images_and_an_exported_model(photos, tmp_p
         "global_average_pooling2d",
     ]
     folders = ["--out", tmp_path / "out", "--export", tmp_path / "exported"]
-    result = run(*source, "--tgt", photos, *size, *folders, "--metrics", "accuracy", "auc", "--objective", "auc")
-    assert result.returncode == 0, result.stderr
-    assert (
-        "Test AUC" in result.stdout and "chosen by AUC" in result.stdout and str(tmp_path / "exported") in result.stdout
-    )
+    printed = run_here(*source, "--tgt", photos, *size, *folders, "--metrics", "accuracy", "auc", "--objective", "auc")
+    assert "Test AUC" in printed.out and "chosen by AUC" in printed.out and str(tmp_path / "exported") in printed.out
     profile = kdefrost.DefrostProfile.load(tmp_path / "out" / "profile.json")
     assert profile.metrics == ["auc", "accuracy"] and len(profile.trials) == 4
     test = kdefrost.load_data(photos, image_size=32).test
@@ -97,13 +103,13 @@ def test_from_imagenet_to_a_folder_of_images_and_an_exported_model(photos, tmp_p
     assert "ant, bee, wasp" in (tmp_path / "exported" / "model_card.md").read_text()
 
 
-def test_readmes_lines_for_a_users_own_model_and_folder(photos, residual_rgb, tmp_path, monkeypatch):
+def test_readmes_lines_for_a_users_own_model_and_folder(photos, users_model, tmp_path, monkeypatch):
     """The very lines, run where a model and a folder of those names are."""
     section = (PROJECT / "README.md").read_text().split("## Your own model and images")[1]
     lines = section.split("```python\n")[1].split("```")[0]
     assert len([line for line in lines.splitlines() if line and not line.startswith("import")]) <= 8
     monkeypatch.chdir(tmp_path)
-    residual_rgb.save("my_model.keras")
+    users_model.save("my_model.keras")
     names = {}
     exec(lines, names)
     profile, model = names["profile"], names["model"]
@@ -115,66 +121,57 @@ def test_readmes_lines_for_a_users_own_model_and_folder(photos, residual_rgb, tm
 
 
 @pytest.fixture
-def residual_rgb():
+def users_model():
     """A model as many users build theirs: rescaling, a base model, and a classifier."""
-    base = kdefrost.wide_resnet(10, 1, input_shape=(16, 16, 3))
+    base = tiny(1, 1, classes=10, input_shape=(16, 16, 3))
     base = keras.Model(base.input, base.get_layer("pool").output, name="base")
     inputs = keras.Input((16, 16, 3))
     x = base(keras.layers.Rescaling(1 / 127.5, -1.0)(inputs), training=False)
     return keras.Model(inputs, keras.layers.Dense(7, activation="softmax")(x))
 
 
-def test_two_devices_share_the_work(tmp_path, monkeypatch, capsys, two_devices):
+def test_two_devices_share_the_work(run_here, tmp_path, monkeypatch, two_devices):
     """From a source that is trained to a model that is exported."""
     used, fit = [], kdefrost.training.fit
     monkeypatch.setattr(
         kdefrost.training, "fit", lambda model, *args, **kwargs: (used.append(model), fit(model, *args, **kwargs))
     )
-    size = ["--preset", "smoke", "--per-class", "4", "--seeds", "1", "--epochs", "1", "--cuts", "3", "4"]
-    folders = ["--out", str(tmp_path / "out"), "--export", str(tmp_path / "exported")]
-    arguments = ["profile.py", "--src", "isogm", *size, *folders, "--devices", "CPU:0", "CPU:1"]
-    monkeypatch.setattr(sys, "argv", arguments)
-    load_script("profile.py", PROJECT=tmp_path)()
+    folders = ["--out", tmp_path / "out", "--export", tmp_path / "exported"]
+    # The tails of both cuts have a batch normalisation.
+    run_here("--src", "isogm", *SMALL, "--cuts", "0", "1", *folders, "--devices", "CPU:0", "CPU:1")
     assert [model.distribute_strategy.num_replicas_in_sync for model in used] == [2] * 3
     assert len(kdefrost.DefrostProfile.load(tmp_path / "out" / "profile.json").trials) == 2
     assert '"synchronized": false' in keras.models.load_model(tmp_path / "exported" / "model.keras").to_json()
 
 
-def test_dry_run_says_what_would_run_and_writes_nothing(source, tmp_path):
+def test_dry_run_says_what_would_run_and_writes_nothing(run_here, tmp_path):
+    source = tmp_path / "source.keras"
+    kdefrost.wide_resnet(10, 1, classes=10, input_shape=(8, 8, 1)).save(source)
     # At the cuts after the first: 3.1, 3.1, 1.6 and 0.2 MiB.
-    result = run("--src", source, "--preset", "smoke", "--out", tmp_path / "out", "--memory", "0.002", "--dry-run")
-    assert result.returncode == 0, result.stderr
+    size = ["--preset", "smoke", "--memory", "0.002"]
+    printed = run_here("--src", source, *size, "--out", tmp_path / "out", "--dry-run").out
     for word in ("20 trials", "TFLOP", "group2_block1", "features", "MiB", "GFLOP/s", "Profile: about"):
-        assert word in result.stdout
-    places = [line.split("MiB")[1].strip() for line in result.stdout.splitlines() if "MiB" in line]
+        assert word in printed
+    places = [line.split("MiB")[1].strip() for line in printed.splitlines() if "MiB" in line]
     assert places[0] == "the images themselves" and places[3:] == ["in memory", "in memory"]
     assert set(places[1:3]) <= {"on disk", "no, computed again from the images", "no, computed again from cut 1"}
     assert not (tmp_path / "out").exists()
 
 
-def test_dry_run_counts_the_autoencoder_of_a_clone(tmp_path, monkeypatch, capsys):
-    main = load_script("profile.py")
-    flops = main.__globals__["autoencoder_flops"]
+def test_dry_run_counts_the_autoencoder_of_a_clone(run_here):
+    flops = load_script("profile.py").__globals__["autoencoder_flops"]
     data, preset = kdefrost.load_data("digits"), kdefrost.PRESETS["smoke"]
     assert flops("gm", data, preset) == 0
     # Convolutions of the encoder, by kernel and positions; those of the decoder are as many.
     convolutions = 9 * (1 * 32 * 16 + 32 * 32 * 16 + 32 * 64 * 4 + 64 * 64 * 4 + 64 * 64 * 1)
     assert flops("ae5", data, preset) == 6 * 2 * (convolutions + 64 * 5) * 2 * 1437
-    monkeypatch.setattr(
-        sys, "argv", ["profile.py", "--src", "ae5", "--preset", "smoke", "--cuts", "3", "4", "--dry-run"]
-    )
-    main()
-    printed = capsys.readouterr().out
+    printed = run_here("--src", "ae5", *SMALL, "--cuts", "1", "2", "--dry-run").out
     assert "Autoencoder: about" in printed and "Source: about" in printed
 
 
-def test_from_an_autoencoder_clone_to_an_exported_model(tmp_path, monkeypatch, capsys):
+def test_from_an_autoencoder_clone_to_an_exported_model(run_here, tmp_path):
     out, exported = tmp_path / "out", tmp_path / "exported"
-    size = ["--preset", "smoke", "--per-class", "4", "--seeds", "1", "--epochs", "1", "--cuts", "3", "4"]
-    arguments = ["profile.py", "--src", "ae2", *size, "--out", str(out), "--export", str(exported)]
-    monkeypatch.setattr(sys, "argv", arguments)
-    load_script("profile.py", PROJECT=tmp_path)()
-    printed = capsys.readouterr().out
+    printed = run_here("--src", "ae2", *SMALL, "--cuts", "1", "2", "--out", out, "--export", exported).out
     assert "The source sees the images that choose the cut" in printed and "Source ae2-digits: test" in printed
     profile = kdefrost.DefrostProfile.load(out / "profile.json")
     assert len(profile.trials) == 2 and profile.configuration["source_name"] == "ae2"
@@ -240,16 +237,20 @@ def test_help_teaches():
         assert word in result.stdout
 
 
-def test_the_script_leaves_pythons_own_profile_module_alone(tmp_path):
-    head = SCRIPT.read_text().split("import argparse")[0]
-    copy = PROJECT / "scripts" / f"_head_{tmp_path.name}.py"
-    copy.write_text(head + "import cProfile, profile\nprint(profile.__file__)\n")
+@pytest.mark.parametrize("name", ["clones.py", "compare.py", "comply.py", "profile.py", "similarity.py"])
+def test_scripts_find_kdefrost_and_leave_pythons_own_profile_module_alone(name, tmp_path):
+    """Its head, run from another folder."""
+    head = (PROJECT / "scripts" / name).read_text().split("import argparse")[0]
+    copy = PROJECT / "scripts" / f"_head_{tmp_path.name}_{name}"
+    what = "cProfile.__file__, profile.__file__, importlib.util.find_spec('kdefrost').origin"
+    copy.write_text(f"{head}import cProfile, profile, importlib.util\nprint({what}, sep='\\n')\n")
     try:
         result = run(script=copy, cwd=tmp_path)
     finally:
         copy.unlink()
     assert result.returncode == 0, result.stderr
-    assert str(PROJECT) not in result.stdout
+    *pythons, package = result.stdout.splitlines()
+    assert str(PROJECT) not in "".join(pythons) and package == str(PROJECT / "kdefrost" / "__init__.py")
 
 
 def test_readme_names_the_commands_that_are_run():

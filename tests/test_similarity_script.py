@@ -8,11 +8,11 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import load_script
+from conftest import load_script, tiny
 
 import kdefrost
 
-COMMAND = ["--src", "isogm", "gm", "isogm", "--preset", "smoke", "--seeds", "1"]
+COMMAND = ["--src", "isogm", "gm", "isogm", "--preset", "smoke", "--model", "tiny_1_1", "--seeds", "1"]
 FIGURES = [f"{name}.{ending}" for name in ("imbalance", "similarity", "plane") for ending in ("png", "svg")]
 FILES = [*FIGURES, "similarity-isogm.json", "similarity-gm.json", "similarity.csv", "similarity.md"]
 
@@ -25,6 +25,7 @@ def run(tmp_path_factory):
     def run(*arguments):
         printed = io.StringIO()
         with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+            patch.setitem(kdefrost.MODELS, "tiny", tiny)
             patch.setattr(sys, "argv", ["similarity.py", *COMMAND, "--out", str(folder / "out"), *arguments])
             load_script("similarity.py", PROJECT=folder)()
         return printed.getvalue(), folder / "out"
@@ -44,13 +45,13 @@ def test_figures_tables_and_their_numbers_from_one_command(result):
     assert lines[0] == "digits: networks are compared on 360 test images."
     assert lines[-len(FILES) - 1 :] == ["Written:", *(f"  {out / name}" for name in FILES)]
     gm = kdefrost.LayerwiseSimilarity.load(out / "similarity-gm.json")
-    assert [cut.name for cut in gm.layers_a] == ["conv1", "group1_block1", "group2_block1", "pool"]
-    assert f"  1  conv1          {first_cka(out, 'isogm')}  {gm.cells('cka')[0]}" in printed
-    assert f"| 1 | conv1 | {first_cka(out, 'isogm')} | {gm.cells('cka')[0]} |" in (out / "similarity.md").read_text()
+    assert [cut.name for cut in gm.layers_a] == ["first", "pool"]
+    assert f"  1  first        {first_cka(out, 'isogm')}  {gm.cells('cka')[0]}" in printed
+    assert f"| 1 | first | {first_cka(out, 'isogm')} | {gm.cells('cka')[0]} |" in (out / "similarity.md").read_text()
     with (out / "similarity.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["source"] for row in rows] == ["isogm"] * 4 + ["gm"] * 4
-    assert float(rows[4]["cka"]) == gm.values("cka")[0, 0]
+    assert [row["source"] for row in rows] == ["isogm"] * 2 + ["gm"] * 2
+    assert float(rows[2]["cka"]) == gm.values("cka")[0, 0]
 
 
 def first_cka(out, source: str) -> str:

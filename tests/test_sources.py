@@ -1,10 +1,13 @@
 """Sources: trained once, kept, and reused."""
 
 import dataclasses
+import functools
 import json
+import shutil
 
 import numpy as np
 import pytest
+from conftest import tiny
 
 import kdefrost
 from kdefrost import clones, kept, sources
@@ -12,24 +15,45 @@ from kdefrost import clones, kept, sources
 RECIPE = kdefrost.Recipe(epochs=1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _tiny():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(kdefrost.MODELS, "tiny", tiny)
+        yield
+
+
+def train_in(directory, name="gm", **arguments):
+    """A source of the digits, trained in a folder or found there."""
+    defaults = {"model": "tiny_1_1", "recipe": RECIPE, "directory": directory, "verbose": False}
+    return kdefrost.train_source(name, kdefrost.load_data("digits"), **{**defaults, **arguments})
+
+
 @pytest.fixture
 def train(tmp_path):
-    data = kdefrost.load_data("digits")
+    return functools.partial(train_in, tmp_path)
 
-    def source(name="gm", **arguments):
-        defaults = {"model": "wide_resnet_10_1", "recipe": RECIPE, "directory": tmp_path, "verbose": False}
-        return kdefrost.train_source(name, data, **{**defaults, **arguments})
 
-    return source
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder in which a source was trained, and the source; not to be changed."""
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, train_in(folder)
+
+
+@pytest.fixture
+def first(trained, tmp_path):
+    """The source that was trained, of which this test's folder has a copy."""
+    folder, network = trained
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    return network
 
 
 def _equal(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
 
 
-def test_the_same_source_is_reused_and_another_is_not(train, tmp_path, monkeypatch):
-    first = train()
-    assert len(list(tmp_path.glob("sources/gm-digits-wide_resnet_10_1-*/model.keras"))) == 1
+def test_the_same_source_is_reused_and_another_is_not(train, first, tmp_path, monkeypatch):
+    assert len(list(tmp_path.glob("sources/gm-digits-tiny_1_1-*/model.keras"))) == 1
     trained = []
     monkeypatch.setattr(sources, "_train", lambda *args: trained.append(1) or 0.5)
     assert _equal(train(), first) and not trained
@@ -48,8 +72,7 @@ def test_networks_of_several_seeds_share_one_clone(train, tmp_path, monkeypatch)
     assert len(list(tmp_path.glob("clones/*"))) == 2 and len(list(tmp_path.glob("sources/*"))) == 3
 
 
-def test_what_is_kept_says_what_it_is(train, tmp_path):
-    train()
+def test_what_is_kept_says_what_it_is(first, tmp_path):
     (path,) = tmp_path.glob("sources/*/manifest.json")
     report = json.loads(path.read_text())
     assert report["source"] == "gm" and report["clone"]["original"] == "digits" and report["recipe"]["epochs"] == 1
@@ -57,17 +80,14 @@ def test_what_is_kept_says_what_it_is(train, tmp_path):
     assert not list(tmp_path.rglob("*.part*"))
 
 
-def test_a_damaged_kept_source_is_trained_anew(train, tmp_path, capsys):
-    first = train()
+def test_a_damaged_kept_source_is_trained_anew(train, first, tmp_path, capsys):
     (path,) = tmp_path.glob("sources/*/model.keras")
     path.write_bytes(b"half a file")
     assert _equal(train(), first)
     assert "is damaged. It is made anew." in capsys.readouterr().out
 
 
-def test_a_kept_source_that_keras_cannot_read_is_trained_anew(train, tmp_path, monkeypatch, capsys):
-    first = train()
-
+def test_a_kept_source_that_keras_cannot_read_is_trained_anew(train, first, monkeypatch, capsys):
     def unreadable(path):
         raise ValueError(f"The source file {path} cannot be read as a .keras model")
 
@@ -120,7 +140,7 @@ def test_a_killed_training_leaves_nothing(train, tmp_path, monkeypatch):
 
 def test_a_data_set_can_be_the_source(train, tmp_path):
     train("digits")
-    assert len(list(tmp_path.glob("sources/digits-wide_resnet_10_1-*/model.keras"))) == 1
+    assert len(list(tmp_path.glob("sources/digits-tiny_1_1-*/model.keras"))) == 1
 
 
 def test_an_autoencoder_clone_can_be_the_source(train, tmp_path, monkeypatch):

@@ -213,6 +213,25 @@ def test_torch_runs_the_same_trials(small):
     check_outcome(in_torch.cached_features(small), small)
 
 
+def test_torch_trains_as_kdefrost():
+    """From the same weights, in few steps of a falling learning rate, each on all examples."""
+    torch = pytest.importorskip("torch")
+    in_torch = importlib.import_module("scripts.benches.in_torch")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(12, 6)).astype("float32"), np.arange(12) % 3
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(8), layers.ReLU(), layers.Dense(3, "softmax")])
+    data = work.Work(model, (x, y), (x, y), (), "", per_class=4, seeds=1, epochs=5)
+    graph = Graph(model)
+    module = in_torch.Part(graph, graph.inputs[0], graph.outputs[0])
+    kdefrost.training.compile_model(model, data.recipe)
+    kdefrost.training.fit(model, x, y, data.recipe, seed=0)
+    in_torch._train(module, torch.from_numpy(x), torch.from_numpy(y), data)
+    np.testing.assert_allclose(
+        module(torch.from_numpy(x)).softmax(dim=1).detach(), model.predict(x, verbose=0), atol=1e-5
+    )
+
+
 def test_profile_in_processes_of_their_own(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(tasks.TASKS, "tiny", TINY)
     out = tmp_path / "raw.json"

@@ -188,9 +188,10 @@ def _state(model):
     return nodes, trainable, model.to_json(), [weight.tobytes() for weight in model.get_weights()]
 
 
-@pytest.fixture(params=ARCHITECTURES, ids=lambda build: build.__name__)
+@pytest.fixture(scope="module", params=ARCHITECTURES, ids=lambda build: build.__name__)
 def source(request):
-    keras.backend.clear_session()
+    # Python's garbage collection takes longer than most of the tests.
+    keras.utils.clear_session(free_memory=False)
     return _settle(request.param())
 
 

@@ -29,6 +29,12 @@ def _branched():
     return keras.Model(inputs, layers.Dense(3, activation="softmax", name="output")(x))
 
 
+@pytest.fixture(scope="module")
+def residual():
+    """That of all tests, but one for all tests here."""
+    return kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))
+
+
 @pytest.fixture(params=["residual", "plain", "branched"])
 def model(request):
     model = _branched() if request.param == "branched" else request.getfixturevalue(request.param)
@@ -131,21 +137,25 @@ def test_splitting_and_training_leaves_the_source_untouched(model, images):
     for cut in kdefrost.cut_points(model):
         extractor, tail = kdefrost.split(model, cut, seed=1)
         joined = kdefrost.join(extractor, tail)
-        joined.trainable = True
-        joined.compile("sgd", loss="sparse_categorical_crossentropy")
-        joined.fit(images, np.zeros(len(images), int), verbose=0)
+        # So that it matters to the source at no cut how these are trained.
+        copies = {id(variable) for part in (extractor, tail, joined) for variable in part.variables}
+        assert not copies & {id(variable) for variable in model.variables}
+    # At the last cut they are.
+    joined.trainable = True
+    joined.compile("sgd", loss="sparse_categorical_crossentropy")
+    joined.fit(images, np.zeros(len(images), int), verbose=0)
     assert [(len(layer._inbound_nodes), len(layer._outbound_nodes)) for layer in model.layers] == nodes
     assert model.to_json() == config and [layer.trainable for layer in model.layers] == trainable
     for before, after in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
 
 
-def test_extractor_is_frozen_and_tail_trains_whatever_the_source_says(residual):
-    residual.trainable = False
-    extractor, tail = kdefrost.split(residual, kdefrost.cut_points(residual)[2], seed=0)
+def test_extractor_is_frozen_and_tail_trains_whatever_the_source_says(plain):
+    plain.trainable = False
+    extractor, tail = kdefrost.split(plain, kdefrost.cut_points(plain)[1], seed=0)
     assert extractor.trainable_weights == []
     assert len(tail.trainable_weights) == sum(w.trainable for w in tail.weights) > 0
-    assert not residual.trainable
+    assert not plain.trainable
 
 
 def test_new_output_has_the_number_of_classes(model, images):
@@ -383,15 +393,15 @@ def test_a_cut_of_another_model_is_refused(residual, plain):
 
 
 @pytest.mark.parametrize("output", [0, 2.5, True, "ten"])
-def test_output_must_be_a_number_of_classes(residual, output):
+def test_output_must_be_a_number_of_classes(plain, output):
     with pytest.raises(ValueError, match="`output` must be a number of classes"):
-        kdefrost.split(residual, kdefrost.cut_points(residual)[1], output=output)
+        kdefrost.split(plain, kdefrost.cut_points(plain)[1], output=output)
 
 
-def test_join_refuses_shapes_that_do_not_fit(residual):
-    cuts = kdefrost.cut_points(residual)
-    extractor, _ = kdefrost.split(residual, cuts[1])
-    _, tail = kdefrost.split(residual, cuts[3])
+def test_join_refuses_shapes_that_do_not_fit(plain):
+    cuts = kdefrost.cut_points(plain)
+    extractor, _ = kdefrost.split(plain, cuts[1])
+    _, tail = kdefrost.split(plain, cuts[2])
     with pytest.raises(ValueError, match="`tail` takes features of shape"):
         kdefrost.join(extractor, tail)
 

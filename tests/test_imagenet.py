@@ -43,11 +43,18 @@ def _notop(name: str, size: int = 32, **arguments) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def mobilenet(tmp_path_factory):
-    """A MobileNetV2 of width 0.35 for 96×96, and the file of its weights."""
-    model = _notop("MobileNetV2", 96, alpha=0.35)
+    """A MobileNet of width 0.25, and the file of its weights."""
+    model = _notop("MobileNet", alpha=0.25)
     path = tmp_path_factory.mktemp("weights") / "notop.weights.h5"
     model.save_weights(path)
     return model, path
+
+
+@pytest.fixture
+def shallow_efficientnets(monkeypatch):
+    """Has Keras build EfficientNets of the first two kinds of blocks, so that they are soon built."""
+    efficientnet = inspect.getmodule(keras.applications.EfficientNetB0)
+    monkeypatch.setattr(efficientnet, "DEFAULT_BLOCKS_ARGS", efficientnet.DEFAULT_BLOCKS_ARGS[:2])
 
 
 @pytest.fixture
@@ -64,18 +71,24 @@ def served(monkeypatch):
     return serve
 
 
+# None of those by name is as soon built.
+SHALLOW_DENSENET = _Application(
+    "DenseNet", inspect.getmodule(keras.applications.DenseNet121).DenseNet, {"blocks": [1] * 4}
+)
+
+
 @pytest.mark.parametrize(
-    ("name", "module", "reverses"),
+    ("application", "module", "reverses"),
     [
-        ("MobileNet:0.25", keras.applications.mobilenet, False),
-        ("DenseNet121", keras.applications.densenet, False),
-        ("VGG16", keras.applications.vgg16, True),
-        ("MobileNetV3Small", keras.applications.mobilenet_v3, False),
+        (_Application.named("MobileNet:0.25"), keras.applications.mobilenet, False),
+        (SHALLOW_DENSENET, keras.applications.densenet, False),
+        (_Application.named("VGG16"), keras.applications.vgg16, True),
+        (_Application.named("MobileNetV3Small"), keras.applications.mobilenet_v3, False),
     ],
     ids=["tf", "torch", "caffe", "identity"],
 )
-def test_source_of_raw_images_is_the_application_of_preprocessed_ones(name, module, reverses):
-    source = _Application.named(name).source(weights=None, image_size=32)
+def test_source_of_raw_images_is_the_application_of_preprocessed_ones(application, module, reverses):
+    source = application.source(weights=None, image_size=32)
     images, base = _images(32), source.layers[-1]
     preprocessed = module.preprocess_input(images.copy())
     _assert_close(source(images), base(preprocessed))
@@ -111,39 +124,53 @@ def test_preprocessing_that_is_not_affine_is_refused(monkeypatch):
         _Application.named("VGG16").source(weights=None, image_size=32)
 
 
-def test_source_takes_images_of_the_size_asked_for(mobilenet):
-    source = imagenet_source("MobileNetV2:0.35", weights=mobilenet[1], image_size=(40, 64))
-    assert source.input.name == "image" and source.input.dtype == "float32"
-    assert source.input.shape == (None, 40, 64, 3) and source.output.shape == (None, 1280)
-    assert source.name == "MobileNetV2_0.35"
-
-
-def test_source_without_a_size_takes_the_applications_own(mobilenet):
-    assert imagenet_source("MobileNetV2:0.35", weights=mobilenet[1]).input.shape == (None, 224, 224, 3)
-
-
-def test_weights_of_a_file_are_all_read(mobilenet, tmp_path):
-    model, path = mobilenet
-    model.save(tmp_path / "legacy.h5")
-    for file in (path, str(path), tmp_path / "legacy.h5"):
-        source = imagenet_source("MobileNetV2:0.35", weights=file, image_size=96)
-        for received, expected in zip(source.get_weights(), model.get_weights(), strict=True):
-            np.testing.assert_array_equal(received, expected)
-    images = _images(96)
-    _assert_close(source(images), model(images / 127.5 - 1))
-
-
-@pytest.mark.parametrize(("size", "of_weights"), [(96, 96), (100, 224), ((96, 128), 224), (None, 224)])
-def test_downloaded_weights_are_those_for_the_size(size, of_weights, mobilenet, served):
-    model, path = mobilenet
-    asked = served(path)
-    source = imagenet_source("MobileNetV2:0.35", image_size=size)
-    assert asked == [f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_{of_weights}_no_top.h5"]
+def _assert_weights_of(model, source):
     for received, expected in zip(source.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(received, expected)
 
 
-def test_efficientnet_standardizes_as_keras_does(tmp_path, served):
+def test_source_takes_images_of_the_size_asked_for(mobilenet):
+    source = imagenet_source("MobileNet:0.25", weights=mobilenet[1], image_size=(40, 64))
+    assert source.input.name == "image" and source.input.dtype == "float32"
+    assert source.input.shape == (None, 40, 64, 3) and source.output.shape == (None, 256)
+    assert source.name == "MobileNet_0.25"
+    _assert_weights_of(mobilenet[0], source)
+
+
+def test_source_without_a_size_takes_the_applications_own(mobilenet):
+    source = imagenet_source("MobileNet:0.25", weights=str(mobilenet[1]))
+    assert source.input.shape == (None, 224, 224, 3)
+    _assert_weights_of(mobilenet[0], source)
+
+
+def test_weights_of_a_whole_model_in_a_file_are_all_read(mobilenet, tmp_path):
+    model, _ = mobilenet
+    model.save(tmp_path / "legacy.h5")
+    source = imagenet_source("MobileNet:0.25", weights=tmp_path / "legacy.h5", image_size=32)
+    _assert_weights_of(model, source)
+    images = _images(32)
+    _assert_close(source(images), model(images / 127.5 - 1))
+
+
+@pytest.mark.parametrize(("size", "of_weights"), [(128, 128), (100, 224), ((128, 160), 224), (None, 224)])
+def test_downloaded_weights_are_those_for_the_size(size, of_weights, mobilenet, served):
+    model, path = mobilenet
+    asked = served(path)
+    source = imagenet_source("MobileNet:0.25", image_size=size)
+    assert asked == [f"mobilenet_2_5_{of_weights}_tf_no_top.h5"]
+    _assert_weights_of(model, source)
+
+
+def test_mobilenet_v2_has_weights_for_sizes_of_its_own(served, tmp_path):
+    model, path = _notop("MobileNetV2", alpha=0.35), tmp_path / "notop.weights.h5"
+    model.save_weights(path)
+    asked = served(path)
+    source = imagenet_source("MobileNetV2:0.35", image_size=96)
+    assert asked == ["mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_96_no_top.h5"]
+    _assert_weights_of(model, source)
+
+
+def test_efficientnet_standardizes_as_keras_does(shallow_efficientnets, tmp_path, served):
     # As in Keras's file: the mean, and the deviation where a variance should be.
     model = _notop("EfficientNetB0")
     statistics = next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
@@ -162,7 +189,7 @@ def test_efficientnet_standardizes_as_keras_does(tmp_path, served):
     assert np.abs(model(images) - expected).max() > 1e-3 * np.abs(expected).max()
 
 
-def test_efficientnet_without_statistics_keeps_its_images(tmp_path):
+def test_efficientnet_without_statistics_keeps_its_images(shallow_efficientnets, tmp_path):
     model = keras.applications.EfficientNetB0(weights=None, include_top=False, pooling="avg", input_shape=(32, 32, 3))
     model.save_weights(tmp_path / "notop.weights.h5")
     images = _images(32)
@@ -171,7 +198,7 @@ def test_efficientnet_without_statistics_keeps_its_images(tmp_path):
 
 
 def test_source_can_be_cut(mobilenet):
-    source = imagenet_source("MobileNetV2:0.35", weights=mobilenet[1], image_size=32)
+    source = imagenet_source("MobileNet:0.25", weights=mobilenet[1], image_size=32)
     images = _images(32)
     cuts = kdefrost.cut_points(source)
     for cut in (cuts[0], cuts[len(cuts) // 2], cuts[-1]):
@@ -235,21 +262,21 @@ def _with_classifier(model, path):
 @pytest.mark.parametrize(
     ("write", "file", "name", "words"),
     [
-        (_corrupt, "a.weights.h5", "MobileNetV2:0.35", "does not fit MobileNetV2:0.35: Unable to .*open file"),
-        (_corrupt, "a.h5", "MobileNetV2:0.35", "does not fit MobileNetV2:0.35: Unable to .*open file"),
-        (_corrupt, "a.pth", "MobileNetV2:0.35", r"does not fit .*: its name does not end in \.h5"),
-        (_without_one_layer, "a.weights.h5", "MobileNetV2:0.35", "of its 256 arrays 0 .*260 it lacks 4"),
-        (_with_classifier, "a.weights.h5", "MobileNetV2:0.35", "of its 262 arrays 2 have no place .* lacks 0"),
-        (keras.Model.save_weights, "a.weights.h5", "MobileNetV2:0.5", r"of its 260 arrays .*\(alpha=0.5, include_top"),
+        (_corrupt, "a.weights.h5", "MobileNet:0.25", "does not fit MobileNet:0.25: Unable to .*open file"),
+        (_corrupt, "a.h5", "MobileNet:0.25", "does not fit MobileNet:0.25: Unable to .*open file"),
+        (_corrupt, "a.pth", "MobileNet:0.25", r"does not fit .*: its name does not end in \.h5"),
+        (_without_one_layer, "a.weights.h5", "MobileNet:0.25", "of its 131 arrays 0 .*135 it lacks 4"),
+        (_with_classifier, "a.weights.h5", "MobileNet:0.25", "of its 137 arrays 2 have no place .* lacks 0"),
+        (keras.Model.save_weights, "a.weights.h5", "MobileNet:0.5", r"of its 135 arrays .*\(alpha=0.5, include_top"),
         (keras.Model.save_weights, "a.weights.h5", "VGG16", r"must hold .*applications.VGG16\(include_top=False\)"),
-        (keras.Model.save, "a.h5", "MobileNetV2:0.5", "does not fit MobileNetV2:0.5: .*shape"),
+        (keras.Model.save, "a.h5", "MobileNet:0.5", "does not fit MobileNet:0.5: .*shape"),
         (keras.Model.save, "a.h5", "VGG16", "does not fit VGG16: Layer count mismatch"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(write, file, name, words, mobilenet, tmp_path):
     write(mobilenet[0], tmp_path / file)
     with pytest.raises(ValueError, match=words):
-        imagenet_source(name, weights=tmp_path / file, image_size=96)
+        imagenet_source(name, weights=tmp_path / file, image_size=32)
 
 
 def test_failed_download_says_what_to_do(monkeypatch):

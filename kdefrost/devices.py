@@ -106,7 +106,7 @@ def check_training(strategy: Strategy):
     """
     if strategy.num_replicas_in_sync > 1 and _trained_under.setdefault("strategy", strategy) is not strategy:
         raise ValueError(
-            "`strategy` must be the one of several replicas under which this process has trained before, because "
+            "`strategy` must be the one of several replicas that this process trains under already, because "
             "TensorFlow mixes up the sums of two. Make it once and give the same one everywhere; if it is lost, start "
             f"Python again. Received: strategy={strategy!r}"
         )

@@ -99,7 +99,7 @@ def test_training_under_a_second_strategy_of_several_replicas_is_refused(residua
     other = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with other.scope():
         model = keras.models.clone_model(residual)
-    refused = pytest.raises(ValueError, match="must be the one of several replicas under which this process has")
+    refused = pytest.raises(ValueError, match="the one of several replicas that this process trains under already")
     with refused:
         kdefrost.Defroster(residual, strategy=other)
     with refused:

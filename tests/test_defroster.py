@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import make_easy
+from conftest import make_easy, make_small
 
 import kdefrost
 from kdefrost import defroster as defrosters
@@ -31,19 +31,7 @@ def easy():
 @pytest.fixture(scope="module")
 def small():
     """A sequential source of cuts 0, 1 and 2, whose tails are traced fast."""
-    keras.utils.set_random_seed(0)
-    layers = keras.layers
-    return keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            layers.Conv2D(4, 3, strides=2, padding="same", activation="relu"),
-            layers.Conv2D(6, 3),
-            layers.BatchNormalization(),
-            layers.ReLU(),
-            layers.Flatten(),
-            layers.Dense(3, activation="softmax"),
-        ]
-    )
+    return make_small()
 
 
 @pytest.fixture(scope="module")

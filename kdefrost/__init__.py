@@ -19,7 +19,7 @@ from kdefrost.optimizers import ElasticAdam, ElasticSGD
 from kdefrost.plan import Plan, subset
 from kdefrost.profile import DefrostProfile
 from kdefrost.recipe import PRESETS, AutoencoderRecipe, Preset, Recipe
-from kdefrost.sources import source_size, standardized, train_source
+from kdefrost.sources import kept_source, source_size, standardized, train_source
 from kdefrost.tasks import Objective, Task
 from kdefrost.trials import Trial
 
@@ -56,6 +56,7 @@ __all__ = [
     "hold_out",
     "imagenet_source",
     "join",
+    "kept_source",
     "load_data",
     "load_source",
     "make_clone",

@@ -233,12 +233,25 @@ class Defroster:
         test_per_class=None,
         jobs=None,
         verbose: bool = True,
+        trained: bool = True,
     ) -> Plan:
         """Says what `profile` would run with the same arguments, and runs nothing of it.
 
         Where features would exceed the memory budget, a short measurement tells where they would be.
+
+        Args:
+            train: As for `profile`, like all others but the last.
+            trained: Whether the source has the weights with which `profile` would run. Where it is still to be
+                trained, the folder's trials are taken for those of the same source.
+
+        Returns:
+            A `Plan`.
+
+        Raises:
+            ValueError: As `profile`.
         """
-        return self._plan(train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose)[0]
+        given = train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose
+        return self._plan(*given, trained=trained)[0]
 
     def compliance(
         self,
@@ -348,14 +361,17 @@ class Defroster:
         tail.set_weights(weights)
         return with_keras_layers(join(extractor, tail))
 
-    def _plan(self, train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose: bool):
+    def _plan(
+        self, train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose: bool, trained=True
+    ) -> tuple[Plan, _Run]:
         check_jobs(jobs)
         if jobs is not None and (self.strategy is not None or is_scoped()):
             raise ValueError("`jobs` must be None under a distribution strategy: each process has one device.")
         sizes, seeds = as_sizes(per_class), as_seeds(seeds)
         run = self._prepare(train, test, validation, sizes, classes, test_per_class, verbose)._replace(jobs=jobs)
         wanted = [(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds]
-        finished = self._finished(run.configuration)
+        told_by = {name: value for name, value in run.configuration.items() if trained or name != "source"}
+        finished = self._finished(told_by)
         return self._plan_of(run, tuple(key for key in wanted if key not in finished)), run
 
     def _prepare(self, train, test, validation, sizes, classes, test_per_class, verbose: bool) -> _Run:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -58,23 +59,8 @@ def train_source(
         ValueError: If there is no such clone, data set or network, or the source's images
             differ in shape from the target's.
     """
-    if isinstance(name, ImageData):
-        name, data = name.name, name
-    else:
-        data = None if is_clone(name) else _other_data(name, target, data_dir)
-    if data is None:
-        check_clone(name, target, seed=clone_seed)
-    settings = {
-        "source": name,
-        "clone": clone_settings(name, target, clone_seed, recipe=autoencoder) if data is None else None,
-        "data": None if data is None else [len(data.classes), fingerprint.of_content(*data.train)],
-        "model": model,
-        "recipe": dataclasses.asdict(recipe),
-        "seed": int(seed),
-        "format": _FORMAT,
-    }
-    origin = f"{name}-{target.name}" if data is None else data.name
-    folder = kept.address(os.path.join(directory, "sources"), f"{origin}-{model}", settings)
+    name, data = _look_up(name, target, data_dir, clone_seed)
+    origin, folder, settings = _address(name, data, target, model, recipe, directory, seed, autoencoder, clone_seed)
     network = kept.load_model(folder)
     if network is not None:
         if verbose:
@@ -91,6 +77,57 @@ def train_source(
     if verbose:
         print(f"Source {origin}: test accuracy {100 * accuracy:.1f} % on its own data; kept in {folder}")
     return network
+
+
+def kept_source(
+    name: str | ImageData,
+    target: ImageData,
+    model: str,
+    recipe: Recipe,
+    directory: str | os.PathLike,
+    seed: int = 0,
+    data_dir: str | os.PathLike | None = None,
+    autoencoder: AutoencoderRecipe | None = None,
+    clone_seed: int = 0,
+) -> keras.Model | None:
+    """Takes the network that `train_source` would take with the same arguments, and trains none.
+
+    Args:
+        name: As for `train_source`, like all others.
+
+    Returns:
+        The trained model, `None` where none is kept.
+
+    Raises:
+        ValueError: As `train_source`.
+    """
+    name, data = _look_up(name, target, data_dir, clone_seed)
+    return kept.load_model(_address(name, data, target, model, recipe, directory, seed, autoencoder, clone_seed)[1])
+
+
+def _look_up(name: str | ImageData, target: ImageData, data_dir, clone_seed: int) -> tuple[str, ImageData | None]:
+    """A source's name, and its images where it is no clone of the target, which is not made yet."""
+    if isinstance(name, ImageData):
+        return name.name, name
+    if not is_clone(name):
+        return name, _other_data(name, target, data_dir)
+    check_clone(name, target, seed=clone_seed)
+    return name, None
+
+
+def _address(name, data, target, model, recipe, directory, seed, autoencoder, clone_seed) -> tuple[str, Path, dict]:
+    """What people call a source, the folder in which its network is kept, and all that it depends on."""
+    settings = {
+        "source": name,
+        "clone": clone_settings(name, target, clone_seed, recipe=autoencoder) if data is None else None,
+        "data": None if data is None else [len(data.classes), fingerprint.of_content(*data.train)],
+        "model": model,
+        "recipe": dataclasses.asdict(recipe),
+        "seed": int(seed),
+        "format": _FORMAT,
+    }
+    origin = f"{name}-{target.name}" if data is None else data.name
+    return origin, kept.address(os.path.join(directory, "sources"), f"{origin}-{model}", settings), settings
 
 
 def source_size(name: str, target: ImageData, data_dir: str | os.PathLike | None = None) -> tuple[int, int]:

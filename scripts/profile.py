@@ -115,37 +115,35 @@ def run(arguments: argparse.Namespace):
     strategy = strategy_for(arguments.devices)
     preset = fill_in(kdefrost.PRESETS[arguments.preset], arguments)
     check_export(arguments.export)
-    trained = is_trained(arguments)
-    network = kdefrost.load_source(arguments.src, arguments.weights, image_size(arguments)) if trained else None
+    network, seen = None, None
+    if is_trained(arguments):
+        network = kdefrost.load_source(arguments.src, arguments.weights, image_size(arguments))
     data = load_target(arguments, network)
     trials = choose_trials(data, preset, arguments)
     print_sizes(data, trials)
-    images = None
-    if not trained:
+    source = {"model": preset.model, "recipe": preset.source, "directory": PROJECT / "saved_models"}
+    source |= {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
+    if not is_trained(arguments):
         classes, images = kdefrost.source_size(arguments.src, data, arguments.data_dir)
-        network = kdefrost.build_model(preset.model, classes, data.image_shape)
+        seen = preset.source.epochs * images
+        network = kdefrost.kept_source(arguments.src, data, **source)
         warn_of_seen_images(arguments.src, trials)
+    trained = network is not None
+    if not trained:
+        # All that the source will be but its weights, on which no check before its training may depend.
+        network = kdefrost.build_model(preset.model, classes, data.image_shape)
     out = Path(arguments.out or Path("runs") / default_name(arguments, trials))
     # Mistakes in the arguments show here, before anything is trained.
     defroster = make_defroster(network, data, preset, arguments, out, strategy)
-    plan = defroster.plan(**trials)
+    plan = defroster.plan(**trials, trained=trained)
     if arguments.dry_run:
-        seen = None if trained else preset.source.epochs * images
         with in_scope(strategy):
             print_plan(plan, defroster.source, trials, seen, autoencoder_flops(arguments.src, data, preset))
         return
     out.mkdir(parents=True, exist_ok=True)
-    if not trained:
+    if not is_trained(arguments):
         with in_scope(strategy):
-            network = kdefrost.train_source(
-                arguments.src,
-                data,
-                preset.model,
-                preset.source,
-                PROJECT / "saved_models",
-                data_dir=arguments.data_dir,
-                autoencoder=preset.autoencoder,
-            )
+            network = kdefrost.train_source(arguments.src, data, **source)
         defroster = make_defroster(network, data, preset, arguments, out, strategy)
     start = time.perf_counter()
     profile = describe(defroster.profile(**trials), arguments, preset)

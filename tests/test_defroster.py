@@ -209,6 +209,18 @@ def test_the_plan_leaves_out_what_is_finished(small, easy, finished):
     assert plan.trials == ((2, 2, 2), (2, 5, 2))
 
 
+def test_the_plan_does_not_depend_on_weights_that_are_yet_to_be_trained(small, easy, finished):
+    untrained = keras.models.clone_model(small)
+    kdefrost.reinitialize(untrained, seed=5)
+    given = {"train": easy["train"], "test": easy["test"], "per_class": [2, 5], "seeds": 3, "trained": False}
+    defroster = kdefrost.Defroster(untrained, recipe=RECIPE, cuts=[2], directory=finished)
+    assert defroster.plan(**given).trials == ((2, 2, 2), (2, 5, 2))
+    with pytest.raises(ValueError, match=r"another configuration \(source was"):
+        defroster.plan(**{**given, "trained": True})
+    with pytest.raises(ValueError, match="recipe epochs was 3, now 9"):
+        kdefrost.Defroster(untrained, recipe=kdefrost.Recipe(epochs=9), cuts=[2], directory=finished).plan(**given)
+
+
 def test_the_profile_is_of_what_was_asked_for(run, finished):
     profile = run(directory=finished, cuts=[2], seeds=1, per_class=5)
     assert [trial.key for trial in profile.trials] == [(2, 5, 0)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,27 @@ def test_a_profile_from_one_command_and_more_seeds_later(run_here, tmp_path):
     assert len(profile.trials) == 8 and profile.chosen_on == "validation" and profile.per_class == [4, 16]
     assert profile.configuration["seeds"] == 2 and profile.configuration["source_name"] == str(source)
     assert "keras" in profile.configuration["versions"]
+
+
+def test_a_users_command_goes_on_where_it_was(tmp_path):
+    """The README's kind of command, a clone as source, in a fresh checkout: twice, then with one more seed."""
+    for folder in ("scripts", "kdefrost"):
+        shutil.copytree(PROJECT / folder, tmp_path / folder)
+    script, out = tmp_path / "scripts" / "profile.py", tmp_path / "R"
+    size = ["--preset", "smoke", "--per-class", "4", "16", "--cuts", "3", "4", "--epochs", "1"]
+    outputs, ran = [], []
+    for seeds in (1, 1, 2):
+        done = run("--src", "gm", "--tgt", "digits", *size, "--seeds", seeds, "--out", out, script=script)
+        assert done.returncode == 0, done.stderr
+        outputs.append(done)
+        ran.append(kdefrost.DefrostProfile.load(out / "profile.json").trials)
+    assert [len(trials) for trials in ran] == [4, 4, 8]
+    # The time that each took, too: nothing ran again.
+    assert ran[1] == ran[0] and set(map(str, ran[0])) <= set(map(str, ran[2]))
+    assert "per class, seed 0" in outputs[0].stderr and "per class, seed" not in outputs[1].stderr
+    assert "per class, seed 1" in outputs[2].stderr and "per class, seed 0" not in outputs[2].stderr
+    assert "Training source" in outputs[0].stderr
+    assert all("Source: reusing" in output.stdout for output in outputs[1:])
 
 
 @pytest.fixture

@@ -52,6 +52,13 @@ def _equal(first, second):
     return all(np.array_equal(a, b) for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
 
 
+def test_a_source_that_is_kept_is_taken_and_none_is_trained(first, tmp_path):
+    given = {"target": kdefrost.load_data("digits"), "model": "tiny_1_1", "recipe": RECIPE, "directory": tmp_path}
+    assert _equal(kdefrost.kept_source("gm", **given), first)
+    assert kdefrost.kept_source("gm", **given, seed=1) is None and kdefrost.kept_source("isogm", **given) is None
+    assert len(list(tmp_path.glob("sources/*"))) == 1
+
+
 def test_the_same_source_is_reused_and_another_is_not(train, first, tmp_path, monkeypatch):
     assert len(list(tmp_path.glob("sources/gm-digits-tiny_1_1-*/model.keras"))) == 1
     trained = []

@@ -1,27 +1,28 @@
 """kdefrost finds the layer at which to cut a trained Keras network for a small data set."""
 
 from kdefrost import similarity
-from kdefrost.autoencoders import autoencoder, train_autoencoder
-from kdefrost.clones import CLONES, make_clone
-from kdefrost.comparison import Comparison
-from kdefrost.compliance import ElasticCoupling
-from kdefrost.compliance_profile import ComplianceProfile
-from kdefrost.compliance_trials import ComplianceTrial
-from kdefrost.cuts import Cut, CutList, cut_points, join, split
+from kdefrost.clones import CLONES, autoencoder, make_clone, train_autoencoder
+from kdefrost.compliance import ComplianceProfile, ComplianceTrial
+from kdefrost.cutting import Cut, CutList, cut_points, join, reinitialize, split
 from kdefrost.data import Examples, ImageData, channel_statistics, hold_out, load_data
 from kdefrost.defroster import Defroster
 from kdefrost.export import export
-from kdefrost.imagenet import imagenet_source, resnet18
-from kdefrost.initialization import reinitialize
-from kdefrost.layerwise import LayerComparison, LayerwiseSimilarity
-from kdefrost.models import MODELS, build_model, load_source, wide_resnet
-from kdefrost.optimizers import ElasticAdam, ElasticSGD
-from kdefrost.plan import Plan, subset
-from kdefrost.profile import DefrostProfile
-from kdefrost.recipe import PRESETS, AutoencoderRecipe, Preset, Recipe
+from kdefrost.models import MODELS, build_model, imagenet_source, load_source, resnet18, wide_resnet
+from kdefrost.profile import Comparison, DefrostProfile, Trial
+from kdefrost.similarity import LayerComparison, LayerwiseSimilarity
 from kdefrost.sources import kept_source, source_size, standardized, train_source
-from kdefrost.tasks import Objective, Task
-from kdefrost.trials import Trial
+from kdefrost.training import (
+    PRESETS,
+    AutoencoderRecipe,
+    ElasticAdam,
+    ElasticCoupling,
+    ElasticSGD,
+    Objective,
+    Preset,
+    Recipe,
+    Task,
+)
+from kdefrost.trials import Plan, subset
 
 __all__ = [
     "CLONES",

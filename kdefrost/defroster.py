@@ -1,70 +1,40 @@
-"""The defroster: runs the trials of a profile and gives the best model."""
+"""The defroster: asks what a user wants to know of a source, says what the answers amount to, and hands over models."""
 
 import dataclasses
+import functools
 import json
 import os
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from kdefrost import fingerprint
-from kdefrost.compliance_profile import ComplianceProfile
-from kdefrost.compliance_trials import (
-    COMPARED_IMAGES,
-    STRENGTHS,
-    ComplianceTrial,
-    TrialRunner,
-    measured_layers,
-    trial_keys,
-)
-from kdefrost.cuts import Cut, cut_points, join, split, tail_of
+from kdefrost.compliance import STRENGTHS, ComplianceProfile, ComplianceTrial
+from kdefrost.compliance.measuring import COMPARED_IMAGES, Straying, measured_layers
+from kdefrost.compliance.policy import under_springs
+from kdefrost.cutting.cuts import Cut, cut_points
+from kdefrost.cutting.features import FEATURE_DTYPES
+from kdefrost.cutting.surgery import join, split
+from kdefrost.data.sets import read_sets
+from kdefrost.data.storage import machine_memory
 from kdefrost.devices import Strategy, check_training, in_scope, in_use, is_scoped
-from kdefrost.features import FEATURE_DTYPES, FeatureFlow
-from kdefrost.models import with_keras_layers
-from kdefrost.placement import free_disk_space, measured_costs, place
-from kdefrost.plan import Plan, as_seeds, as_sizes, draw_test_sample, subset
-from kdefrost.profile import DefrostProfile
-from kdefrost.recipe import Recipe
-from kdefrost.sets import LabelledSet, check_sets, check_sizes, hold, read_sets, take_rows
-from kdefrost.storage import existing_folder, machine_memory, within
-from kdefrost.tails import Assignment, Experiment, ProgressBar
-from kdefrost.tasks import Objective, Task, as_labels, example_weights, kind_of, loss_name, make_task, strata
-from kdefrost.trials import TailStore, Trial, TrialLog, check_configuration, read_trials, same_scores
-from kdefrost.workers import check_jobs, make_runner
-
-# Changed whenever the same configuration comes to give other scores.
-_FORMAT = 3
-
-
-class _Run(NamedTuple):
-    """What a profile is made of."""
-
-    sets: dict[str, LabelledSet]
-    task: Task
-    test_per_class: int | None
-    configuration: dict
-    jobs: int | None = None
-
-
-class _Examples(NamedTuple):
-    """What trials are trained and scored on.
-
-    Attributes:
-        images: Images by the name of the set, of the training set those that some trial uses.
-        labels: Their labels, likewise.
-        rows: By `(per_class, seed)`, the rows of the training images.
-        samples: By seed, the rows of the test images; `None` for all.
-    """
-
-    images: dict
-    labels: dict[str, np.ndarray]
-    rows: dict[tuple[int, int], np.ndarray]
-    samples: dict[int, np.ndarray | None]
+from kdefrost.files import check_folder
+from kdefrost.models.normalization import with_keras_layers
+from kdefrost.profile import DefrostProfile, Trial
+from kdefrost.profile.best_tails import BestTails, same_scores
+from kdefrost.profile.policy import everything
+from kdefrost.training.recipe import Recipe
+from kdefrost.training.tasks import Objective
+from kdefrost.trials.asking import all_of, ask, missing
+from kdefrost.trials.engine import Engine
+from kdefrost.trials.executors import check_jobs
+from kdefrost.trials.experiment import Experiment, Learning, prepare
+from kdefrost.trials.plan import Plan
+from kdefrost.trials.question import Answer, Question
+from kdefrost.trials.rows import as_seeds, as_sizes
+from kdefrost.trials.store import Store, read_answers
 
 
 class Defroster:
@@ -144,10 +114,11 @@ class Defroster:
         self.recipe = Recipe(epochs=60) if recipe is None else recipe
         self.cuts = tuple(cut_points(source, cuts))
         self.directory = directory
-        self.output, self.loss, self.metrics, self.objective = output, loss, metrics, objective
-        self.class_weight, self.memory_budget, self.feature_dtype = class_weight, memory_budget, feature_dtype
-        self._last: _Run | None = None
-        self._tails = TailStore(directory)
+        self.learning = Learning(output, loss, metrics, objective, class_weight)
+        self.memory_budget, self.feature_dtype = memory_budget, feature_dtype
+        # Of the last call of `profile`.
+        self._last: tuple[Experiment, Engine] | None = None
+        self._tails = BestTails(directory)
 
     def profile(
         self,
@@ -198,29 +169,18 @@ class Defroster:
                 with `jobs` the source cannot be sent to another process.
             ChildProcessError: If a process of `jobs` ends before its trial, as where memory runs out.
         """
-        if self.directory is not None:
-            Path(self.directory).mkdir(parents=True, exist_ok=True)
-        plan, run = self._plan(train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose)
-        self._last, log = run, TrialLog(self.directory, run.configuration)
-        sizes, seeds = as_sizes(per_class), as_seeds(seeds)
-
-        asked = {(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds}
-
-        def so_far(groups: set[tuple[int, int]]) -> DefrostProfile:
-            keys = sorted(key for key in asked & log.finished.keys() if key[:2] in groups)
-            trials = tuple(log.finished[key] for key in keys)
-            configuration = {**log.configuration, "source_name": self.source.name}
-            return DefrostProfile(self.cuts, trials, plan.task.objective, configuration)
-
-        if plan.trials:
-            with in_scope(self.strategy):
-                for trial, weights in self._run_trials(plan, run, verbose):
-                    log.append(trial)
-                    # Side by side, trials of a cut may end before all of the cut before have.
-                    complete = {key[:2] for key in asked} - {key[:2] for key in asked - log.finished.keys()}
-                    group = trial.cut, trial.per_class
-                    self._tails.offer(trial, weights, so_far(complete | {group}), group in complete)
-        return so_far({key[:2] for key in asked})
+        experiment = self._prepare(train, test, validation, per_class, classes, test_per_class, jobs, verbose)
+        questions = everything(self.cuts, as_sizes(per_class), as_seeds(seeds), self.recipe)
+        engine = self._engine(experiment, jobs)
+        self._last = experiment, engine
+        with Store(self.directory, self._remembered(experiment)) as store:
+            profile_of = functools.partial(self._profile_of, experiment, store)
+            for answer, weights in self._ask(questions, store, engine, verbose):
+                self._tails.offer(Trial.of(answer), weights, profile_of([answer.question]))
+                self._tails.settle(questions, store.answers, profile_of)
+            # The last seed of a cut may have ended in another process.
+            self._tails.settle(questions, store.answers, profile_of)
+            return profile_of(questions)
 
     def plan(
         self,
@@ -250,8 +210,13 @@ class Defroster:
         Raises:
             ValueError: As `profile`.
         """
-        given = train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose
-        return self._plan(*given, trained=trained)[0]
+        experiment = self._prepare(train, test, validation, per_class, classes, test_per_class, jobs, verbose)
+        questions = everything(self.cuts, as_sizes(per_class), as_seeds(seeds), self.recipe)
+        told_by = self._remembered(experiment)
+        if not trained:
+            del told_by["source"]
+        answers = {} if self.directory is None else read_answers(Path(self.directory), told_by)
+        return self._engine(experiment, jobs).plan(missing(all_of(questions), answers))
 
     def compliance(
         self,
@@ -265,6 +230,7 @@ class Defroster:
         classes: int | None = None,
         test_per_class: int | None = None,
         normalization: bool = False,
+        jobs: int | None = None,
         verbose: bool = True,
     ) -> ComplianceProfile:
         """Trains the whole network anew with its first layers held near the source by springs of several strengths.
@@ -288,11 +254,11 @@ class Defroster:
             classes: As for `profile`.
             test_per_class: As for `profile`.
             normalization: Whether scale and offset of normalisations among these layers are held too.
+            jobs: As for `profile`.
             verbose: Whether to show a progress bar.
 
         Returns:
-            A `ComplianceProfile` of the trials that were asked for, those from the folder
-            among them: its sub-folder `compliance` keeps each as it ends.
+            A `ComplianceProfile` of the trials that were asked for, those from the folder among them.
 
         Raises:
             ValueError: As `profile`; or if a strength is negative or not a number, or there are not as
@@ -306,24 +272,19 @@ class Defroster:
         ```
         """
         (per_class,), seeds = as_sizes([per_class]), as_seeds(seeds)
-        keys = trial_keys(self.source, self.cuts, strengths, layers, per_class, seeds)
-        if self.directory is not None:
-            Path(self.directory).mkdir(parents=True, exist_ok=True)
-        run = self._prepare(train, test, validation, [per_class], classes, test_per_class, verbose)
-        directory = None if self.directory is None else Path(self.directory) / "compliance"
-        own = {"normalization": bool(normalization), "compared_images": COMPARED_IMAGES}
-        log = TrialLog(directory, {**run.configuration, **own}, ComplianceTrial)
-        missing = [key for key in keys if key not in log.finished]
+        held = strengths, layers, per_class, seeds, self.recipe, bool(normalization)
+        questions = under_springs(self.source, self.cuts, *held)
+        experiment = self._prepare(train, test, validation, per_class, classes, test_per_class, jobs, verbose)
         compared = tuple(cut for cut in self.cuts if cut.frozen_layers)
-        if missing:
-            examples = self._gather(run, {(size, seed) for *_, size, seed in missing}, verbose)
-            runner = TrialRunner(self.source, compared, run.task, self.recipe, self.class_weight, normalization)
-            with in_scope(self.strategy):
-                for trial in runner.run(missing, examples, verbose):
-                    log.append(trial)
-        configuration = {**log.configuration, "source_name": self.source.name}
-        trials = tuple(log.finished[key] for key in keys)
-        return ComplianceProfile(measured_layers(self.source), compared, trials, run.task.objective, configuration)
+        engine = self._engine(experiment, jobs, Straying(compared))
+        with Store(self.directory, self._remembered(experiment)) as store:
+            for _ in self._ask(questions, store, engine, verbose):
+                pass
+            trials = tuple(ComplianceTrial.of(store.answers[question]) for question in questions)
+        own = {"normalization": bool(normalization), "compared_images": COMPARED_IMAGES}
+        configuration = {**self._configuration(experiment), **own}
+        objective = experiment.task.objective
+        return ComplianceProfile(measured_layers(self.source), compared, trials, objective, configuration)
 
     def best_model(self, profile: DefrostProfile, per_class: int, verbose: bool = True) -> keras.Model:
         """Gives the model of the best trial at the best cut, ready to be used.
@@ -347,7 +308,9 @@ class Defroster:
         """
         if self._last is None:
             raise ValueError("Call `profile` with the data first: it says what the model's output is.")
-        other = [name for name, value in self._last.configuration.items() if profile.configuration.get(name) != value]
+        experiment, _ = self._last
+        now = self._configuration(experiment)
+        other = [name for name, value in now.items() if profile.configuration.get(name) != value]
         if other:
             raise ValueError(
                 f"`profile` is not of this defroster's last call of `profile`, which had another {' and '.join(other)}."
@@ -356,112 +319,68 @@ class Defroster:
         cut = next(cut for cut in self.cuts if cut.index == trial.cut)
         weights = self._tails.find(trial)
         if weights is None:
-            weights = self._train_again(trial, verbose)
-        extractor, tail = split(self.source, cut, output=self._last.task.output)
+            weights = self._train_again(trial, cut, verbose)
+        extractor, tail = split(self.source, cut, output=experiment.task.output)
         tail.set_weights(weights)
         return with_keras_layers(join(extractor, tail))
 
-    def _plan(
-        self, train, test, validation, per_class, seeds, classes, test_per_class, jobs, verbose: bool, trained=True
-    ) -> tuple[Plan, _Run]:
+    def _prepare(
+        self, train, test, validation, per_class, classes, test_per_class, jobs: int | None, verbose: bool
+    ) -> Experiment:
+        """Reads and checks what is given, and concludes from it what is learnt."""
         check_jobs(jobs)
         if jobs is not None and (self.strategy is not None or is_scoped()):
             raise ValueError("`jobs` must be None under a distribution strategy: each process has one device.")
-        sizes, seeds = as_sizes(per_class), as_seeds(seeds)
-        run = self._prepare(train, test, validation, sizes, classes, test_per_class, verbose)._replace(jobs=jobs)
-        wanted = [(cut.index, size, seed) for cut in self.cuts for size in sizes for seed in seeds]
-        told_by = {name: value for name, value in run.configuration.items() if trained or name != "source"}
-        finished = self._finished(told_by)
-        return self._plan_of(run, tuple(key for key in wanted if key not in finished)), run
-
-    def _prepare(self, train, test, validation, sizes, classes, test_per_class, verbose: bool) -> _Run:
-        """Reads and checks the data, and concludes from them what is learnt."""
-        given = {"train": train, "test": test, "validation": validation}
-        sets = read_sets(self.memory_budget, self.directory, verbose, **given)
-        task = self._make_task(sets, classes)
-        check_sets(sets, self.source, task)
-        check_sizes(strata(sets["train"].y, task.kind), sizes, task)
+        if self.directory is not None:
+            check_folder(self.directory)
+        sizes = as_sizes(per_class)
         if test_per_class is not None:
             as_sizes(test_per_class, "test_per_class")
-        example_weights(self.class_weight, sets["train"].y, task.kind, task.units)
-        # As JSON has it, because a folder's is compared with it.
-        configuration = json.loads(json.dumps(self._configuration(sets, task, test_per_class)))
-        return _Run(sets, task, test_per_class, configuration)
+        given = {"train": train, "test": test, "validation": validation}
+        sets = read_sets(self.memory_budget, self.directory, verbose, **given)
+        return prepare(self.source, self.cuts[-1], sets, self.learning, sizes, classes, test_per_class)
 
-    def _finished(self, configuration: dict) -> dict[tuple[int, int, int], Trial]:
-        """The trials that the folder holds."""
-        if self.directory is None:
-            return {}
-        check_configuration(Path(self.directory), configuration)
-        return read_trials(Path(self.directory))
-
-    def _plan_of(self, run: _Run, trials: tuple[tuple[int, int, int], ...]) -> Plan:
-        groups = strata(run.sets["train"].y, run.task.kind)
-        subsets = {key[1:]: subset(groups, *key[1:]) for key in trials}
-        examples = {key: len(subsets[key[1:]]) for key in trials}
-        trained = len(set().union(*(rows.tolist() for rows in subsets.values())))
-        evaluated = sum(len(part.y) for name, part in run.sets.items() if name != "train")
-        uses = Counter()
-        for key in trials:
-            uses[key[0]] += self.recipe.epochs * examples[key] + evaluated
-        places = self._places(trained + evaluated, uses, run.jobs)
-        return Plan(self.cuts, trials, self.recipe, run.task, examples, trained, evaluated, places, self.feature_dtype)
-
-    def _places(self, examples: int, uses: dict[int, int], jobs: int | None) -> dict[int, str]:
-        """Where the features at each cut are held."""
-        images = cut_points(self.source)[0]
-        directory = existing_folder(self.directory)
-        return place(
-            [images, *(cut for cut in self.cuts if cut.index != images.index)],
-            examples,
-            uses,
-            self._memory_for(jobs),
-            # Processes go on with the features of one cut while those of the next are made.
-            free_disk_space(directory) // (1 if jobs is None else jobs + 1),
-            self.feature_dtype,
-            measured_costs(self.source, self.feature_dtype, directory),
+    def _engine(self, experiment: Experiment, jobs: int | None, observe: Callable | None = None) -> Engine:
+        return Engine(
+            experiment, self.cuts, self.memory_budget, self.feature_dtype, self.directory, jobs, observe=observe
         )
 
-    def _make_task(self, sets: dict[str, LabelledSet], classes: int | None) -> Task:
-        kind = kind_of(sets["train"].y, self.loss)
-        for name, part in sets.items():
-            sets[name] = part._replace(y=as_labels(name, part.y, kind))
-        task = make_task(kind, sets["train"].y, self.output, self.loss, self.metrics, self.objective, classes)
-        given = tail_of(self.source, self.cuts[-1], output=task.output).output_shape
-        if given != (None, task.units):
-            raise ValueError(
-                f"`output` must give one vector of {task.units} numbers for each example, as the labels of `train` "
-                f"have it for {task.kind}; it gives {given[1:]}."
-            )
-        return task
+    def _ask(
+        self, questions: Sequence[Question], store: Store, engine: Engine, verbose: bool
+    ) -> Iterator[tuple[Answer, list[np.ndarray]]]:
+        with in_scope(self.strategy):
+            yield from ask(all_of(questions), store, engine, verbose)
 
-    def _configuration(self, sets: dict[str, LabelledSet], task: Task, test_per_class: int | None) -> dict:
-        return {
-            "format": _FORMAT,
-            "task": {
-                "kind": task.kind,
-                "units": task.units,
-                "loss": loss_name(task.loss),
-                "loss_settings": fingerprint.of_metric(task.loss),
-                "metrics": {name: fingerprint.of_metric(metric) for name, metric in task.metrics.items()},
-                "objective": dataclasses.asdict(task.objective),
-                "output": fingerprint.of_layer(task.output),
-                "class_weight": None if self.class_weight is None else str(self.class_weight),
-                "test_per_class": test_per_class,
-            },
-            "source": fingerprint.of_model(self.source),
-            "data": {name: fingerprint.of_arrays(part.x, part.y) for name, part in sets.items()},
+    def _configuration(self, experiment: Experiment) -> dict:
+        """What a result depends on, as JSON has it, because what is read is compared with it."""
+        own = {
             "recipe": dataclasses.asdict(self.recipe),
             "feature_dtype": self.feature_dtype,
             # Not their names, which Keras numbers as a process goes on.
             "cuts": [[cut.index, cut.frozen_layers, cut.shape_text] for cut in self.cuts],
         }
+        return json.loads(json.dumps({**experiment.configuration, **own}))
 
-    def _train_again(self, trial: Trial, verbose: bool) -> list[np.ndarray]:
+    def _remembered(self, experiment: Experiment) -> dict:
+        """What one folder must not mix: all but the cuts, unless features at one are rounded on the way to the next."""
+        configuration = self._configuration(experiment)
+        if self.feature_dtype == "float32":
+            del configuration["cuts"]
+        return configuration
+
+    def _profile_of(self, experiment: Experiment, store: Store, questions: Sequence[Question]) -> DefrostProfile:
+        """The profile of questions that are answered."""
+        answers, in_order = store.answers, sorted(questions, key=lambda question: question.key)
+        trials = tuple(Trial.of(answers[question]) for question in in_order)
+        configuration = {**self._configuration(experiment), "source_name": self.source.name}
+        return DefrostProfile(self.cuts, trials, experiment.task.objective, configuration)
+
+    def _train_again(self, trial: Trial, cut: Cut, verbose: bool) -> list[np.ndarray]:
         """The tail's weights of a trial that ran before."""
-        plan = self._plan_of(self._last, (trial.key,))
+        _, engine = self._last
         with in_scope(self.strategy):
-            ((again, weights),) = self._run_trials(plan, self._last, verbose)
+            ((answer, weights),) = engine.run([Question.at(cut, trial.per_class, trial.seed, self.recipe)], verbose)
+        again = Trial.of(answer)
         if not same_scores(again, trial):
             warnings.warn(
                 f"Trained again, the best trial scores {again.test or again.validation} where the profile has "
@@ -470,53 +389,3 @@ class Defroster:
                 stacklevel=3,
             )
         return weights
-
-    def _gather(self, run: _Run, keys: Iterable[tuple[int, int]], verbose: bool) -> _Examples:
-        """The examples of trials of some `(per_class, seed)`."""
-        sets = run.sets
-        groups = {name: strata(part.y, run.task.kind) for name, part in sets.items()}
-        subsets = {key: subset(groups["train"], *key) for key in keys}
-        used = np.unique(np.concatenate(list(subsets.values())))
-        rows = {key: np.searchsorted(used, chosen) for key, chosen in subsets.items()}
-        labels = {name: part.y for name, part in sets.items()} | {"train": sets["train"].y[used]}
-        images = {name: part.x for name, part in sets.items()} | {"train": take_rows(sets["train"].x, used)}
-        budget = self.memory_budget // len(images)
-        images = {name: hold(array, budget, self.directory, verbose) for name, array in images.items()}
-        samples = {seed: draw_test_sample(groups, run.test_per_class, seed) for _, seed in subsets}
-        return _Examples(images, labels, rows, samples)
-
-    def _run_trials(self, plan: Plan, run: _Run, verbose: bool) -> Iterator[tuple[Trial, list[np.ndarray]]]:
-        """Runs the trials of a plan and yields each, with the weights of its tail, as it ends."""
-        images, labels, rows, samples = self._gather(run, {key[1:] for key in plan.trials}, verbose)
-        start, directory = cut_points(self.source)[0], existing_folder(self.directory)
-        budget = self._memory_for(run.jobs)
-        if run.jobs is not None:
-            # Each process gets a copy of what is in memory; a file they share.
-            images = {name: within(array, budget // len(images), directory) for name, array in images.items()}
-        flow = FeatureFlow(self.source, start, images, budget, directory, self.feature_dtype)
-        del images
-        experiment = Experiment(self.source, plan.task, self.recipe, labels, self.class_weight)
-        jobs = None if run.jobs is None else min(run.jobs, len(plan.trials))
-        with ProgressBar(plan, verbose) as bar, make_runner(experiment, jobs) as runner:
-            assignments = self._assignments(plan, flow, rows, samples, runner.release, bar)
-            for trial, weights in runner.run(assignments, bar.advance):
-                bar.end(trial)
-                yield trial, weights
-
-    def _assignments(
-        self, plan: Plan, flow: FeatureFlow, rows: dict, samples: dict, release: Callable, bar: ProgressBar
-    ) -> Iterator[Assignment]:
-        """The trials of a plan, cut by cut, with the features that they take."""
-        last = max(key[0] for key in plan.trials)
-        for cut in (cut for cut in self.cuts if cut.index <= last):
-            # The tail before holds the features that the flow is about to let go.
-            release()
-            flow.advance(cut, plan.places[cut.index], bar.begin_features(cut))
-            for key in (key for key in plan.trials if key[0] == cut.index):
-                yield Assignment(key, cut, flow.cut, dict(flow.features), rows[key[1:]], samples[key[2]])
-
-    def _memory_for(self, jobs: int | None) -> int:
-        """Bytes that features may take in memory in one process."""
-        # Each process has its own, and once more while they are on their way to it; the first one has them three
-        # times while it sends them.
-        return self.memory_budget if jobs is None else self.memory_budget // (2 * jobs + 3)

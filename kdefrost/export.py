@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kdefrost.models import with_keras_layers
+from kdefrost.files import versions
+from kdefrost.models.normalization import with_keras_layers
 from kdefrost.profile import DefrostProfile
 from kdefrost.tables import format_score, label_of, markdown
-from kdefrost.trials import versions
 
 _CARD = "model_card.md"
 _KERAS = "model.keras"

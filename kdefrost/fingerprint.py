@@ -7,8 +7,8 @@ import re
 import keras
 import numpy as np
 
-from kdefrost.graph import Graph, Tensor, has_graph
-from kdefrost.storage import blocks
+from kdefrost.cutting.graph import Graph, Tensor, has_graph
+from kdefrost.data.storage import blocks
 
 _LENGTH = 16
 

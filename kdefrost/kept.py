@@ -11,8 +11,8 @@ from pathlib import Path
 import keras
 
 from kdefrost import fingerprint
-from kdefrost.models import load_source
-from kdefrost.trials import versions, write_atomically
+from kdefrost.files import versions, write_atomically
+from kdefrost.models.loading import load_source
 
 _MANIFEST = "manifest.json"
 

@@ -9,14 +9,17 @@ import keras
 import numpy as np
 
 from kdefrost import fingerprint, kept, training
-from kdefrost.clones import CLONES, check_clone, clone_settings, is_clone, make_clone
-from kdefrost.cuts import join
-from kdefrost.data import ImageData, load_data, standardization
-from kdefrost.features import Inference
-from kdefrost.initialization import reinitialize
-from kdefrost.models import build_model
+from kdefrost.clones.gaussian import CLONES
+from kdefrost.clones.making import check_clone, clone_settings, is_clone, make_clone
+from kdefrost.cutting.features import Inference
+from kdefrost.cutting.initialization import reinitialize
+from kdefrost.cutting.surgery import join
+from kdefrost.data.channels import standardization
+from kdefrost.data.examples import ImageData
+from kdefrost.data.images import load_data
+from kdefrost.models.networks import build_model
 from kdefrost.progress import share_bar
-from kdefrost.recipe import AutoencoderRecipe, Recipe
+from kdefrost.training.recipe import AutoencoderRecipe, Recipe
 
 # Changed whenever the same settings come to mean another network.
 _FORMAT = 2

@@ -76,7 +76,7 @@ def main():
 def run(arguments: argparse.Namespace):
     # After parsing, so that --help and a mistyped option answer at once.
     import kdefrost
-    from kdefrost.clones import check_clone, resolved
+    from kdefrost.clones.making import check_clone, resolved
 
     preset = kdefrost.PRESETS[arguments.preset]
     data = kdefrost.load_data(arguments.tgt, arguments.data_dir, image_size=arguments.image_size)
@@ -116,7 +116,7 @@ def default_name(arguments, names: list[str]) -> str:
 def make_reference(data, preset):
     """The original, seen through a classifier that was trained on it."""
     import kdefrost
-    from kdefrost.fidelity import Reference
+    from kdefrost.clones.fidelity import Reference
 
     network = kdefrost.train_source(data, data, preset.model, preset.source, PROJECT / "saved_models")
     return Reference(data, kdefrost.standardized(network, data.train.images))
@@ -125,7 +125,7 @@ def make_reference(data, preset):
 def assess(name: str, reference, seed: int, preset):
     """A clone's fidelity, and its pictures; the clone itself, which is large, does not stay."""
     import kdefrost
-    from kdefrost.clones import bottleneck
+    from kdefrost.clones.making import bottleneck
 
     original = reference.original
     clone = kdefrost.make_clone(
@@ -162,8 +162,9 @@ def report(fidelities: list, pictures: dict, classes: list[str], settings: dict,
     """Writes figure, table and numbers, and prints the table and the paths."""
     from matplotlib import pyplot
 
-    from kdefrost.plots import plot_clones, save_figure
-    from kdefrost.trials import versions, write_atomically
+    from kdefrost.clones.figures import plot_clones
+    from kdefrost.drawing import save_figure
+    from kdefrost.files import versions, write_atomically
 
     pyplot.switch_backend("agg")
     figure = plot_clones(pictures, classes).figure

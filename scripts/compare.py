@@ -86,8 +86,8 @@ def report(comparison, out: Path):
     """Writes figure, tables and trials, and prints the tables and the paths."""
     from matplotlib import pyplot
 
-    from kdefrost.plots import save_figure
-    from kdefrost.trials import write_atomically
+    from kdefrost.drawing import save_figure
+    from kdefrost.files import write_atomically
 
     pyplot.switch_backend("agg")
     figure = comparison.plot()[0].figure

@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace):
     import tensorflow as tf
 
     import kdefrost
-    from kdefrost.compliance_trials import STRENGTHS
+    from kdefrost.compliance.trials import STRENGTHS
 
     # Each number of layers is traced anew, of which TensorFlow warns.
     tf.get_logger().setLevel("ERROR")
@@ -140,8 +140,8 @@ def run(arguments: argparse.Namespace):
 def check(network, layers: list[int] | None, strengths, trials: dict, recipe):
     """Refuses what would end in an error after hours: with a network like the source that is not trained."""
     import kdefrost
-    from kdefrost.compliance_trials import trial_keys
-    from kdefrost.plan import as_seeds
+    from kdefrost.compliance.trials import trial_keys
+    from kdefrost.trials.plan import as_seeds
 
     defroster = kdefrost.Defroster(network, recipe)
     defroster.plan(**trials, verbose=False)
@@ -199,9 +199,9 @@ def report(compliance, profile, out: Path, name: str, seconds: float):
     """Writes figures and numbers, and prints the tables and the paths."""
     from matplotlib import pyplot
 
-    from kdefrost.compliance_plots import plot_agreement, plot_strengths
-    from kdefrost.plots import save_figure
-    from kdefrost.trials import write_atomically
+    from kdefrost.compliance.figures import plot_agreement, plot_strengths
+    from kdefrost.drawing import save_figure
+    from kdefrost.files import write_atomically
 
     pyplot.switch_backend("agg")
     agreements = [] if profile is None else [compliance.against(profile, λ) for λ in compliance.strengths if λ]
@@ -241,7 +241,7 @@ def as_text(compliance, agreements: list, markdown: bool = False) -> str:
 
 def agreement_rows(agreements: list) -> list[list[str]]:
     """Scores cut by cut: those of the defrosting profile, and with springs."""
-    from kdefrost.compliance_profile import over_seeds, strength_text
+    from kdefrost.compliance.result import over_seeds, strength_text
     from kdefrost.tables import format_score
 
     first = agreements[0]

@@ -285,7 +285,7 @@ def check_export(path: str | None):
 
 def describe(profile, arguments, preset):
     """The profile, with the words of the command line in its configuration."""
-    from kdefrost.trials import versions
+    from kdefrost.files import versions
 
     named = {
         "source_name": arguments.src,
@@ -310,7 +310,7 @@ def print_sizes(data, trials: dict):
 def autoencoder_flops(source: str, data, preset) -> float:
     """Operations that the training of a source's autoencoder takes; 0 where it has none."""
     import kdefrost
-    from kdefrost.clones import bottleneck
+    from kdefrost.clones.making import bottleneck
 
     if bottleneck(source) is None:
         return 0.0
@@ -320,7 +320,7 @@ def autoencoder_flops(source: str, data, preset) -> float:
 
 def warn_of_seen_images(source: str, trials: dict):
     """Says where the scores that choose the cut flatter late cuts."""
-    from kdefrost.clones import bottleneck
+    from kdefrost.clones.making import bottleneck
 
     if bottleneck(source) is not None and trials["validation"] is not None:
         print(f"The source sees the images that choose the cut, as far as they pass through {source}: their scores")
@@ -330,31 +330,33 @@ def warn_of_seen_images(source: str, trials: dict):
 def print_plan(plan, source, trials: dict, source_images: int | None, autoencoder_flops: float):
     """Prints what would run, with an estimate of the time from a short measurement."""
     from kdefrost import training
-    from kdefrost.cuts import cut_points, tail_of
-    from kdefrost.models import FUSED_LAYERS
+    from kdefrost.cutting.cuts import cut_points
+    from kdefrost.cutting.surgery import tail_of
+    from kdefrost.models.normalization import FUSED_LAYERS
     from kdefrost.tables import align
 
     rows = [["cut", "after layer", "trials", "training TFLOP", "features", "kept"]]
     for cut in plan.cuts:
-        mine = [trial for trial in plan.trials if trial[0] == cut.index]
+        mine = [question for question in plan.questions if question.cut == cut.index]
         work = sum(map(plan.training_flops, mine)) / 1e12
         features, kept = f"{plan.feature_bytes(cut) / 2**20:.1f} MiB", place_text(plan, cut)
         rows.append([str(cut.index), cut.name, str(len(mine)), f"{work:.2f}", features, kept])
-    operations = sum(map(plan.flops, plan.trials))
+    operations = sum(map(plan.flops, plan.questions))
     print(align(rows, left=(1, 5)))
-    if not plan.trials:
+    if not plan.questions:
         print("\nAll trials have finished: there is nothing to run.")
         return
-    print(f"\n{len(plan.trials)} trials, {operations / 1e12:.1f} TFLOP with evaluation. Measuring …", flush=True)
+    print(f"\n{len(plan.questions)} trials, {operations / 1e12:.1f} TFLOP with evaluation. Measuring …", flush=True)
     whole = tail_of(source, cut_points(source)[0], output=plan.task.output, substitutes=FUSED_LAYERS)
     x, y = trials["train"]
-    x, y = (part[: plan.recipe.batch_size] for part in (x, y))
-    rate, compilation = training.training_rate(whole, x, y, plan.recipe)
+    recipe = plan.questions[0].recipe
+    x, y = (part[: recipe.batch_size] for part in (x, y))
+    rate, compilation = training.training_rate(whole, x, y, recipe)
     per_image = 3 * 2 * plan.cuts[0].multiply_adds
     # The features cost one pass forward, a third of a training step. Beside its arithmetic
     # each trial re-initialises, shuffles and evaluates.
     seconds = operations / (rate * per_image) + (plan.trained + plan.evaluated) / (3 * rate)
-    seconds += compilation * len(plan.cuts) + 0.2 * len(plan.trials)
+    seconds += compilation * len(plan.cuts) + 0.2 * len(plan.questions)
     print(f"This machine trains the whole network at {rate:.0f} images/s ({rate * per_image / 1e9:.0f} GFLOP/s).")
     if autoencoder_flops:
         print(f"Autoencoder: {duration(autoencoder_flops / (rate * per_image))}, unless it is kept already.")
@@ -382,7 +384,7 @@ def report(profile, out: Path, seconds: float):
     """Writes profile and figure, and prints the table and the paths."""
     from matplotlib import pyplot
 
-    from kdefrost.plots import save_figure
+    from kdefrost.drawing import save_figure
 
     pyplot.switch_backend("agg")
     profile.save(out / "profile.json")
@@ -391,7 +393,7 @@ def report(profile, out: Path, seconds: float):
     for ending in ("png", "svg"):
         save_figure(figure, out / f"profile.{ending}")
     print(f"\n{profile.summary()}\n\nProfile took {duration(seconds)}. Written:")
-    for name in ("profile.png", "profile.svg", "profile.csv", "profile.json", "trials.jsonl", "configuration.json"):
+    for name in ("profile.png", "profile.svg", "profile.csv", "profile.json", "trials.sqlite"):
         print(f"  {out / name}")
 
 

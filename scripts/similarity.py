@@ -139,7 +139,7 @@ def compare(source, target, images, layers, memory: float, folder: Path):
     """The similarity of two networks, measured now or before."""
     import kdefrost
     from kdefrost import fingerprint, kept
-    from kdefrost.representations import Settings
+    from kdefrost.similarity.representations import Settings
 
     settings = {
         "source": fingerprint.of_model(source),
@@ -173,9 +173,9 @@ def report(results: dict, target: str, out: Path):
     """Writes figures and numbers, and prints the tables and the paths."""
     from matplotlib import pyplot
 
-    from kdefrost.layer_plots import plot_imbalance_plane, plot_layerwise
-    from kdefrost.plots import save_figure
-    from kdefrost.trials import write_atomically
+    from kdefrost.drawing import save_figure
+    from kdefrost.files import write_atomically
+    from kdefrost.similarity.figures import plot_imbalance_plane, plot_layerwise
 
     pyplot.switch_backend("agg")
     others = ["cka", "neighbor_spearman", "neighborhood_overlap"]
@@ -220,7 +220,7 @@ def rows_of(results: dict, number: str) -> list[list[str]]:
 
 def title(number: str) -> str:
     """What stands above the table of a number."""
-    from kdefrost.layerwise import LABELS
+    from kdefrost.similarity.result import LABELS
 
     return LABELS[number][0].upper() + LABELS[number][1:]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import kdefrost
-from kdefrost.cuts import tail_of
+from kdefrost.cutting.surgery import tail_of
 
 layers = keras.layers
 SHAPE = (12, 12, 2)

@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 import kdefrost
-from kdefrost import autoencoders, fingerprint
-from kdefrost.autoencoders import gelu
-from kdefrost.training import StepSchedule
+from kdefrost import fingerprint
+from kdefrost.clones import autoencoders
+from kdefrost.clones.autoencoders import gelu
+from kdefrost.training.fitting import StepSchedule
 
 
 def test_encoder_and_mirrored_decoder():

@@ -12,7 +12,7 @@ import pytest
 from conftest import load_script
 
 import kdefrost
-from kdefrost.graph import Graph
+from kdefrost.cutting.graph import Graph
 
 # The scripts are no package that is installed.
 sys.path.append(str(Path(__file__).resolve().parent.parent))

@@ -8,7 +8,8 @@ from PIL import Image
 
 import kdefrost
 from kdefrost import clones
-from kdefrost.clones import CLONES, bottleneck, is_clone
+from kdefrost.clones.gaussian import CLONES
+from kdefrost.clones.making import bottleneck, is_clone
 
 RECIPE = kdefrost.AutoencoderRecipe(epochs=3, warmup_epochs=1)
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kdefrost
-from kdefrost.compliance import pair_layers
+from kdefrost.training.coupling import pair_layers
 
 
 def _names(model, layers, **given):

@@ -8,8 +8,8 @@ import pytest
 from matplotlib import pyplot
 
 import kdefrost
-from kdefrost.compliance_plots import plot_agreement, plot_strengths
-from kdefrost.compliance_profile import Agreement
+from kdefrost.compliance.agreement import Agreement
+from kdefrost.compliance.figures import plot_agreement, plot_strengths
 
 OBJECTIVE = kdefrost.Objective("accuracy", "max")
 

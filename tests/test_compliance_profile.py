@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import kdefrost
-from kdefrost.compliance_profile import Agreement, _plain, over_seeds, strength_text
+from kdefrost.compliance.agreement import Agreement
+from kdefrost.compliance.result import _plain, over_seeds, strength_text
 
 CONFIGURATION = {"source": "s", "data": "d", "recipe": "r", "task": "t"}
 # Accuracy with no layer, the first and the first three held, for two seeds.

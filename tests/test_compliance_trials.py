@@ -8,7 +8,7 @@ import pytest
 from conftest import make_easy
 
 import kdefrost
-from kdefrost.compliance_trials import FeatureComparison, measured_layers, trial_keys
+from kdefrost.compliance.trials import FeatureComparison, measured_layers, trial_keys
 
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=16, learning_rate=0.05)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import kdefrost
-from kdefrost.cuts import segment, tail_of
+from kdefrost.cutting.surgery import segment, tail_of
 
 
 def _branched():

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 import kdefrost
-from kdefrost.data import channel_statistics
-from kdefrost.folders import ImageFiles
+from kdefrost.data.channels import channel_statistics
+from kdefrost.data.image_files import ImageFiles
 
 
 def write(root, classes, size=(4, 6)):

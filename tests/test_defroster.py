@@ -13,11 +13,12 @@ from conftest import make_easy, make_small
 
 import kdefrost
 from kdefrost import defroster as defrosters
-from kdefrost import plan, tails, training
-from kdefrost.cuts import segment
-from kdefrost.features import DISK, MEMORY, RECOMPUTE, FeatureFlow
-from kdefrost.placement import Costs
-from kdefrost.trials import Trial
+from kdefrost import training
+from kdefrost.cutting.features import DISK, MEMORY, RECOMPUTE, FeatureFlow
+from kdefrost.cutting.surgery import segment
+from kdefrost.trials import plan, tails
+from kdefrost.trials.log import Trial
+from kdefrost.trials.placement import Costs
 
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
 

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 
 import kdefrost
-from kdefrost import representations, training
+from kdefrost import training
 from kdefrost.devices import in_scope, in_use, spread, strategy_for
-from kdefrost.similarity import compare
+from kdefrost.similarity import representations
+from kdefrost.similarity.comparing import compare
 
 
 def _where(values):

@@ -7,10 +7,11 @@ import tensorflow as tf
 from conftest import make_easy
 
 import kdefrost
-from kdefrost import devices, storage
-from kdefrost.cuts import segment
-from kdefrost.features import DISK, MEMORY, PLACES, RECOMPUTE, FeatureFlow, Inference, held_bytes
-from kdefrost.storage import DiskArray
+from kdefrost import devices
+from kdefrost.cutting.features import DISK, MEMORY, PLACES, RECOMPUTE, FeatureFlow, Inference, held_bytes
+from kdefrost.cutting.surgery import segment
+from kdefrost.data import storage
+from kdefrost.data.storage import DiskArray
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ import pytest
 from scipy import linalg
 
 import kdefrost
-from kdefrost import fidelity
-from kdefrost.fidelity import Reference, frechet_distance, moment_errors, sampling_errors, squared_error
+from kdefrost.clones import fidelity
+from kdefrost.clones.fidelity import Reference
+from kdefrost.clones.moments import frechet_distance, moment_errors, sampling_errors, squared_error
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdefrost import folders
-from kdefrost.folders import ImageFiles, list_folder, list_patches
+from kdefrost.data import folders
+from kdefrost.data.folders import list_folder, list_patches
+from kdefrost.data.image_files import ImageFiles
 
 
 def write(path, pixels, **options):

@@ -15,8 +15,8 @@ import safetensors.numpy
 import tensorflow as tf
 
 import kdefrost
-from kdefrost import imagenet
-from kdefrost.imagenet import _Application, imagenet_source, resnet18
+from kdefrost.models import imagenet
+from kdefrost.models.imagenet import _Application, imagenet_source, resnet18
 
 TORCHVISION = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 APPLICATIONS = dict(inspect.getmembers(keras.applications, inspect.isfunction))

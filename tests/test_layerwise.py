@@ -10,9 +10,10 @@ import tensorflow as tf
 from matplotlib import pyplot
 
 import kdefrost
-from kdefrost import layer_plots, similarity
-from kdefrost.features import Inference, each_layer
-from kdefrost.storage import DiskArray
+from kdefrost import similarity
+from kdefrost.cutting.features import Inference, each_layer
+from kdefrost.data.storage import DiskArray
+from kdefrost.similarity import figures as layer_plots
 
 SMALL = {"overlap_k": 3, "spearman_k": 9, "verbose": False}
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import kdefrost
-from kdefrost.models import BatchNormalization
+from kdefrost.models.normalization import BatchNormalization
 
 
 def _parameters(depth: int, width: int, classes: int, channels: int) -> int:

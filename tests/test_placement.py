@@ -3,8 +3,8 @@
 import pytest
 
 import kdefrost
-from kdefrost.features import DISK, MEMORY, RECOMPUTE
-from kdefrost.placement import Costs, measured_costs, place
+from kdefrost.cutting.features import DISK, MEMORY, RECOMPUTE
+from kdefrost.trials.placement import Costs, measured_costs, place
 
 # Of a Wide-ResNet-10-1 on 8×8 images: 64 numbers, then 1024, 1024, 512 and 64.
 SIZES = [4 * 64 * 1, 4 * 1024, 4 * 1024, 4 * 512, 4 * 64]

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import pyplot
 
 import kdefrost
-from kdefrost import plots
+from kdefrost.profile import figures as plots
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kdefrost
-from kdefrost.profile import _margin
+from kdefrost.profile.result import _margin
 
 
 @pytest.fixture

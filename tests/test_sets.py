@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kdefrost.folders import ImageFiles
-from kdefrost.sets import hold, read_sets, take_rows
-from kdefrost.storage import DiskArray
+from kdefrost.data.image_files import ImageFiles
+from kdefrost.data.sets import hold, read_sets, take_rows
+from kdefrost.data.storage import DiskArray
 
 X = np.random.default_rng(0).integers(0, 255, (20, 4, 4, 3), np.uint8)
 Y = np.arange(20) % 2

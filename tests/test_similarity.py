@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 from scipy import sparse, stats
 
-from kdefrost import measures, representations, similarity
-from kdefrost.gram import Plan, Points
-from kdefrost.similarity import cka, compare, information_imbalance, neighbor_spearman, neighborhood_overlap
+from kdefrost import similarity
+from kdefrost.similarity import measures, representations
+from kdefrost.similarity.comparing import cka, compare, information_imbalance, neighbor_spearman, neighborhood_overlap
+from kdefrost.similarity.gram import Plan, Points
 
 SMALL = {"overlap_k": 7, "spearman_k": 20}
 

@@ -5,8 +5,9 @@ import pickle
 import numpy as np
 import pytest
 
-from kdefrost import fingerprint, storage
-from kdefrost.storage import Collector, DiskArray, Rows, blocks, collect, existing_folder, within
+from kdefrost import fingerprint
+from kdefrost.data import storage
+from kdefrost.data.storage import Collector, DiskArray, Rows, blocks, collect, existing_folder, within
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 import kdefrost
-from kdefrost.tasks import as_labels, example_weights, kind_of, make_task, strata
+from kdefrost.training.labels import as_labels, example_weights, kind_of, strata
+from kdefrost.training.tasks import make_task
 
 RNG = np.random.default_rng(0)
 

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 import kdefrost
 from kdefrost import training
-from kdefrost.models import BatchNormalization
-from kdefrost.training import StepSchedule
+from kdefrost.models.normalization import BatchNormalization
+from kdefrost.training.fitting import StepSchedule
 
 
 def _linear():

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from kdefrost.trials import TailStore, Trial, TrialLog, same_scores
+from kdefrost.trials.log import TailStore, Trial, TrialLog, same_scores
 
 CONFIGURATION = {"source": "abc", "recipe": {"epochs": 3}}
 TRIALS = [

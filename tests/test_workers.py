@@ -14,9 +14,9 @@ from conftest import make_easy, make_small
 
 import kdefrost
 from kdefrost import defroster as defrosters
-from kdefrost.placement import Costs
-from kdefrost.storage import DiskArray
-from kdefrost.workers import Workers
+from kdefrost.data.storage import DiskArray
+from kdefrost.trials.placement import Costs
+from kdefrost.trials.workers import Workers
 
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
 

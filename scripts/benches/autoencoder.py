@@ -8,8 +8,8 @@ import numpy as np
 
 import kdefrost
 from kdefrost import training
-from kdefrost.autoencoders import for_training
-from kdefrost.recipe import DTYPES
+from kdefrost.clones.autoencoders import for_training
+from kdefrost.training.recipe import DTYPES
 from scripts.benches.measuring import matmul_rate, spread
 
 BATCH, STEPS, EPOCHS = 128, 20, 2

@@ -12,10 +12,10 @@ from unittest import mock
 import numpy as np
 
 import kdefrost
-from kdefrost.features import FeatureFlow
-from kdefrost.plots import save_figure
+from kdefrost.cutting.features import FeatureFlow
+from kdefrost.drawing import save_figure
+from kdefrost.files import write_atomically
 from kdefrost.tables import align
-from kdefrost.trials import write_atomically
 from scripts.benches.tasks import TASKS
 from scripts.benches.work import read_images, write_images
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import torch
 
-from kdefrost.graph import Call, Graph, Tensor
+from kdefrost.cutting.graph import Call, Graph, Tensor
 from scripts.benches.work import Work, cut_by_cut
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from kdefrost.files import versions, write_atomically
 from kdefrost.tables import align
-from kdefrost.trials import versions, write_atomically
 from scripts.benches.measuring import matmul_rate, spread
 from scripts.benches.tasks import TASKS, WAYS, Task
 from scripts.benches.work import prepare, read, settings_of

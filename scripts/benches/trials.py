@@ -8,7 +8,7 @@ import numpy as np
 
 import kdefrost
 from kdefrost import training
-from kdefrost.tails import Tail
+from kdefrost.trials.tails import Tail
 from scripts.benches.measuring import memory, random_images, spread
 
 CUTS, SEEDS, PER_CLASS = ("group3_block1", "pool"), 100, 4

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 import kdefrost
-from kdefrost.data import standardization
-from kdefrost.models import with_keras_layers
+from kdefrost.data.channels import standardization
+from kdefrost.models.normalization import with_keras_layers
 from scripts.benches.measuring import measured, memory
 from scripts.benches.tasks import Task
 

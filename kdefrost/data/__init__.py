@@ -1,0 +1,19 @@
+"""Data: images and labels, wherever they come from.
+
+    images        data sets by name, and as kdefrost has them (`load_data`, `ImageData`, `Examples`)
+    folders       which images a folder has, of which classes, in which parts
+    image_files   images in files, decoded as they are asked for
+    holding_out   a part of the training examples, to choose on (`hold_out`)
+    channels      mean and deviation of the channels, and the layer that standardises by them
+    sets          labelled sets as a user gives them: arrays, or data sets of TensorFlow
+    storage       arrays that need not be in memory
+
+Nothing here knows of models, cuts or trials.
+"""
+
+from kdefrost.data.channels import channel_statistics, standardization
+from kdefrost.data.examples import Examples, ImageData
+from kdefrost.data.holding_out import hold_out
+from kdefrost.data.images import load_data
+
+__all__ = ["Examples", "ImageData", "channel_statistics", "hold_out", "load_data", "standardization"]

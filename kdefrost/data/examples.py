@@ -1,0 +1,53 @@
+"""Labelled images, as kdefrost has them."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from kdefrost.data.image_files import ImageFiles
+
+
+class Examples(NamedTuple):
+    """Images `(examples, height, width, channels)` and whole-number labels `(examples,)`.
+
+    The images are an array, or an `ImageFiles` that becomes one where it is indexed.
+    """
+
+    images: np.ndarray | ImageFiles
+    labels: np.ndarray
+
+    @property
+    def smallest_class(self) -> int:
+        """Number of examples of the class that has fewest."""
+        return int(np.bincount(self.labels).min())
+
+    def take(self, rows) -> "Examples":
+        """The examples of some rows (a slice, a mask or row numbers); image files stay unread."""
+        images = self.images.take(rows) if isinstance(self.images, ImageFiles) else self.images[rows]
+        return Examples(images, self.labels[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageData:
+    """A labelled image data set.
+
+    Attributes:
+        name: Its name.
+        train: Training images and labels.
+        test: Test images and labels.
+        classes: Names of the classes, in the order of the labels.
+        groups: For each training image the group (patient) that it is of, `(examples,)`;
+            None where images are independent.
+    """
+
+    name: str
+    train: Examples
+    test: Examples
+    classes: tuple[str, ...]
+    groups: np.ndarray | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        return self.train.images.shape[1:]

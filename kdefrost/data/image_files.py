@@ -1,0 +1,206 @@
+"""Images in files, decoded as they are asked for."""
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+# Per color mode, PIL's name of it and the number of channels.
+_COLOR_MODES = {"rgb": ("RGB", 3), "grayscale": ("L", 1)}
+_THREADS = min(8, os.cpu_count() or 1)
+# Few enough images that all threads share a batch, enough that handing them out costs little.
+_BLOCK = 8
+
+
+class ImageFiles:
+    """Images in files, decoded only when asked for.
+
+    Stands for a uint8 array `(images, height, width, channels)`: indexing by images and
+    `np.asarray` give arrays, `take` gives other `ImageFiles`. An image of another size is
+    resized (stretched; bilinear and antialiased). 16-bit grey is scaled to 8 bits,
+    transparency is dropped, and of an animation the first frame is taken.
+
+    Args:
+        root: Folder of the files.
+        files: Their paths, relative to `root`, with forward slashes.
+        image_size: `(height, width)` of the images.
+        color_mode: `"rgb"` or `"grayscale"`.
+
+    Raises:
+        ValueError: If there is no such color mode; and, when an image is asked for, if its
+            file is empty, truncated or no image.
+
+    Example:
+
+    >>> images = ImageFiles("photos", ["cat/1.jpg", "dog/1.png"], (224, 224))
+    >>> images[:1].shape
+    (1, 224, 224, 3)
+    """
+
+    dtype = np.dtype(np.uint8)
+    ndim = 4
+
+    def __init__(
+        self, root: str | os.PathLike, files: Sequence[str], image_size: tuple[int, int], color_mode: str = "rgb"
+    ):
+        if color_mode not in _COLOR_MODES:
+            modes = " or ".join(repr(mode) for mode in _COLOR_MODES)
+            raise ValueError(f"`color_mode` must be {modes}. Received: color_mode={color_mode!r}")
+        # Absolute, because the working folder may have changed when the files are read.
+        self._root = Path(root).absolute()
+        self._files = np.array(files, dtype=object)
+        self._image_size = tuple(int(side) for side in image_size)
+        self._color_mode = color_mode
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """`(images, height, width, channels)`."""
+        return len(self), *self._image_size, _COLOR_MODES[self._color_mode][1]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hash of the files' relative paths and sizes in bytes, the image size and the color mode.
+
+        The content is not read: a file replaced by another one of as many bytes goes unnoticed.
+        """
+        digest = hashlib.sha256(f"{self.shape[1:]}\n".encode())
+        for file in self._files:
+            size = (self._root / file).stat().st_size
+            digest.update(os.fsencode(file) + f"\0{size}\n".encode())
+        return digest.hexdigest()[:16]
+
+    @functools.cached_property
+    def content_fingerprint(self) -> str:
+        """Hash of the files' relative paths and bytes, the image size and the color mode; reads all files once."""
+        digest = hashlib.sha256(f"{self.shape[1:]}\n".encode())
+        for file in self._files:
+            digest.update(os.fsencode(file) + b"\0" + hashlib.sha256((self._root / file).read_bytes()).digest())
+        return digest.hexdigest()[:16]
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, rows) -> np.ndarray:
+        numbers = self._numbers(rows)
+        if numbers.ndim == 0:
+            return self._decode(numbers)
+        images = np.empty((len(numbers), *self.shape[1:]), self.dtype)
+
+        def fill(block):
+            for place in block:
+                images[place] = self._decode(numbers[place])
+
+        for _ in _in_threads(fill, len(numbers)):
+            pass
+        return images
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("Image files must be read into a new array: ask for copy=None. Received: copy=False")
+        images = self[:]
+        return images if dtype is None else images.astype(dtype, copy=False)
+
+    def take(self, rows) -> "ImageFiles":
+        """The images of some rows, still in their files.
+
+        Args:
+            rows: A slice, a mask, or row numbers in any order.
+
+        Returns:
+            An `ImageFiles`.
+        """
+        files = self._files[np.atleast_1d(self._numbers(rows))]
+        return ImageFiles(self._root, files, self._image_size, self._color_mode)
+
+    def readable(self) -> np.ndarray:
+        """Decodes each image once to see whether that works, with a progress bar if it takes long.
+
+        Returns:
+            A mask `(images,)`: False where the file is empty, truncated or no image.
+        """
+
+        def check(block):
+            return [self._is_readable(row) for row in block]
+
+        mask = []
+        with tqdm(total=len(self), desc="Checking image files", delay=2) as bar:
+            for fine in _in_threads(check, len(self)):
+                mask += fine
+                bar.update(len(fine))
+        return np.array(mask, bool)
+
+    def _numbers(self, rows) -> np.ndarray:
+        """Row numbers that an index stands for; of no dimension for a single image."""
+        # A tuple asks for pixels too. An Ellipsis or a second dimension makes sense for arrays alone.
+        numbers = None if isinstance(rows, tuple) else np.arange(len(self))[rows]
+        if numbers is None or numbers.ndim > 1:
+            raise IndexError(
+                "Image files are indexed by a whole number, a slice, or a list of row numbers; load them by np.asarray "
+                f"to index pixels. Received: {rows!r}"
+            )
+        return numbers
+
+    def _is_readable(self, row: int) -> bool:
+        try:
+            self._decode(row)
+        except ValueError:
+            return False
+        return True
+
+    def _decode(self, row: int) -> np.ndarray:
+        path = self._root / self._files[row]
+        try:
+            return _decode(path, self._image_size, _COLOR_MODES[self._color_mode][0])
+        # A broken file ends in whatever the decoder of its format stumbles over.
+        except Exception as error:
+            # Missing or not permitted: no fault of the image, and the system's words name the file.
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise ValueError(
+                f"The image file {path} cannot be read ({_reason(path, error)}): remove it, or leave out all such "
+                'files by load_data(on_corrupt="skip"), --on-corrupt skip.'
+            ) from error
+
+
+def _in_threads(work: Callable[[range], object], count: int) -> Iterator:
+    """Calls `work` on blocks of the numbers below `count`, and yields the results in their order."""
+    blocks = [range(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        yield from pool.map(work, blocks)
+
+
+def _decode(path: Path, image_size: tuple[int, int], mode: str) -> np.ndarray:
+    """Reads an image `(height, width, channels)`."""
+    height, width = image_size
+    with Image.open(path) as image:
+        image.load()
+        # Without it the colours stay as stored, and PIL does not warn that it cannot convert it.
+        image.info.pop("transparency", None)
+        converted = _eight_bit(image).convert(mode)
+    if converted.size != (width, height):
+        converted = converted.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(converted).reshape(height, width, -1)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """An image of 8 bits per channel; PIL itself would clip deeper grey at 255."""
+    # Before version 11, PIL gave 16-bit PNG files the 32-bit mode.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("it has 32 bits per pixel, whose range is not known, and must have 8 or 16")
+    return image
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if path.stat().st_size == 0:
+        return "it is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image"
+    return str(error) or type(error).__name__

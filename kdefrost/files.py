@@ -1,0 +1,111 @@
+"""Files that are there whole or not at all, the folders that they are in, and what they say of versions."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import BinaryIO
+
+
+def read_json(path: Path) -> dict:
+    """Reads a JSON file that holds an object.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}. Delete it, or choose another folder.") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object. Delete it, or choose another folder.")
+    return values
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Gives a file to write to, which is at its place, whole, at the end of `with`, or not at all.
+
+    Args:
+        path: Its place.
+
+    Yields:
+        The file, open for bytes.
+
+    Raises:
+        OSError: If it could not be written, as where the disk is full; nothing is left of it.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        reason = f"{path} could not be written ({error.strerror or error}). Make room there, or choose another folder"
+        raise OSError(error.errno, f"{reason}; what was there before is as it was") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, text: str):
+    """Writes a text so that the file is there whole or not at all; see `writing`."""
+    with writing(path) as file:
+        file.write(text.encode())
+
+
+def check_folder(directory: str | os.PathLike):
+    """Refuses as a folder for results what is none.
+
+    Args:
+        directory: The folder, which need not be there.
+
+    Raises:
+        ValueError: If it is something else, or lies in something else.
+    """
+    path = Path(directory).absolute()
+    there = next(part for part in (path, *path.parents) if os.path.lexists(part))
+    if not there.is_dir():
+        raise _no_folder(directory, f"{there} is no folder")
+
+
+def make_folder(directory: str | os.PathLike) -> Path:
+    """Makes a folder for results, unless it is there.
+
+    Args:
+        directory: The folder.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ValueError: If it cannot be made.
+    """
+    check_folder(directory)
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_folder(directory, error.strerror) from error
+    return Path(directory)
+
+
+def _no_folder(directory: str | os.PathLike, reason: str) -> ValueError:
+    return ValueError(
+        f"`directory` (--out) must be a folder that is there or can be made. Received: {directory} ({reason})"
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that scores depend on."""
+    packages = ("tensorflow", "keras", "numpy")
+    return {"python": sys.version.split()[0], **{name: metadata.version(name) for name in packages}}

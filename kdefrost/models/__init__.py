@@ -1,0 +1,14 @@
+"""Models: networks to transfer from.
+
+networks        Wide-ResNets, and networks by name (`wide_resnet`, `build_model`)
+normalization   batch normalisation by TensorFlow's fused kernel
+imagenet        networks trained on ImageNet, with their preprocessing (`imagenet_source`, `resnet18`)
+loading         source models from files and by name (`load_source`)
+"""
+
+from kdefrost.models.imagenet import imagenet_source, resnet18
+from kdefrost.models.loading import load_source
+from kdefrost.models.networks import MODELS, build_model, wide_resnet
+from kdefrost.models.normalization import BatchNormalization
+
+__all__ = ["MODELS", "BatchNormalization", "build_model", "imagenet_source", "load_source", "resnet18", "wide_resnet"]

@@ -1,0 +1,24 @@
+"""The profile: which cut, how sure that is, and what the choice is worth.
+
+policy       ask everything: every cut at every size with every seed
+result       raw scores over cuts × sizes × seeds, and what follows from them (`DefrostProfile`, `Trial`)
+words        what a profile says in sentences and tables
+comparison   profiles of several sources side by side (`Comparison`)
+figures      drawn from profiles and comparisons
+best_tails   the trained tails of the best trials
+"""
+
+from kdefrost.profile import figures, words
+from kdefrost.profile.comparison import Comparison
+from kdefrost.profile.result import DefrostProfile, Trial
+
+# Here, because words and figures take results, which know of neither.
+DefrostProfile.cells = words.cells
+DefrostProfile.plot = figures.plot_profile
+DefrostProfile.sentence = words.sentence
+DefrostProfile.size_text = words.size_text
+DefrostProfile.summary = words.summary
+DefrostProfile.table = words.table
+Comparison.plot = figures.plot_comparison
+
+__all__ = ["Comparison", "DefrostProfile", "Trial"]

@@ -1,0 +1,98 @@
+"""The trained tails of the best trials, one for each size of the training set."""
+
+import dataclasses
+import json
+import os
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kdefrost.files import writing
+from kdefrost.profile.result import DefrostProfile, Trial
+from kdefrost.trials.question import Answer, Question
+
+
+class BestTails:
+    """Keeps the tails of the best trials.
+
+    Args:
+        directory: Folder in which they are kept too; `None` keeps them in memory alone.
+    """
+
+    def __init__(self, directory: str | os.PathLike | None):
+        self.directory = None if directory is None else Path(directory)
+        self._kept: dict[int, tuple[Trial, list[np.ndarray]]] = {}
+        self._candidates: dict[tuple[int, int], tuple[Trial, list[np.ndarray]]] = {}
+
+    def offer(self, trial: Trial, weights: list[np.ndarray], profile: DefrostProfile):
+        """Takes the weights of a trial that has just ended, if it is the best of its cut and size so far.
+
+        Args:
+            trial: The trial.
+            weights: Those of its tail.
+            profile: A profile with the trial, for what is better.
+        """
+        group = trial.cut, trial.per_class
+        if group not in self._candidates or profile.is_better(trial, self._candidates[group][0]):
+            self._candidates[group] = trial, weights
+
+    def settle(
+        self,
+        questions: Sequence[Question],
+        answers: Mapping[Question, Answer],
+        profile_of: Callable[[Sequence[Question]], DefrostProfile],
+    ):
+        """Keeps what was offered and is the best of its size, of those cuts that have been tried with all seeds.
+
+        Only these are compared; the others wait, because side by side trials of a cut may end before all of the cut
+        before have.
+
+        Args:
+            questions: All that is asked.
+            answers: The answers so far.
+            profile_of: Gives the profile of some questions that are answered.
+        """
+        waiting = {(question.cut, question.per_class) for question in questions if question not in answers}
+        complete = self._candidates.keys() - waiting
+        if not complete:
+            return
+        profile = profile_of([q for q in questions if (q.cut, q.per_class) not in waiting])
+        for group in complete:
+            trial, weights = self._candidates.pop(group)
+            if profile.is_scored(trial.per_class) and profile.best_trial(trial.per_class).key == trial.key:
+                self._keep(trial, weights)
+
+    def find(self, trial: Trial) -> list[np.ndarray] | None:
+        """The weights of a trial's tail, `None` where they are not kept."""
+        kept, weights = self._kept.get(trial.per_class) or self._read(trial.per_class) or (None, None)
+        return weights if kept is not None and same_scores(kept, trial) else None
+
+    def _keep(self, trial: Trial, weights: list[np.ndarray]):
+        self._kept[trial.per_class] = trial, weights
+        if self.directory is None:
+            return
+        with writing(self._path(trial.per_class)) as file:
+            arrays = {f"w{number}": array for number, array in enumerate(weights)}
+            np.savez(file, trial=json.dumps(dataclasses.asdict(trial)), **arrays)
+
+    def _read(self, per_class: int) -> tuple[Trial, list[np.ndarray]] | None:
+        if self.directory is None or not self._path(per_class).exists():
+            return None
+        try:
+            with self._path(per_class).open("rb") as opened, np.load(opened) as file:
+                return Trial(**json.loads(str(file["trial"]))), [file[f"w{i}"] for i in range(len(file.files) - 1)]
+        # A damaged file ends in whatever zipfile, NumPy or json raises; its tail is trained again.
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def _path(self, per_class: int) -> Path:
+        return self.directory / f"tail-{per_class}.npz"
+
+
+def same_scores(one: Trial, other: Trial) -> bool:
+    """Whether two trials are the same one with the same scores, whatever time they took."""
+    # As text, because NaN is not equal to itself.
+    texts = [json.dumps(dataclasses.asdict(dataclasses.replace(trial, seconds=0.0))) for trial in (one, other)]
+    return texts[0] == texts[1]

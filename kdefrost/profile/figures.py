@@ -1,0 +1,176 @@
+"""Figures, drawn from results."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.lines import Line2D
+
+from kdefrost.cutting.cuts import Cut
+from kdefrost.drawing import _COLOURS, draw_line, label_places, looks, place_legend, shorten
+from kdefrost.profile.comparison import Comparison
+from kdefrost.profile.result import DefrostProfile
+from kdefrost.tables import in_percent, label_of
+
+_BEST = {"markersize": 9, "markeredgecolor": "black", "zorder": 5}
+
+
+def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
+    """Draws a metric against the cut, one line per training set size, darker for larger.
+
+    Error bars are standard errors over seeds. A star marks the best cut of each size, as
+    the profile chose it.
+
+    Args:
+        profile: A `DefrostProfile` with at least one trial.
+        ax: Matplotlib axes; by default those of a new figure.
+        metric: Name of the metric, by default the objective's.
+
+    Returns:
+        The axes.
+    """
+    if ax is None:
+        from matplotlib import pyplot
+
+        width = max(5.0, 0.42 * len(profile.cuts) + 3.2)
+        ax = pyplot.subplots(figsize=(width, 3.8), layout="constrained")[1]
+    sizes = profile.per_class
+    # Evenly spaced: cuts that are chosen by cost may be neighbours among all, and their names would overlap.
+    positions = np.arange(len(profile.cuts))
+    on, metric = profile.reported_on, metric or profile.objective.name
+    unit = 100 if in_percent(metric) else 1
+    for shade, size in zip(np.linspace(1.0, 0.4, len(sizes))[::-1], sizes, strict=True):
+        colour = matplotlib.colormaps[_COLOURS](shade)
+        mean, error = unit * profile.mean(size, on, metric), unit * profile.standard_error(size, on, metric)
+        draw_line(ax, positions, mean, error, color=colour, marker="o", markersize=3.5, label=str(size))
+        best = profile.cuts.index(profile.best_cut(size))
+        ax.plot(positions[best], mean[best], "*", color=colour, markersize=13, markeredgecolor="black", zorder=5)
+    _label(ax, profile, metric)
+    return ax
+
+
+def compare_profiles(profiles: Mapping[str, DefrostProfile], axes=None):
+    """Draws profiles of several sources on one target: a panel per training set size, a line per source.
+
+    Error bars are standard errors over seeds. The large filled marker of a line is its best
+    cut, as the profile chose it. The dashed line is training from scratch, which is the same
+    whatever the source: below it, a transfer does harm.
+
+    Args:
+        profiles: The profiles by the names of their sources, best from the crudest to the
+            closest to the target: later ones are darker. They may differ in nothing but the
+            source; see `kdefrost.Comparison`.
+        axes: Matplotlib axes, one for each size; by default those of a new figure, side by
+            side with one axis of scores.
+
+    Returns:
+        Array `(sizes,)` of the axes.
+
+    Raises:
+        ValueError: If the profiles cannot be compared, or the axes are not as many as the
+            sizes.
+
+    Example:
+
+    >>> axes = compare_profiles({"isogm": crude, "gm": close})
+    >>> axes[0].figure.savefig("compare.svg")
+    """
+    return plot_comparison(Comparison(dict(profiles)), axes)
+
+
+def plot_comparison(comparison: Comparison, axes=None):
+    """Draws a comparison, as `compare_profiles` draws its profiles.
+
+    Args:
+        comparison: The comparison.
+        axes: As for `compare_profiles`.
+
+    Returns:
+        Array `(sizes,)` of the axes.
+
+    Raises:
+        ValueError: If the axes are not as many as the sizes.
+    """
+    sizes = comparison.per_class
+    if axes is None:
+        from matplotlib import pyplot
+
+        width = max(2.4, 0.3 * len(comparison.cuts) + 0.6) * len(sizes) + 1.8
+        # Slanted names take their height from the panels.
+        height = 2.9 + 0.06 * max(len(_tick(cut)) for cut in comparison.cuts)
+        axes = pyplot.subplots(1, len(sizes), sharey=True, figsize=(width, height), layout="constrained")[1]
+    axes = np.atleast_1d(axes).ravel()
+    if len(axes) != len(sizes):
+        raise ValueError(f"`axes` must be {len(sizes)}, one for each size ({sizes}). Received: {len(axes)}")
+    for ax, size in zip(axes, sizes, strict=True):
+        _draw_sources(ax, comparison, size)
+        _label_cuts(ax, comparison.cuts)
+        ax.set_title(f"{size} {_counted(comparison.common)}", fontsize=10)
+    axes[0].set_ylabel(_score_label(comparison.common, comparison.common.objective.name))
+    _name_sources(axes[-1], comparison)
+    return axes
+
+
+def _draw_sources(ax, comparison: Comparison, size: int):
+    """The lines of all sources at one size, over the scores of training from scratch."""
+    unit = 100 if in_percent(comparison.common.objective.name) else 1
+    scratch = unit * comparison.scratch(size)
+    if np.isfinite(scratch):
+        ax.axhline(scratch, color="0.45", linewidth=1, linestyle="--", zorder=1)
+    places = {cut.index: place for place, cut in enumerate(comparison.cuts)}
+    for (name, profile), (colour, marker) in zip(
+        comparison.profiles.items(), looks(len(comparison.profiles)), strict=True
+    ):
+        positions = np.array([places[cut.index] for cut in profile.cuts])
+        on = profile.reported_on
+        mean, error = unit * profile.mean(size, on), unit * profile.standard_error(size, on)
+        style = {"color": colour, "marker": marker, "markersize": 4, "markerfacecolor": "white"}
+        draw_line(ax, positions, mean, error, **style, label=name)
+        if profile.is_scored(size):
+            best = profile.cuts.index(profile.best_cut(size))
+            ax.plot(positions[best], mean[best], marker, color=colour, **_BEST)
+
+
+def _name_sources(ax, comparison: Comparison):
+    """The legend of a comparison, beside its last panel."""
+    handles, labels = ax.get_legend_handles_labels()
+    best = Line2D([], [], marker="o", color="0.6", linestyle="none", **_BEST)
+    handles, labels = [*handles, best], [*labels, f"best cut\n(by {comparison.common.chosen_on})"]
+    if comparison.cuts[0].index == 0:
+        handles.append(Line2D([], [], color="0.45", linewidth=1, linestyle="--"))
+        labels.append("scratch (cut 0)")
+    place_legend(ax, handles, labels, "source")
+
+
+def _score_label(profile: DefrostProfile, metric: str) -> str:
+    unit = " (%)" if in_percent(metric) else ""
+    lower = " (lower is better)" if (metric, "min") == (profile.objective.name, profile.objective.direction) else ""
+    return f"{profile.reported_on} {label_of(metric)}{unit}{lower}"
+
+
+def _counted(profile: DefrostProfile) -> str:
+    """What sizes are numbers of."""
+    return "images per class" if profile.has_classes else "training images"
+
+
+def _label_cuts(ax, cuts: Sequence[Cut]):
+    """Names the cuts below the axes, and takes away the frame."""
+    label_places(ax, [_tick(cut) for cut in cuts], "frozen up to layer (cut)")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(axis="y", linewidth=0.4, alpha=0.5)
+
+
+def _label(ax, profile: DefrostProfile, metric: str):
+    _label_cuts(ax, profile.cuts)
+    ax.set_ylabel(_score_label(profile, metric))
+    handles, labels = ax.get_legend_handles_labels()
+    star = Line2D([], [], marker="*", color="white", markeredgecolor="black", markersize=11, linestyle="none")
+    labels = [*labels[::-1], f"best cut\n(by {profile.chosen_on})"]
+    place_legend(ax, [*handles[::-1], star], labels, _counted(profile))
+
+
+def _tick(cut: Cut) -> str:
+    if cut.frozen_layers == 0:
+        return f"{cut.index} (scratch)"
+    name = shorten(cut.name)
+    return f"{name} {cut.index} (vanilla)" if cut.frozen_layers == cut.layers - 1 else f"{name} {cut.index}"

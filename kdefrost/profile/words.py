@@ -1,0 +1,159 @@
+"""What a profile says in words and tables; its methods of these names are bound where the package is put together."""
+
+import numpy as np
+
+from kdefrost.cutting.cuts import Cut
+from kdefrost.profile.result import DefrostProfile
+from kdefrost.statistics import standard_error
+from kdefrost.tables import align, format_difference, format_score, in_percent, label_of
+
+# What a table has where there is no score: as wide as a mark and the space before it, and the score.
+UNTRIED = "–  "
+
+
+def sentence(profile: DefrostProfile, per_class: int) -> str:
+    """Says in plain words what to freeze, and what it is worth.
+
+    Args:
+        profile: The profile.
+        per_class: Number of training examples per class.
+
+    Returns:
+        A sentence with scores of the objective and differences from both ends, which are
+        paired over seeds, ± their standard error.
+    """
+    if not profile.is_scored(per_class):
+        return f"No trial has a number for its {label_of(profile.objective.name)}."
+    best, metric = profile.best_cut(per_class), profile.objective.name
+    mean, error = profile.mean(per_class, profile.reported_on), profile.standard_error(per_class, profile.reported_on)
+    at = profile.cuts.index(best)
+    near = [str(cut.index) for cut in profile.near_best_cuts(per_class) if cut is not best]
+    tried = "tried " if np.isnan(mean).any() else ""
+    return (
+        f"{_advice(best)}: {label_of(metric)} {format_score(metric, mean[at], error[at])}"
+        f"{_gains(profile, per_class, best)}{_near_sentence(near, tried)}."
+    )
+
+
+def table(profile: DefrostProfile, metric: str | None = None) -> str:
+    """The scores as text: a row per cut, a column per size, mean ± standard error.
+
+    `*` marks the best cut of a column, `~` those not told apart from it.
+
+    Args:
+        profile: The profile.
+        metric: Name of the metric, by default the objective's.
+    """
+    sizes = profile.per_class
+    head = ["cut", "after layer", "frozen", "features", *(size_text(profile, size) for size in sizes)]
+    columns = [cells(profile, size, metric) for size in sizes]
+    rows = [
+        [
+            str(cut.index),
+            cut.name,
+            f"{cut.frozen_layers}/{cut.layers}",
+            cut.shape_text,
+            *(column[place] for column in columns),
+        ]
+        for place, cut in enumerate(profile.cuts)
+    ]
+    return align([head, *rows], left=(1,))
+
+
+def cells(profile: DefrostProfile, per_class: int, metric: str | None = None) -> list[str]:
+    """The scores of one size as they are in `table`, one for each cut: mean ± standard error, and mark.
+
+    Args:
+        profile: The profile.
+        per_class: Number of training examples per class.
+        metric: Name of the metric, by default the objective's.
+    """
+    metric, on, texts = metric or profile.objective.name, profile.reported_on, []
+    mean, error = profile.mean(per_class, on, metric), profile.standard_error(per_class, on, metric)
+    for value, spread, mark in zip(mean, error, _marks(profile, per_class), strict=True):
+        score = format_score(metric, value, spread).removesuffix(" %")
+        texts.append(f"{score} {mark}" if np.isfinite(value) else UNTRIED)
+    return texts
+
+
+def summary(profile: DefrostProfile) -> str:
+    """A table for each metric, a line on how to read them, and a sentence per size."""
+    if not profile.trials:
+        return "No trials have finished."
+    seeds = f"Mean ± standard error over {len(profile.seeds)} seeds" if len(profile.seeds) > 1 else "One seed"
+    tables = [f"{heading(profile, metric)}\n\n{table(profile, metric)}\n" for metric in profile.metrics]
+    sentences = [f"{size_text(profile, size)}: {sentence(profile, size)}" for size in profile.per_class]
+    return "\n".join([*tables, *_learnt(profile), f"{seeds}. {marks_text(profile)}", "", *sentences])
+
+
+def size_text(profile: DefrostProfile, per_class: int) -> str:
+    """A size in words: so many per class, or so many examples where there are no classes."""
+    return f"{per_class} per class" if profile.has_classes else f"{per_class} examples"
+
+
+def _learnt(profile: DefrostProfile) -> list[str]:
+    """A line on what was learnt, which kdefrost may have concluded from the labels."""
+    kind, units, sample = (profile.task.get(name) for name in ("kind", "units", "test_per_class"))
+    if kind is None:
+        return []
+    things = {"classification": "classes", "multi-label": "labels", "regression": "targets"}[kind]
+    tested = f" Each seed is tested on as many images of each class, at most {sample}." if sample else ""
+    number = f"{units} {things}" if units > 1 else f"one {things[:-1]}"
+    return [f"Learnt: {kind}, {number}, by {profile.task.get('loss')}.{tested}"]
+
+
+def heading(profile: DefrostProfile, metric: str) -> str:
+    """What a metric's scores are: the set, the metric, its unit, and whether the lowest choose."""
+    unit = " in %" if in_percent(metric) else ""
+    lower = ", lower is better" if (metric, "min") == (profile.objective.name, profile.objective.direction) else ""
+    return f"{profile.reported_on.capitalize()} {label_of(metric)}{unit}{lower}"
+
+
+def marks_text(profile: DefrostProfile, best: str = "*") -> str:
+    """What the marks of a table mean, and what chose the best cut.
+
+    Args:
+        profile: The profile.
+        best: How the best cut is marked.
+    """
+    flattery = " itself, which flatters it" if profile.chosen_on == "test" else ""
+    return (
+        f"{best} best cut, chosen by {label_of(profile.objective.name)} on the {profile.chosen_on} set{flattery}; "
+        "~ not told apart from it."
+    )
+
+
+def _gains(profile: DefrostProfile, per_class: int, best: Cut) -> str:
+    """The best cut's distance from the two ends of the profile, paired over seeds."""
+    ends = {"training from scratch": profile.cuts[0]} if profile.cuts[0].index == 0 else {}
+    if profile.cuts[-1].frozen_layers == profile.cuts[-1].layers - 1:
+        ends["retraining only the output layer"] = profile.cuts[-1]
+    gained = []
+    for name, end in ends.items():
+        gains = profile.difference(per_class, best, end)
+        gains = gains[np.isfinite(gains)]
+        if end is not best and len(gains):
+            gain = format_difference(profile.objective.name, gains.mean(), standard_error(gains))
+            gained.append(f"{gain} {name}")
+    return f", {' and '.join(gained)}" if gained else ""
+
+
+def _marks(profile: DefrostProfile, per_class: int) -> list[str]:
+    if not profile.is_scored(per_class):
+        return [" "] * len(profile.cuts)
+    best, near = profile.best_cut(per_class), profile.near_best_cuts(per_class)
+    return ["*" if cut is best else "~" if cut in near else " " for cut in profile.cuts]
+
+
+def _advice(cut: Cut) -> str:
+    if cut.frozen_layers == 0:
+        return f"Freeze nothing and train all {cut.layers} layers from scratch"
+    return f"Freeze the first {cut.frozen_layers} of {cut.layers} layers, up to `{cut.name}` (cut {cut.index})"
+
+
+def _near_sentence(near: list[str], tried: str) -> str:
+    if not near:
+        return f"; all other {tried}cuts are told apart from it"
+    if len(near) == 1:
+        return f"; cut {near[0]} is not told apart from it"
+    return f"; cuts {', '.join(near[:-1])} and {near[-1]} are not told apart from it"

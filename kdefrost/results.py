@@ -1,0 +1,110 @@
+"""Results: raw numbers, saved, loaded and handed on in one way.
+
+A result draws itself by `plot`, which is bound to it where its package is put together: figures take results, and
+results know of no figure.
+"""
+
+import abc
+import csv
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+from kdefrost.files import read_json, write_atomically
+
+
+class Result(abc.ABC):
+    """What all results have in common: they are frozen dataclasses of what JSON can hold, with a row for each number.
+
+    Attributes:
+        KIND: What the result is called, in its file and in errors.
+        FORMAT: Changed whenever files of before come to mean something else.
+    """
+
+    KIND: ClassVar[str]
+    FORMAT: ClassVar[int]
+
+    @abc.abstractmethod
+    def rows(self) -> list[list]:
+        """The raw numbers, one measurement a row, in order; the first row names the columns."""
+
+    @classmethod
+    @abc.abstractmethod
+    def from_dict(cls, values: dict) -> Self:
+        """Makes a result from what `dataclasses.asdict` and JSON made of it."""
+
+    def to_dataframe(self):
+        """The raw numbers as a `pandas.DataFrame`, with the rows and columns of the CSV file.
+
+        Returns:
+            The data frame, one row a trial, or a comparison; NaN where there is no number.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("`to_dataframe` needs pandas: pip install pandas") from error
+        head, *rows = self.rows()
+        return pandas.DataFrame(rows, columns=head)
+
+    def save(self, path: str | os.PathLike):
+        """Writes the result to a JSON file, in which an infinite number is `Infinity`."""
+        values = {self._key(): self.FORMAT, **dataclasses.asdict(self)}
+        write_atomically(Path(path), json.dumps(values, indent=1) + "\n")
+
+    def save_csv(self, path: str | os.PathLike):
+        """Writes the raw numbers to a CSV file, one measurement a row."""
+        write_atomically(Path(path), as_csv(self.rows()))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Reads a result from the file that `save` wrote.
+
+        Args:
+            path: The JSON file.
+
+        Returns:
+            The result.
+
+        Raises:
+            ValueError: If the file is damaged or not such a result.
+        """
+        values = read_json(Path(path))
+        if values.get(cls._key()) != cls.FORMAT:
+            raise ValueError(f"{path} is not a {cls.KIND} of this version of kdefrost (format {cls.FORMAT}).")
+        try:
+            return cls.from_dict(values)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{path} is damaged: {error!r}.") from error
+
+    @classmethod
+    def _key(cls) -> str:
+        """What a file begins with."""
+        return f"kdefrost_{cls.KIND.split()[0]}"
+
+
+def as_csv(rows: Sequence[Sequence]) -> str:
+    """Rows as CSV, empty where there is no value."""
+    file = io.StringIO(newline="")
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()
+
+
+def joined_rows(results: dict[str, Result], column: str) -> list[list]:
+    """The rows of several results of one kind, each with its name in a first column.
+
+    Args:
+        results: The results by name, of the same columns.
+        column: What the first column is called.
+
+    Returns:
+        A list of rows, the first of which names the columns.
+    """
+    head = [column, *next(iter(results.values())).rows()[0]]
+    return [head, *([name, *row] for name, result in results.items() for row in result.rows()[1:])]

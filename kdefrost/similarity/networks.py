@@ -1,0 +1,197 @@
+"""Networks compared layer by layer."""
+
+import dataclasses
+import math
+import numbers
+import os
+from collections.abc import Iterator, Sequence
+
+import keras
+import numpy as np
+
+from kdefrost.cutting.cuts import Cut, CutList, cut_points
+from kdefrost.cutting.features import each_layer
+from kdefrost.data.sets import read_images
+from kdefrost.data.storage import blocks
+from kdefrost.devices import Strategy, in_scope
+from kdefrost.progress import share_bar
+from kdefrost.similarity.gram import Plan, Points
+from kdefrost.similarity.representations import MEASURES, Settings, as_points, compare_points
+from kdefrost.similarity.result import LayerComparison, LayerwiseSimilarity
+
+PAIRS = ("same", "all")
+
+
+def layerwise(
+    model_a: keras.Model | Sequence[keras.Model],
+    model_b: keras.Model | Sequence[keras.Model],
+    images,
+    layers: str | int | Sequence[int | str] = "blocks",
+    pairs: str = "same",
+    measures: Sequence[str] = tuple(MEASURES),
+    form: str = "rank",
+    overlap_k: int = 30,
+    spearman_k: int = 100,
+    memory_budget: int = 2**30,
+    directory: str | os.PathLike | None = None,
+    dtype: str = "float32",
+    strategy: Strategy | None = None,
+    verbose: bool = True,
+) -> LayerwiseSimilarity:
+    """Compares two networks layer by layer on the same images.
+
+    Features go from layer to layer; of each network those of one layer are held at a time.
+
+    Args:
+        model_a: A functional or sequential Keras model with one image input; or several that differ
+            in their seeds, each compared with the one in its place in `model_b`.
+        model_b: The other one, or as many.
+        images: What both take: an array `(images, …)`, or a `tf.data.Dataset` of batches of images, or
+            of pairs with labels, which is read once.
+        layers: Where to compare: `"blocks"`, `"layers"`, a number, or a list of indices or names, as
+            `cut_points` takes them. The images themselves, cut 0, are only compared where a list
+            names them. Where several tensors cross a cut, they make one representation together.
+        pairs: `"same"` compares each layer of the one network with the one in its place in the
+            other, `"all"` each with each.
+        measures: As for `compare`.
+        form: As for `compare`.
+        overlap_k: As for `compare`.
+        spearman_k: As for `compare`.
+        memory_budget: Bytes that the features of both networks may take in memory; more goes to disk.
+            As many again are taken for the comparison, and for images that are read from a data set.
+        directory: Folder for what goes to disk; by default the system's for temporary files.
+        dtype: As for `compare`.
+        strategy: As for `compare`; under it features are computed too.
+        verbose: Whether to show progress.
+
+    Returns:
+        A `LayerwiseSimilarity`, in which `_xy` is from `model_a` to `model_b`.
+
+    Raises:
+        ValueError: If the models cannot be cut or do not take such images, if layers have no
+            counterpart, or as `compare`.
+
+    Example:
+
+    >>> result = kdefrost.similarity.layerwise(source, target, data.test.images)
+    >>> result.mean("information_imbalance_xy")
+    array([0.05, 0.11, 0.16, 0.29, 0.35, 0.47, 0.49])
+    """
+    settings = Settings(measures, form, overlap_k, spearman_k, dtype)
+    if pairs not in PAIRS:
+        raise ValueError(f"`pairs` must be one of {', '.join(PAIRS)}. Received: pairs={pairs!r}")
+    _check_memory_budget(memory_budget)
+    models_a, models_b = _models("model_a", model_a), _models("model_b", model_b)
+    if len(models_a) != len(models_b):
+        raise ValueError(
+            f"`model_a` and `model_b` must be as many models. Received: {len(models_a)} and {len(models_b)}"
+        )
+    all_cuts_a, all_cuts_b = _layers("model_a", models_a, layers), _layers("model_b", models_b, layers)
+    cuts_a, cuts_b = all_cuts_a[0], all_cuts_b[0]
+    if pairs == "same" and len(cuts_a) != len(cuts_b):
+        raise ValueError(
+            f"`layers` must give as many of both models. Received: {len(cuts_a)} of `model_a` and {len(cuts_b)} of "
+            '`model_b`; name some that both have, or compare all with all by pairs="all".'
+        )
+    if directory is not None and not os.path.isdir(directory):
+        raise ValueError(f"`directory` must be a folder that exists. Received: directory={directory!r}")
+    images = read_images("images", images, memory_budget, directory, verbose)
+    settings.check_points(len(images))
+    _check_images(images, [*models_a, *models_b])
+    walk = _Walk(images, settings, memory_budget, directory)
+    comparisons, total = [], len(models_a) * len(cuts_a) * (len(cuts_b) if pairs == "all" else 1)
+    with in_scope(strategy), share_bar("Comparing layers", verbose) as report:
+        for number, (a, b) in enumerate(
+            zip(zip(models_a, all_cuts_a, strict=True), zip(models_b, all_cuts_b, strict=True), strict=True)
+        ):
+            for cut_a, cut_b, values in (walk.all if pairs == "all" else walk.same)(a, b):
+                comparisons.append(LayerComparison(number, cut_a.index, cut_b.index, values))
+                report(len(comparisons) / total)
+    configuration = {"images": len(images), "pairs": pairs, **settings.as_dict()}
+    return LayerwiseSimilarity(tuple(cuts_a), tuple(cuts_b), tuple(comparisons), configuration)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Walk:
+    """What it takes to go through the layers of two networks; see `layerwise`.
+
+    A network is a model and the cuts at which it is compared.
+    """
+
+    images: object
+    settings: Settings
+    memory_budget: int
+    directory: str | os.PathLike | None
+
+    def same(self, a: tuple, b: tuple) -> Iterator[tuple[Cut, Cut, dict]]:
+        """Compares each layer with the one in its place."""
+        for of_a, of_b in zip(self._each(*a), self._each(*b), strict=True):
+            x, y = self._points("model_a", *of_a), self._points("model_b", *of_b)
+            values = self._compare(x, y, max(x.width, y.width))
+            # Before the next layer's features are made, what is held of these goes.
+            del x, y
+            yield of_a[0], of_b[0], values
+
+    def all(self, a: tuple, b: tuple) -> Iterator[tuple[Cut, Cut, dict]]:
+        """Compares each layer with each."""
+        # One plan for all, so that the products of a layer serve all comparisons.
+        widest = max(cut.feature_bytes // 4 for cut in (*a[1], *b[1]))
+        for of_a in self._each(*a):
+            x = self._points("model_a", *of_a)
+            for of_b in self._each(*b):
+                yield of_a[0], of_b[0], self._compare(x, self._points("model_b", *of_b), widest)
+            del x
+
+    def _each(self, model: keras.Model, cuts: CutList) -> Iterator[tuple[Cut, tuple]]:
+        return each_layer(model, cuts, self.images, self.memory_budget // 2, self.directory)
+
+    def _points(self, name: str, cut: Cut, features: tuple) -> Points:
+        return as_points(f"`{name}` at layer `{cut.name}`", features, self.settings)
+
+    def _compare(self, x: Points, y: Points, width: int) -> dict[str, float]:
+        plan = Plan.within(self.memory_budget, x.count, width, x.squares.itemsize)
+        return compare_points(x, y, self.settings, plan)
+
+
+def _models(name: str, given) -> list[keras.Model]:
+    models = list(given) if isinstance(given, (list, tuple)) else [given]
+    if not models:
+        raise ValueError(f"`{name}` must be a model, or a list of one or more. Received: an empty list")
+    return models
+
+
+def _layers(name: str, models: list[keras.Model], layers) -> list[CutList]:
+    """For each model the cuts at which it is compared, the same in all but for names that Keras gives by itself."""
+    listed = not isinstance(layers, (str, int, np.integer))
+    first = cut_points(models[0], layers)
+    # A list's names are those of the first model.
+    others = [cut_points(model, [cut.index for cut in first] if listed else layers) for model in models[1:]]
+    for model, cuts in zip(models[1:], others, strict=True):
+        if [(cut.index, cut.shapes) for cut in cuts] != [(cut.index, cut.shapes) for cut in first]:
+            raise ValueError(
+                f"The models of `{name}` must have layers of the same shapes, and differ in their weights alone. "
+                f"Received: {models[0].name} with {[cut.shape_text for cut in first]} and {model.name} with "
+                f"{[cut.shape_text for cut in cuts]}"
+            )
+    chosen = [CutList(cut for cut in cuts if listed or cut.index > 0) for cuts in (first, *others)]
+    if not chosen[0]:
+        raise ValueError(f"`layers` must give one or more of `{name}`, beside its input. Received: layers={layers!r}")
+    return chosen
+
+
+def _check_images(images, models: list[keras.Model]):
+    for model in models:
+        if tuple(model.inputs[0].shape[1:]) != tuple(images.shape[1:]):
+            raise ValueError(
+                f"`images` must be what both models take, {tuple(model.inputs[0].shape[1:])} each. Received: "
+                f"{tuple(images.shape[1:])}"
+            )
+    # A ReLU makes a number of what is none.
+    if images.dtype.kind == "f" and not all(np.isfinite(block).all() for block in blocks(images)):
+        raise ValueError("`images` must be finite. Received: infinite or undefined pixels")
+
+
+def _check_memory_budget(memory_budget):
+    known = isinstance(memory_budget, numbers.Real) and not isinstance(memory_budget, bool)
+    if not known or not 0 < memory_budget < math.inf:
+        raise ValueError(f"`memory_budget` must be a positive number of bytes. Received: {memory_budget=}")

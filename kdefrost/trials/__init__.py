@@ -1,0 +1,23 @@
+"""Trials: questions asked, answered and remembered.
+
+    question     how well does the tail after this cut do, trained so on these examples? (`Question`, `Answer`)
+    rows         which examples a trial sees, drawn by seeds (`subset`)
+    experiment   what all questions of a run have in common, read and checked
+    plan         what answering some questions takes (`Plan`)
+    placement    where the features at each cut are held
+    tails        a tail, compiled once and asked question by question
+    executors    trials run here, or in processes side by side
+    engine       questions in, answers and weights out; it does not know why it is asked
+    store        what remembers every answer of a run folder, whoever asked
+    asking       a policy's questions, asked until it is content
+    bar          progress
+
+A policy decides which question comes next, as a pure function of the answers so far: `kdefrost.profile.policy`,
+`kdefrost.compliance.policy`.
+"""
+
+from kdefrost.trials.plan import Plan
+from kdefrost.trials.question import Answer, Question, Springs
+from kdefrost.trials.rows import subset
+
+__all__ = ["Answer", "Plan", "Question", "Springs", "subset"]

@@ -1,0 +1,143 @@
+"""The engine: questions in, answers and the tails' weights out. It does not know why it is asked."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from kdefrost.cutting.cuts import Cut, cut_points
+from kdefrost.cutting.features import FeatureFlow
+from kdefrost.data.storage import existing_folder
+from kdefrost.trials.bar import ProgressBar
+from kdefrost.trials.executors import make_executor
+from kdefrost.trials.experiment import Examples, Experiment
+from kdefrost.trials.placement import free_disk_space, measured_costs, place
+from kdefrost.trials.plan import Plan
+from kdefrost.trials.question import Answer, Question
+from kdefrost.trials.tails import Assignment, Setting
+
+
+class Engine:
+    """Answers questions about one experiment.
+
+    Features flow from cut to cut, on the examples that some question needs; at each cut one tail is compiled for all.
+
+    Args:
+        experiment: What all questions have in common.
+        cuts: The cuts along which features flow, in order, those of all questions among them.
+        memory_budget: Bytes that cached features may take in memory.
+        feature_dtype: In which numbers they are cached.
+        directory: Folder for what exceeds the budget; by default the system's for temporary files.
+        jobs: Number of processes that run trials; `None` for this one.
+        observe: As for `Setting`.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        cuts: Sequence[Cut],
+        memory_budget: int,
+        feature_dtype: str = "float32",
+        directory: str | os.PathLike | None = None,
+        jobs: int | None = None,
+        observe: Callable | None = None,
+    ):
+        self._experiment, self._cuts, self._jobs = experiment, tuple(cuts), jobs
+        self._budget, self._dtype, self._directory = memory_budget, feature_dtype, existing_folder(directory)
+        self._observe = observe
+
+    def plan(self, questions: Sequence[Question]) -> Plan:
+        """Says what answering questions takes.
+
+        Args:
+            questions: The questions.
+
+        Returns:
+            A `Plan`. Where features would exceed the memory budget, a short measurement told where they would be.
+        """
+        experiment = self._experiment
+        subsets = experiment.subsets(question.rows for question in questions)
+        examples = {question: len(subsets[question.rows]) for question in questions}
+        trained = len(set().union(*(rows.tolist() for rows in subsets.values())))
+        uses = Counter()
+        for question in questions:
+            uses[question.cut] += question.recipe.epochs * examples[question] + experiment.evaluated
+        places = self._places(trained + experiment.evaluated, uses)
+        return Plan(self._cuts, examples, experiment.task, trained, experiment.evaluated, places, self._dtype)
+
+    def run(
+        self, questions: Sequence[Question], verbose: bool = True, claim: Callable[[Question], bool] = lambda _: True
+    ) -> Iterator[tuple[Answer, list[np.ndarray]]]:
+        """Answers questions.
+
+        Args:
+            questions: The questions, in any order.
+            verbose: Whether to show a progress bar.
+            claim: Called with each before it is taken on; those to which it says no are left out.
+
+        Yields:
+            Each answer as it comes, with the weights of its tail.
+        """
+        experiment, plan = self._experiment, self.plan(questions)
+        examples = experiment.gather({q.rows for q in questions}, self._budget, self._directory, verbose)
+        setting = Setting(experiment.source, experiment.task, examples.labels, experiment.class_weight, self._observe)
+        jobs = None if self._jobs is None else min(self._jobs, len(questions))
+        with ProgressBar(plan, verbose) as bar, make_executor(setting, jobs, self._directory) as executor:
+            assignments = self._assignments(plan, examples, claim, executor.release, bar)
+            for answer, weights in executor.run(assignments, bar.advance):
+                bar.end(answer)
+                yield answer, weights
+
+    def _assignments(
+        self,
+        plan: Plan,
+        examples: Examples,
+        claim: Callable[[Question], bool],
+        release: Callable[[], None],
+        bar: ProgressBar,
+    ) -> Iterator[Assignment]:
+        """The questions, cut by cut, with the features that they take, which are made for those that are claimed."""
+        flow = FeatureFlow(
+            self._experiment.source, self._images_cut, examples.images, self._memory, self._directory, self._dtype
+        )
+        # The flow alone holds them from here on.
+        examples.images.clear()
+        to_pass = list(self._cuts)
+        for cut in self._cuts:
+            for question in (question for question in plan.questions if question.cut == cut.index):
+                if not claim(question):
+                    bar.leave_out(question)
+                    continue
+                while to_pass and to_pass[0].index <= cut.index:
+                    # The tail before holds the features that the flow is about to let go.
+                    release()
+                    flow.advance(to_pass[0], plan.places[to_pass[0].index], bar.begin_features(to_pass[0]))
+                    del to_pass[0]
+                rows, sample = examples.rows[question.rows], examples.samples[question.seed]
+                yield Assignment(question, cut, flow.cut, dict(flow.features), rows, sample)
+
+    def _places(self, examples: int, uses: dict[int, int]) -> dict[int, str]:
+        """Where the features at each cut are held."""
+        start, jobs = self._images_cut, self._jobs
+        return place(
+            [start, *(cut for cut in self._cuts if cut.index != start.index)],
+            examples,
+            uses,
+            self._memory,
+            # Processes go on with the features of one cut while those of the next are made.
+            free_disk_space(self._directory) // (1 if jobs is None else jobs + 1),
+            self._dtype,
+            measured_costs(self._experiment.source, self._dtype, self._directory),
+        )
+
+    @property
+    def _images_cut(self) -> Cut:
+        """Where the images go in."""
+        return cut_points(self._experiment.source)[0]
+
+    @property
+    def _memory(self) -> int:
+        """Bytes that features at one cut may take in memory."""
+        # Beside those here, each process may still be at an earlier cut than the one whose features are being shared.
+        return self._budget if self._jobs is None else self._budget // (self._jobs + 2)

@@ -1,0 +1,315 @@
+"""Executors: what runs trials, in this process or in others side by side.
+
+A small tail does not fill a machine: its steps are too short to be divided. One trial for each core does.
+"""
+
+import concurrent.futures
+import contextlib
+import ctypes
+import dataclasses
+import multiprocessing
+import multiprocessing.reduction
+import os
+import pickle
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from typing import NamedTuple, Protocol
+
+import keras
+import numpy as np
+
+from kdefrost.data.storage import DiskArray, collect
+from kdefrost.devices import take_share
+from kdefrost.trials.question import Answer, Question
+from kdefrost.trials.tails import Assignment, Setting, TailRunner
+
+# Seconds between looks at how far the trials of other processes are.
+_LOOK_EVERY = 0.5
+# Of a trial that has not begun.
+_WAITING = -1.0
+
+
+class Executor(Protocol):
+    """What runs trials; `with` starts and ends it."""
+
+    def run(
+        self, assignments: Iterable[Assignment], on_progress: Callable[[Question, float], None]
+    ) -> Iterator[tuple[Answer, list[np.ndarray]]]:
+        """Answers questions, which are drawn as there is room for them; see `TailRunner.run`."""
+
+    def release(self):
+        """Lets go of features that are about to be replaced."""
+
+
+def check_jobs(jobs: int | None):
+    """Checks a number of processes.
+
+    Args:
+        jobs: The number; `None` for none beside this one.
+
+    Raises:
+        ValueError: If it is no whole number from 1 on, or this system cannot share files among processes.
+    """
+    if jobs is None:
+        return
+    if isinstance(jobs, bool) or not isinstance(jobs, (int, np.integer)) or jobs < 1:
+        raise ValueError(f"`jobs` must be a whole number of processes, at least 1, or None. Received: jobs={jobs!r}")
+    if not hasattr(multiprocessing.reduction, "DupFd"):
+        raise ValueError("`jobs` must be None on this system, whose processes cannot share open files.")
+
+
+def make_executor(
+    setting: Setting, jobs: int | None, directory: str | os.PathLike | None = None
+) -> contextlib.AbstractContextManager[Executor]:
+    """Makes what runs trials: this process, or others.
+
+    Args:
+        setting: What the trials have in common.
+        jobs: Number of processes; `None` for this one.
+        directory: Folder of the files by which processes share features; by default the system's for temporary files.
+
+    Returns:
+        A context manager that gives the `Executor`.
+    """
+    return contextlib.nullcontext(TailRunner(setting)) if jobs is None else Processes(setting, jobs, directory)
+
+
+class Processes:
+    """Processes that run trials side by side.
+
+    The scores are the same whatever their number: a trial depends on nothing but its assignment, and each runs on
+    one thread, so that all sums are taken in the same order. The pool is Python's own. What it lacks stands here:
+    features go by one file for all processes and not with every trial, progress, the exit code of a process that died,
+    and an end with this process, whose workers the pool would leave behind where it is killed.
+
+    Args:
+        setting: What the trials have in common.
+        jobs: Number of processes.
+        directory: As for `make_executor`.
+
+    Raises:
+        ValueError: If the setting cannot be sent to another process.
+    """
+
+    def __init__(self, setting: Setting, jobs: int, directory: str | os.PathLike | None = None):
+        self._jobs, self._directory, self._setup = jobs, directory, _packed(setting)
+        self._held, self._features, self._running, self._watched = None, {}, {}, set()
+
+    def __enter__(self):
+        context = multiprocessing.get_context("spawn")
+        self._others = set(multiprocessing.active_children())
+        # A slot for each trial that runs. No lock: a process that dies with it would stop all others.
+        self._shares = context.RawArray(ctypes.c_double, self._jobs)
+        given = self._setup, context.Value("i", 0), self._shares
+        self._pool = concurrent.futures.ProcessPoolExecutor(self._jobs, context, _begin, given)
+        return self
+
+    def __exit__(self, kind, *_):
+        # A trial that still runs is of no use to anybody.
+        if kind is not None:
+            for process in self._watched:
+                process.terminate()
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(
+        self, assignments: Iterable[Assignment], on_progress: Callable[[Question, float], None]
+    ) -> Iterator[tuple[Answer, list[np.ndarray]]]:
+        """Answers questions; the next one is drawn while the others run. See `TailRunner.run`."""
+        for assignment in assignments:
+            while len(self._running) == self._jobs:
+                yield from self._ended(on_progress)
+            self._submit(assignment)
+            # Drawing the next one may let its features go.
+            del assignment
+        while self._running:
+            yield from self._ended(on_progress)
+
+    def release(self):
+        """Lets go of the features in this process: those that still run have the file."""
+        self._held, self._features = None, {}
+
+    def _submit(self, assignment: Assignment):
+        free = next(iter(set(range(self._jobs)) - {slot for _, slot in self._running.values()}))
+        self._shares[free] = _WAITING
+        shared = assignment._replace(features=self._shared(assignment))
+        try:
+            future = self._pool.submit(_answer, shared, free)
+        except BrokenProcessPool as error:
+            raise self._reason() from error
+        self._running[future] = assignment.question, free
+        self._watched |= set(multiprocessing.active_children()) - self._others
+
+    def _shared(self, assignment: Assignment) -> "dict[str, tuple[_Shared, ...]]":
+        """The features, in files, which are written once for each cut at which they are held."""
+        if assignment.held != self._held:
+            self._features = {
+                name: tuple(_Shared.of(part, self._directory) for part in parts)
+                for name, parts in assignment.features.items()
+            }
+            self._held = assignment.held
+        return self._features
+
+    def _ended(self, on_progress: Callable) -> Iterator[tuple[Answer, list[np.ndarray]]]:
+        """Waits for a while, and gives what has come meanwhile."""
+        first = concurrent.futures.FIRST_COMPLETED
+        done, _ = concurrent.futures.wait(self._running, timeout=_LOOK_EVERY, return_when=first)
+        for question, slot in self._running.values():
+            if self._shares[slot] != _WAITING:
+                on_progress(question, self._shares[slot])
+        for future in done:
+            del self._running[future]
+            try:
+                answer = future.result()
+            except BrokenProcessPool as error:
+                raise self._reason() from error
+            yield answer
+
+    def _reason(self) -> Exception:
+        """Why the pool is broken."""
+        for process in self._watched:
+            process.join()
+        # The pool ends the others by a signal once one of them has died.
+        codes = {process.exitcode for process in self._watched}
+        code = next(iter(codes - {0, -signal.SIGTERM}), -signal.SIGTERM)
+        return ChildProcessError(
+            f"A process of `jobs` has ended with exit code {code} before its trial did. Where memory has run out, "
+            "fewer `jobs` or a smaller `memory_budget` help. A script that gives `jobs` must have all that it does "
+            'behind `if __name__ == "__main__":`. The trials that have finished are kept.'
+        )
+
+
+class _Shared(NamedTuple):
+    """An array that several processes read.
+
+    Attributes:
+        file: Its rows in a file.
+        is_mapped: Whether it was in memory: then the processes have the file's pages in theirs, once for all.
+    """
+
+    file: DiskArray
+    is_mapped: bool
+
+    @classmethod
+    def of(cls, array, directory) -> "_Shared":
+        in_file = isinstance(array, DiskArray)
+        return cls(array if in_file else collect(array, 0, directory), not in_file)
+
+    def array(self):
+        """The array, as another process has it."""
+        return self.file.mapped() if self.is_mapped else self.file
+
+
+class _Worker:
+    """What another process is: a runner, and the features that it has."""
+
+    def __init__(self, setup: bytes, number: int, shares):
+        self.shares, self._held, self._features = shares, None, {}
+        _take_share(number)
+        self._runner = TailRunner(_unpacked(setup))
+
+    def answer(self, assignment: Assignment, slot: int) -> tuple[Answer, list[np.ndarray]]:
+        """Answers a question, and says in a slot how far it is."""
+        if assignment.held != self._held:
+            # So that the old ones are gone before there are others.
+            self._runner.release()
+            self._features = {
+                name: tuple(part.array() for part in parts) for name, parts in assignment.features.items()
+            }
+            self._held = assignment.held
+
+        def report(question: Question, share: float):
+            self.shares[slot] = share
+
+        return self._runner.answer(assignment._replace(features=self._features), report)
+
+
+# Of a process that runs trials: what it was given, and once it has a trial its `_Worker`.
+_given: list = []
+_worker: list[_Worker] = []
+
+
+def _begin(setup: bytes, started, shares):
+    """What a process does first; what can fail is left to its first trial, whose errors the pool brings back."""
+    # Ctrl-C goes to all processes of a terminal; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with started.get_lock():
+        number = started.value
+        started.value += 1
+    _given.extend((setup, number, shares))
+
+
+def _end_with_parent():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _answer(assignment: Assignment, slot: int) -> tuple[Answer, list[np.ndarray]]:
+    """What a process does for a trial."""
+    try:
+        if not _worker:
+            _worker.append(_Worker(*_given))
+        return _worker[0].answer(assignment, slot)
+    except Exception as error:
+        raise _sendable(error) from None
+
+
+def _take_share(number: int):
+    try:
+        take_share(number)
+    except RuntimeError as error:
+        raise ValueError(
+            "A script that gives `jobs` must have all that it does, making its source included, behind "
+            f'`if __name__ == "__main__":`, which other processes that read the script leave out ({error}).'
+        ) from error
+
+
+def _packed(setting: Setting) -> bytes:
+    source = setting.source
+    # Without what it was compiled with, which no trial needs.
+    bare = keras.Model(source.inputs, source.outputs, name=source.name)
+    config = keras.config
+    # What of Keras's settings a process must have to make the same tails.
+    settings = {
+        "floatx": config.floatx(),
+        "image_data_format": config.image_data_format(),
+        "dtype_policy": config.dtype_policy().name,
+    }
+    try:
+        return pickle.dumps((settings, dataclasses.replace(setting, source=bare)))
+    # A layer, loss or metric of the user's own ends in whatever its `get_config` raises.
+    except Exception as error:
+        raise ValueError(
+            "With `jobs` the source, the output, the loss and the metrics are sent to other processes, which these "
+            f"cannot be ({type(error).__name__}: {error}). Leave `jobs` out."
+        ) from error
+
+
+def _unpacked(setup: bytes) -> Setting:
+    try:
+        settings, setting = pickle.loads(setup)
+    # A class of the user's own ends in whatever its `from_config` raises.
+    except Exception as error:
+        raise ValueError(
+            "With `jobs` the source is sent to other processes, which cannot load it "
+            f"({(str(error).strip() or type(error).__name__).splitlines()[0]}). Layers, losses and metrics of your own "
+            "must be registered by keras.saving.register_keras_serializable in a module that is imported, or leave "
+            "`jobs` out."
+        ) from error
+    for name, value in settings.items():
+        getattr(keras.config, f"set_{name}")(value)
+    return setting
+
+
+def _sendable(error: Exception) -> Exception:
+    """An error with where it happened, or what it says where it cannot be sent."""
+    error.add_note(traceback.format_exc())
+    try:
+        pickle.loads(pickle.dumps(error))
+    # An error of the user's own code may be of any class.
+    except Exception:
+        return RuntimeError(traceback.format_exc())
+    return error

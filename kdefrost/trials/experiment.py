@@ -1,0 +1,230 @@
+"""The experiment: what all questions of a run have in common, read from what a user gives and checked."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from kdefrost import fingerprint
+from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.surgery import tail_of
+from kdefrost.data.sets import LabelledSet, hold, take_rows
+from kdefrost.training.labels import as_labels, example_weights, kind_of, loss_name, strata
+from kdefrost.training.tasks import Objective, Task, make_task
+from kdefrost.trials.rows import draw_test_sample, subset
+
+# Changed whenever the same configuration comes to give other scores.
+_FORMAT = 4
+
+
+class Learning(NamedTuple):
+    """What a user says of what is learnt, as `Defroster` takes it; `None` where it follows from the labels.
+
+    Attributes:
+        output: The new output layer.
+        loss: Keras loss, or its name.
+        metrics: Keras metrics, or their names.
+        objective: The metric that chooses.
+        class_weight: Weights of the classes in the loss.
+    """
+
+    output: int | keras.layers.Layer | None = None
+    loss: str | keras.losses.Loss | None = None
+    metrics: Sequence[str | keras.metrics.Metric] | None = None
+    objective: str | Objective | None = None
+    class_weight: dict[int, float] | str | None = None
+
+
+class Examples(NamedTuple):
+    """What the trials of a run are trained and scored on.
+
+    Attributes:
+        images: Images by the name of the set, of the training set those that some trial uses.
+        labels: Their labels, likewise.
+        rows: By `(per_class, seed)`, the rows of the training images.
+        samples: By seed, the rows of the test images; `None` for all.
+    """
+
+    images: dict
+    labels: dict[str, np.ndarray]
+    rows: dict[tuple[int, int], np.ndarray]
+    samples: dict[int, np.ndarray | None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Experiment:
+    """What all questions of a run have in common.
+
+    Attributes:
+        source: The source model.
+        sets: The labelled sets by name, their labels in the form of the task.
+        task: What is learnt.
+        class_weight: Weights of the classes in the loss.
+        test_per_class: Largest number of test examples per class that a seed is scored on; `None` for all.
+    """
+
+    source: keras.Model
+    sets: dict[str, LabelledSet]
+    task: Task
+    class_weight: dict[int, float] | str | None = None
+    test_per_class: int | None = None
+
+    @property
+    def evaluated(self) -> int:
+        """Number of examples that each trial is scored on, at most."""
+        return sum(len(part.y) for name, part in self.sets.items() if name != "train")
+
+    def subsets(self, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], np.ndarray]:
+        """The rows of the training set by `(per_class, seed)`."""
+        groups = self._strata("train")
+        return {key: subset(groups, *key) for key in set(keys)}
+
+    def gather(self, keys: Iterable[tuple[int, int]], memory_budget: int, directory, verbose: bool) -> Examples:
+        """Reads the examples of trials.
+
+        Args:
+            keys: Their `(per_class, seed)`.
+            memory_budget: Bytes that images may take in memory; more go to disk.
+            directory: Folder for what goes to disk.
+            verbose: Whether to show a progress bar where reading takes long.
+
+        Returns:
+            The `Examples`.
+        """
+        sets, subsets = self.sets, self.subsets(keys)
+        used = np.unique(np.concatenate(list(subsets.values())))
+        rows = {key: np.searchsorted(used, chosen) for key, chosen in subsets.items()}
+        labels = {name: part.y for name, part in sets.items()} | {"train": sets["train"].y[used]}
+        images = {name: part.x for name, part in sets.items()} | {"train": take_rows(sets["train"].x, used)}
+        budget = memory_budget // len(images)
+        images = {name: hold(array, budget, directory, verbose) for name, array in images.items()}
+        groups = {name: self._strata(name) for name in sets}
+        samples = {seed: draw_test_sample(groups, self.test_per_class, seed) for _, seed in subsets}
+        return Examples(images, labels, rows, samples)
+
+    @functools.cached_property
+    def configuration(self) -> dict:
+        """All that scores depend on beside what is asked, in what JSON can hold."""
+        task = self.task
+        return {
+            "format": _FORMAT,
+            "task": {
+                "kind": task.kind,
+                "units": task.units,
+                "loss": loss_name(task.loss),
+                "loss_settings": fingerprint.of_metric(task.loss),
+                "metrics": {name: fingerprint.of_metric(metric) for name, metric in task.metrics.items()},
+                "objective": dataclasses.asdict(task.objective),
+                "output": fingerprint.of_layer(task.output),
+                "class_weight": None if self.class_weight is None else str(self.class_weight),
+                "test_per_class": self.test_per_class,
+            },
+            "source": fingerprint.of_model(self.source),
+            "data": {name: fingerprint.of_arrays(part.x, part.y) for name, part in self.sets.items()},
+        }
+
+    def _strata(self, name: str) -> np.ndarray:
+        return strata(self.sets[name].y, self.task.kind)
+
+
+def prepare(
+    source: keras.Model,
+    last: Cut,
+    sets: dict[str, LabelledSet],
+    learning: Learning,
+    sizes: Sequence[int],
+    classes: int | None = None,
+    test_per_class: int | None = None,
+) -> Experiment:
+    """Concludes from labelled sets what is learnt, and checks that all fits together.
+
+    Args:
+        source: The source model.
+        last: Its last cut that is tried.
+        sets: The sets by name, of `read_sets`.
+        learning: What is said of what is learnt.
+        sizes: Numbers of training examples per class.
+        classes: Number of classes; by default the largest training label plus one.
+        test_per_class: As for `Experiment`.
+
+    Returns:
+        The `Experiment`.
+
+    Raises:
+        ValueError: If the sets do not fit the source or each other, or have too few examples, or what is said of
+            what is learnt does not fit.
+    """
+    kind = kind_of(sets["train"].y, learning.loss)
+    sets = {name: part._replace(y=as_labels(name, part.y, kind)) for name, part in sets.items()}
+    said = learning.output, learning.loss, learning.metrics, learning.objective
+    task = make_task(kind, sets["train"].y, *said, classes)
+    _check_output(source, last, task)
+    check_sets(sets, source, task)
+    check_sizes(strata(sets["train"].y, kind), sizes, task)
+    example_weights(learning.class_weight, sets["train"].y, kind, task.units)
+    return Experiment(source, sets, task, learning.class_weight, test_per_class)
+
+
+def _check_output(source: keras.Model, last: Cut, task: Task):
+    given = tail_of(source, last, output=task.output).output_shape
+    if given != (None, task.units):
+        raise ValueError(
+            f"`output` must give one vector of {task.units} numbers for each example, as the labels of `train` "
+            f"have it for {task.kind}; it gives {given[1:]}."
+        )
+
+
+def check_sets(sets: dict[str, LabelledSet], source: keras.Model, task: Task):
+    """Checks that the sets fit each other and the source.
+
+    Args:
+        sets: The sets by name, their labels in the form of the task.
+        source: The source model.
+        task: What is learnt.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    expected = source.inputs[0].shape[1:]
+    for name, (x, y) in sets.items():
+        if task.kind == "classification" and (y.min() < 0 or y.max() >= task.units):
+            raise ValueError(
+                f"Labels of `{name}` must be from 0 to {task.units - 1}, for {task.units} classes. Received labels "
+                f"from {y.min()} to {y.max()}."
+            )
+        if y.ndim == 2 and y.shape[1] != task.units:
+            raise ValueError(f"Labels of `{name}` must have {task.units} columns, as `train` has. Received: {y.shape}")
+        if len(expected) != x.ndim - 1 or any(e not in (None, s) for e, s in zip(expected, x.shape[1:], strict=True)):
+            raise ValueError(f"`{name}` has examples of shape {x.shape[1:]}, but the source takes {tuple(expected)}.")
+
+
+def check_sizes(groups: np.ndarray, sizes: Sequence[int], task: Task):
+    """Checks that there are as many training examples as asked for.
+
+    Args:
+        groups: The class of each training example.
+        sizes: Numbers of examples per class.
+        task: What is learnt.
+
+    Raises:
+        ValueError: If there are not.
+    """
+    if task.kind != "classification":
+        smallest = int(np.unique(groups, return_counts=True)[1].min())
+        if max(sizes) > smallest:
+            raise ValueError(
+                f"`per_class` must be at most {smallest}, the number of training examples. Received: {max(sizes)}."
+            )
+        return
+    counts = np.bincount(groups, minlength=task.units)
+    smallest = int(counts.argmin())
+    if counts[smallest] == 0:
+        raise ValueError(f"Class {smallest} has no example in `train`; label the classes from 0 without gaps.")
+    if max(sizes) > counts[smallest]:
+        raise ValueError(
+            f"`per_class` must be at most {counts[smallest]}, the number of training examples of class {smallest}. "
+            f"Received: {max(sizes)}."
+        )

@@ -1,0 +1,247 @@
+"""Tails as they are trained: compiled once for a cut, and asked question by question."""
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from kdefrost import training
+from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.features import Inference
+from kdefrost.cutting.initialization import reinitialize
+from kdefrost.cutting.surgery import segment, tail_of
+from kdefrost.data.storage import Rows
+from kdefrost.models.normalization import FUSED_LAYERS
+from kdefrost.training.coupling import ElasticCoupling
+from kdefrost.training.labels import example_weights
+from kdefrost.training.tasks import Task
+from kdefrost.trials.question import Answer, Question, Springs
+from kdefrost.trials.rows import INITIALISATION, ORDER
+
+# Weights start below 10; what has grown to this, or to no number, learns nothing any more.
+_DIVERGED = 1e6
+
+
+class Assignment(NamedTuple):
+    """A question, and all that it takes to answer it.
+
+    Attributes:
+        question: The question.
+        cut: Its cut.
+        held: The cut at which the features are: `cut`, or one before it from which frozen layers go on.
+        features: By the name of the set, a tuple of arrays `(examples, …)`, one for each tensor of `held`.
+        rows: The examples to train on.
+        sample: The test examples to score on; `None` for all.
+    """
+
+    question: Question
+    cut: Cut
+    held: Cut
+    features: dict[str, tuple]
+    rows: np.ndarray
+    sample: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What all trials of a run take, beside their assignments; it can be sent to other processes.
+
+    Attributes:
+        source: The source model.
+        task: What is learnt.
+        labels: Labels by the name of the set, row by row those of the features.
+        class_weight: Weights of the classes in the loss.
+        observe: What to measure of a trained network beside its scores: a function of the source model, the tail's
+            model and the features, which gives lists of numbers by name. `None` for nothing.
+    """
+
+    source: keras.Model
+    task: Task
+    labels: dict[str, np.ndarray]
+    class_weight: dict[int, float] | str | None = None
+    observe: Callable[[keras.Model, keras.Model, dict[str, tuple]], dict[str, list[float]]] | None = None
+
+
+class TailRunner:
+    """Answers questions one after another, with one compiled tail for all those that can share it.
+
+    Args:
+        setting: What they have in common.
+    """
+
+    def __init__(self, setting: Setting):
+        self._setting, self._build, self._tail = setting, None, None
+
+    def run(
+        self, assignments: Iterable[Assignment], on_progress: Callable[[Question, float], None]
+    ) -> Iterator[tuple[Answer, list[np.ndarray]]]:
+        """Answers questions.
+
+        Args:
+            assignments: The questions, drawn as they are needed, those of a cut together.
+            on_progress: Called as a training goes on with the question and the share of it that is done.
+
+        Yields:
+            Each answer as it comes, with the weights of its tail.
+        """
+        for assignment in assignments:
+            ended = self.answer(assignment, on_progress)
+            # Drawing the next one may let its features go.
+            del assignment
+            yield ended
+
+    def answer(
+        self, assignment: Assignment, on_progress: Callable[[Question, float], None]
+    ) -> tuple[Answer, list[np.ndarray]]:
+        """Answers one question; see `run`."""
+        advance = functools.partial(on_progress, assignment.question)
+        advance(0.0)
+        build = _build_of(assignment)
+        if self._build != build:
+            self.release()
+            self._tail, self._build = Tail(self._setting, assignment), build
+        answer = self._tail.run(assignment.question, assignment.rows, assignment.sample, advance)
+        return answer, self._tail.model.get_weights()
+
+    def release(self):
+        """Lets go of the tail and of the features that it holds."""
+        self._build = self._tail = None
+
+
+def _build_of(assignment: Assignment) -> tuple:
+    """What a compiled tail is made for; the strength of springs is set from trial to trial, unless they are rigid."""
+    springs = assignment.question.springs
+    coupled = None if springs is None else (springs.layers, springs.are_rigid, springs.normalization)
+    return assignment.cut, assignment.held, assignment.question.recipe, coupled
+
+
+class Tail:
+    """A tail, compiled once, and the features that it is trained on.
+
+    Args:
+        setting: What is trained.
+        assignment: A question that it is to answer, and the features.
+
+    Attributes:
+        model: The tail.
+    """
+
+    def __init__(self, setting: Setting, assignment: Assignment):
+        self._setting, self._recipe = setting, assignment.question.recipe
+        self._features = dict(assignment.features)
+        source, cut, held = setting.source, assignment.cut, assignment.held
+        self.model = tail_of(source, cut, output=setting.task.output, substitutes=FUSED_LAYERS)
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = self._recipe.batch_norm_momentum
+        # Where the features at the cut are not held, the frozen layers before it run too.
+        self._whole = self.model if held == cut else _in_a_row(segment(source, held, cut), self.model)
+        self._coupling = self._couple(assignment.question.springs)
+        training.compile_model(self._whole, self._recipe, setting.task.loss, self._coupling)
+        self._infer = Inference(self._whole)
+
+    def run(
+        self,
+        question: Question,
+        rows: np.ndarray,
+        sample: np.ndarray | None,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Answer:
+        """Trains and scores.
+
+        Args:
+            question: One that the tail is made for.
+            rows: The examples to train on.
+            sample: The test examples to score on; `None` for all.
+            on_progress: Called as the training goes on with the share of it that is done.
+
+        Returns:
+            The `Answer`; the tail has its weights until the next.
+        """
+        start = time.perf_counter()
+        reinitialize(self.model, (INITIALISATION, question.seed, question.cut))
+        self._hold(question.springs)
+        training.fit(
+            self._whole,
+            self._features["train"],
+            self._setting.task.targets(self._setting.labels["train"]),
+            self._recipe,
+            seed=(ORDER, question.seed, question.per_class),
+            subset=rows,
+            weights=self._weights(rows),
+            on_progress=on_progress,
+        )
+        scores = {"test": self._score("test", sample), "validation": self._score("validation")}
+        seconds = round(time.perf_counter() - start, 3)
+        self._warn_if_diverged(question)
+        return Answer(question, **scores, seconds=seconds, observed=self._observe())
+
+    def _couple(self, springs: Springs | None) -> ElasticCoupling | None:
+        if springs is None:
+            return None
+        coupling = ElasticCoupling(
+            self.model, self._setting.source, springs.layers, normalization=springs.normalization
+        )
+        if springs.are_rigid:
+            coupling.freeze()
+        return coupling
+
+    def _hold(self, springs: Springs | None):
+        """Sets the strength of the springs; rigid ones hold what was just initialised anew."""
+        if springs is None:
+            return
+        if springs.are_rigid:
+            self._coupling.freeze()
+        else:
+            self._coupling.strength = springs.strength
+
+    def _observe(self) -> dict[str, list[float]]:
+        observe = self._setting.observe
+        return {} if observe is None else observe(self._setting.source, self.model, self._features)
+
+    def _warn_if_diverged(self, question: Question):
+        if not all((np.abs(weight) < _DIVERGED).all() for weight in self.model.get_weights()):
+            tqdm.write(
+                f"Training diverged at {question}: its score says nothing of the cut. A lower learning rate than "
+                f"{self._recipe.learning_rate} may help, or targets of mean 0 and deviation 1."
+            )
+
+    def _weights(self, rows: np.ndarray) -> np.ndarray | None:
+        """Weights of all examples, of which those of the trial are by the trial's own classes."""
+        setting, task = self._setting, self._setting.task
+        mine = example_weights(setting.class_weight, setting.labels["train"][rows], task.kind, task.units)
+        if mine is None:
+            return None
+        weights = np.zeros(len(setting.labels["train"]), np.float32)
+        weights[rows] = mine
+        return weights
+
+    def _score(self, name: str, sample: np.ndarray | None = None) -> dict[str, float] | None:
+        if name not in self._features:
+            return None
+        labels = self._setting.labels[name]
+        rows = np.arange(len(labels)) if sample is None else sample
+        (outputs,) = self._infer(*(Rows(part, rows) for part in self._features[name]))
+        return self._setting.task.scores(labels[rows], outputs)
+
+
+class _Frozen(keras.layers.Layer):
+    """A model in inference mode inside one that trains, which would pass its own mode on to a bare model."""
+
+    def __init__(self, model: keras.Model):
+        super().__init__(trainable=False)
+        self.model = model
+
+    def call(self, inputs):
+        return self.model(inputs, training=False)
+
+
+def _in_a_row(between: keras.Model, tail: keras.Model) -> keras.Model:
+    """The frozen layers and the tail, as one model."""
+    inputs = between.inputs if len(between.inputs) > 1 else between.inputs[0]
+    return keras.Model(inputs, tail(_Frozen(between)(inputs)))

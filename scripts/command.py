@@ -1,0 +1,128 @@
+"""What all commands have in common: where they find kdefrost, their options, their errors, and what they write.
+
+It is imported before all else, because of what it does to the path.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+# The folder of the scripts would let `import profile` find one of them where Python's own module is meant.
+sys.path[0] = str(PROJECT)
+# TensorFlow's notes on the processor are not for whoever draws a profile.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Without AVX-512 TensorFlow leaves these kernels off, and trains half as fast.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# Processes of --jobs share a GPU's memory with this one.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+TARGETS = "digits (embedded), idc (breast cancer patches), an image set of TFDS such as cifar10, or a folder of images"
+# Options that several commands have, by name.
+_OPTIONS = {
+    "--tgt": {"default": "digits", "metavar": "NAME", "help": f"{TARGETS} (%(default)s)"},
+    "--data-dir": {
+        "metavar": "DIR",
+        "help": "folder of TensorFlow Datasets (TFDS_DATA_DIR), or of the idc archive",
+    },
+    "--image-size": {"type": int, "metavar": "N", "help": "resize all images to N×N (the set's own)"},
+    "--preset": {
+        "default": "laptop",
+        "choices": ["smoke", "laptop", "paper"],
+        "help": "networks, epochs, and what the rest is by default (%(default)s)",
+    },
+    "--model": {"metavar": "NAME", "help": "network to train, such as wide_resnet_16_1 (of the preset)"},
+    "--seeds": {"type": int, "metavar": "N", "help": "number of repeats (of the preset)"},
+    "--jobs": {
+        "type": int,
+        "metavar": "N",
+        "help": "processes that run whole trials side by side, on a core or GPU each (all in one process)",
+    },
+    "--devices": {
+        "nargs": "+",
+        "metavar": "NAME",
+        "help": "devices that share the work, such as GPU:0 GPU:1, or all GPUs (one, by TensorFlow's choice)",
+    },
+}
+
+
+def parser(description: str, examples: str) -> argparse.ArgumentParser:
+    """A parser whose help ends in examples."""
+    form = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=description, epilog=examples, formatter_class=form)
+
+
+def add_options(group, *names: str, **changes: dict):
+    """Adds options that several commands have.
+
+    Args:
+        group: A parser, or a group of its options.
+        *names: Their names.
+        **changes: By an option's destination, what is otherwise here.
+    """
+    for name in names:
+        group.add_argument(name, **_OPTIONS[name], **changes.get(name.strip("-").replace("-", "_"), {}))
+
+
+def main(run: Callable[[], None], stopped: str = "The same command begins anew."):
+    """Runs a command, whose mistakes and interrupts end in a sentence.
+
+    Args:
+        run: What it does.
+        stopped: What to say of what an interrupt leaves.
+    """
+    try:
+        run()
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"\nStopped. {stopped}")
+
+
+def indices_or_names(words: list[str]) -> str | int | list[int | str]:
+    """What `cut_points` takes, of words: a way to choose, a number, or a list of indices and names."""
+    if words in (["blocks"], ["layers"]):
+        return words[0]
+    chosen = [int(word) if word.lstrip("-").isdigit() else word for word in words]
+    return chosen[0] if len(chosen) == 1 and isinstance(chosen[0], int) else chosen
+
+
+def out_folder(out: str | os.PathLike | None, parts: Iterable[str | None]) -> Path:
+    """The folder of the results: the one that is asked for, or one in runs/ that says what runs.
+
+    Args:
+        out: What `--out` says.
+        parts: What the command line says; `None` for what is as ever.
+
+    Returns:
+        The path.
+    """
+    name = "-".join(part for part in parts if part)
+    return Path(out or Path("runs") / name.replace("/", "-").replace(":", "-"))
+
+
+def save_figures(out: Path, figures: dict) -> list[Path]:
+    """Writes figures by their names, each for the screen and for print.
+
+    Args:
+        out: The folder.
+        figures: Matplotlib figures by name.
+
+    Returns:
+        The paths.
+    """
+    from kdefrost.drawing import save_figure
+
+    paths = [out / f"{name}.{ending}" for name in figures for ending in ("png", "svg")]
+    for path in paths:
+        save_figure(figures[path.stem], path)
+    return paths
+
+
+def print_written(paths: Iterable[Path]):
+    """Ends a command by what it has written."""
+    print("Written:")
+    for path in paths:
+        print(f"  {path}")

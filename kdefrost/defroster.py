@@ -5,7 +5,7 @@ import functools
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -14,7 +14,8 @@ import numpy as np
 from kdefrost.compliance import STRENGTHS, ComplianceProfile, ComplianceTrial
 from kdefrost.compliance.measuring import COMPARED_IMAGES, Straying, measured_layers
 from kdefrost.compliance.policy import under_springs
-from kdefrost.cutting.cuts import Cut, cut_points
+from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.features import FEATURE_DTYPES
 from kdefrost.cutting.surgery import join, split
 from kdefrost.data.sets import read_sets
@@ -32,7 +33,7 @@ from kdefrost.trials.engine import Engine
 from kdefrost.trials.executors import check_jobs
 from kdefrost.trials.experiment import Experiment, Learning, prepare
 from kdefrost.trials.plan import Plan
-from kdefrost.trials.question import Answer, Question
+from kdefrost.trials.question import Question
 from kdefrost.trials.rows import as_seeds, as_sizes
 from kdefrost.trials.store import Store, read_answers
 
@@ -173,9 +174,9 @@ class Defroster:
         questions = everything(self.cuts, as_sizes(per_class), as_seeds(seeds), self.recipe)
         engine = self._engine(experiment, jobs)
         self._last = experiment, engine
-        with Store(self.directory, self._remembered(experiment)) as store:
+        with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
             profile_of = functools.partial(self._profile_of, experiment, store)
-            for answer, weights in self._ask(questions, store, engine, verbose):
+            for answer, weights in ask(all_of(questions), store, engine, verbose):
                 self._tails.offer(Trial.of(answer), weights, profile_of([answer.question]))
                 self._tails.settle(questions, store.answers, profile_of)
             # The last seed of a cut may have ended in another process.
@@ -276,9 +277,10 @@ class Defroster:
         questions = under_springs(self.source, self.cuts, *held)
         experiment = self._prepare(train, test, validation, per_class, classes, test_per_class, jobs, verbose)
         compared = tuple(cut for cut in self.cuts if cut.frozen_layers)
-        engine = self._engine(experiment, jobs, Straying(compared))
-        with Store(self.directory, self._remembered(experiment)) as store:
-            for _ in self._ask(questions, store, engine, verbose):
+        # Trained from the images on, whichever cuts there are.
+        engine = self._engine(experiment, jobs, cut_points(self.source)[:1], Straying(compared))
+        with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
+            for _ in ask(all_of(questions), store, engine, verbose):
                 pass
             trials = tuple(ComplianceTrial.of(store.answers[question]) for question in questions)
         own = {"normalization": bool(normalization), "compared_images": COMPARED_IMAGES}
@@ -340,16 +342,15 @@ class Defroster:
         sets = read_sets(self.memory_budget, self.directory, verbose, **given)
         return prepare(self.source, self.cuts[-1], sets, self.learning, sizes, classes, test_per_class)
 
-    def _engine(self, experiment: Experiment, jobs: int | None, observe: Callable | None = None) -> Engine:
-        return Engine(
-            experiment, self.cuts, self.memory_budget, self.feature_dtype, self.directory, jobs, observe=observe
-        )
-
-    def _ask(
-        self, questions: Sequence[Question], store: Store, engine: Engine, verbose: bool
-    ) -> Iterator[tuple[Answer, list[np.ndarray]]]:
-        with in_scope(self.strategy):
-            yield from ask(all_of(questions), store, engine, verbose)
+    def _engine(
+        self,
+        experiment: Experiment,
+        jobs: int | None,
+        cuts: Sequence[Cut] | None = None,
+        observe: Callable | None = None,
+    ) -> Engine:
+        cuts = self.cuts if cuts is None else cuts
+        return Engine(experiment, cuts, self.memory_budget, self.feature_dtype, self.directory, jobs, observe)
 
     def _configuration(self, experiment: Experiment) -> dict:
         """What a result depends on, as JSON has it, because what is read is compared with it."""

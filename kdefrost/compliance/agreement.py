@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 
 from kdefrost.compliance.strengths import strength_text
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.statistics import over_seeds
 from kdefrost.tables import format_difference
 from kdefrost.training.tasks import Objective

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from kdefrost.cutting.cuts import Cut, calls_before, cut_points
+from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cuts import calls_before, cut_points
 from kdefrost.cutting.features import Inference
 from kdefrost.cutting.surgery import segment, tail_of
 from kdefrost.similarity import cka

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from kdefrost.compliance.strengths import check_strengths
-from kdefrost.cutting.cuts import Cut, calls_before, cut_points
+from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cuts import calls_before, cut_points
 from kdefrost.training.recipe import Recipe
 from kdefrost.trials.question import Question, Springs
 

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from kdefrost.compliance.agreement import Agreement
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.profile import DefrostProfile
 from kdefrost.results import Result
 from kdefrost.training.tasks import Objective

@@ -1,7 +1,8 @@
 """Cutting: all of a model's surgery.
 
     graph            a model's layer calls, read once: what is called with what, where one tensor crosses
-    cuts             the places at which a model can be cut (`cut_points`, `Cut`)
+    cut              a place between layers (`Cut`, `CutList`)
+    cuts             the places at which a model can be cut (`cut_points`)
     copying          the same layer calls on other tensors, in new layers
     surgery          the models on both sides of a cut, between two cuts, and joined (`split`, `join`)
     initialization   He's method, layer by layer (`reinitialize`)
@@ -10,7 +11,8 @@
 The source model is never changed.
 """
 
-from kdefrost.cutting.cuts import Cut, CutList, cut_points
+from kdefrost.cutting.cut import Cut, CutList
+from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.initialization import reinitialize
 from kdefrost.cutting.surgery import join, split
 

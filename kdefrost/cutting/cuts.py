@@ -6,7 +6,6 @@ interleave and nested models hide their layers. Nothing here changes the model t
 given: both sides of a cut are new models of new layers.
 """
 
-import dataclasses
 import difflib
 import math
 from collections.abc import Sequence
@@ -14,8 +13,8 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from kdefrost.cutting.cut import Cut, CutList
 from kdefrost.cutting.graph import Call, Graph, Tensor
-from kdefrost.tables import align
 
 _RANDOM = (
     keras.layers.Dropout,
@@ -24,87 +23,6 @@ _RANDOM = (
     keras.layers.GaussianDropout,
     keras.layers.GaussianNoise,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Cut:
-    """A place between the layers of a model.
-
-    Attributes:
-        index: Position among all cuts of the model; 0 freezes nothing, the last leaves only
-            the output layer to train.
-        name: Name of the layer after which the cut lies.
-        tensors: The tensors that cross, each as `(layer name, call, output)`: the layer
-            that makes it, which of that layer's calls in the model, and which of the
-            call's outputs.
-        shapes: Their shapes, without the batch axis.
-        frozen_layers: Number of layers with kernels before the cut, each as often as it is called.
-        layers: Number of layers with kernels in the model, counted likewise, the output
-            layer that a model without one is given included.
-        frozen_params: Number of weights before the cut.
-        params: Number of weights in the model.
-        tail_multiply_adds: Multiply-adds of one example's forward pass after the cut.
-        multiply_adds: Multiply-adds of one example's forward pass through the model.
-    """
-
-    index: int
-    name: str
-    tensors: tuple[tuple[str, int, int], ...]
-    shapes: tuple[tuple[int, ...], ...]
-    frozen_layers: int
-    layers: int
-    frozen_params: int
-    params: int
-    tail_multiply_adds: int
-    multiply_adds: int
-
-    @property
-    def feature_bytes(self) -> int:
-        """Bytes of one example's features in float32."""
-        return 4 * sum(math.prod(shape) for shape in self.shapes)
-
-    @property
-    def tail_share(self) -> float:
-        """Share of the whole model's training cost that is left after the cut."""
-        return self.tail_multiply_adds / self.multiply_adds
-
-    @property
-    def shape_text(self) -> str:
-        """The shapes as text, such as `32×32×16` or, where two tensors cross, `8×8×4 + 8×8×4`."""
-        return " + ".join("×".join(map(str, shape)) for shape in self.shapes)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "Cut":
-        """Makes a cut from what `dataclasses.asdict` and JSON made of it."""
-        tensors = tuple(tuple(tensor) for tensor in values["tensors"])
-        shapes = tuple(tuple(shape) for shape in values["shapes"])
-        return cls(**{**values, "tensors": tensors, "shapes": shapes})
-
-
-class CutList(list):
-    """A list of `Cut` that prints as a table.
-
-    Per cut: its index, the layer after which it lies, the shapes of what crosses it, layers
-    with kernels frozen of all, weights frozen and trained, the share of the whole model's
-    training cost that is left in the tail, and the bytes of one example's features.
-    """
-
-    def __str__(self) -> str:
-        head = ["cut", "after layer", "features", "frozen", "frozen params", "trained params", "cost left", "bytes"]
-        rows = [
-            [
-                str(cut.index),
-                cut.name,
-                cut.shape_text,
-                f"{cut.frozen_layers}/{cut.layers}",
-                f"{cut.frozen_params:,}",
-                f"{cut.params - cut.frozen_params:,}",
-                f"{100 * cut.tail_share:.1f} %",
-                f"{cut.feature_bytes:,}",
-            ]
-            for cut in self
-        ]
-        return align([head, *rows], left=(1,))
 
 
 def cut_points(model: keras.Model, cuts: "str | int | Sequence[int | str | Cut]" = "blocks") -> CutList:
@@ -259,6 +177,29 @@ def _params(calls: list[Call]) -> int:
     return sum(math.prod(weight.shape) for weight in weights.values())
 
 
+def _pick(graph: Graph, every: CutList, wanted: Sequence[int | str | Cut]) -> CutList:
+    """The cuts of a list, in their order."""
+    if not wanted:
+        raise ValueError("`cuts` must name at least one cut. Received an empty list.")
+    if all(isinstance(cut, Cut) for cut in wanted):
+        for cut in wanted:
+            _find(graph, cut)
+        return CutList(sorted(set(wanted), key=lambda cut: cut.index))
+    chosen = {_look_up(every, word).index for word in wanted}
+    return CutList(every[index] for index in sorted(chosen))
+
+
+def _find(graph: Graph, cut: "Cut | int | str") -> list[Tensor]:
+    """The tensors of a graph that cross a cut, given as such, or by index or name of a block's."""
+    if not isinstance(cut, Cut):
+        cut = _look_up(_describe(graph, _places(graph, single=True)), cut)
+    by_reference = {tensor.reference: tensor for tensor in graph.tensors}
+    found = [by_reference.get(reference) for reference in cut.tensors]
+    if any(t is None or t.shape[1:] != shape for t, shape in zip(found, cut.shapes, strict=True)):
+        raise ValueError(f"Cut {cut.index} (`{cut.name}`) is not a cut of this model; take one of its cut_points.")
+    return found
+
+
 def _spread(every: CutList, count: int) -> CutList:
     """So many cuts, evenly spaced in the training cost that they leave, both ends among them."""
     if count < 2:
@@ -271,18 +212,6 @@ def _spread(every: CutList, count: int) -> CutList:
         inner.remove(nearest)
         chosen.append(nearest)
     return CutList(sorted(chosen, key=lambda cut: cut.index))
-
-
-def _pick(graph: Graph, every: CutList, wanted: Sequence[int | str | Cut]) -> CutList:
-    """The cuts of a list, in their order."""
-    if not wanted:
-        raise ValueError("`cuts` must name at least one cut. Received an empty list.")
-    if all(isinstance(cut, Cut) for cut in wanted):
-        for cut in wanted:
-            _find(graph, cut)
-        return CutList(sorted(set(wanted), key=lambda cut: cut.index))
-    chosen = {_look_up(every, word).index for word in wanted}
-    return CutList(every[index] for index in sorted(chosen))
 
 
 def _look_up(every: CutList, wanted: int | str) -> Cut:
@@ -301,14 +230,3 @@ def _look_up(every: CutList, wanted: int | str) -> Cut:
         near = sorted(every, key=lambda cut: abs(cut.index - wanted))[:2]
         nearest = ", ".join(f"{cut.index} (`{cut.name}`)" for cut in sorted(near, key=lambda cut: cut.index))
     raise ValueError(f"There is no cut {wanted!r}: they run from 0 to {every[-1].index}. The nearest: {nearest}.")
-
-
-def _find(graph: Graph, cut: "Cut | int | str") -> list[Tensor]:
-    """The tensors of a graph that cross a cut, given as such, or by index or name of a block's."""
-    if not isinstance(cut, Cut):
-        cut = _look_up(_describe(graph, _places(graph, single=True)), cut)
-    by_reference = {tensor.reference: tensor for tensor in graph.tensors}
-    found = [by_reference.get(reference) for reference in cut.tensors]
-    if any(t is None or t.shape[1:] != shape for t, shape in zip(found, cut.shapes, strict=True)):
-        raise ValueError(f"Cut {cut.index} (`{cut.name}`) is not a cut of this model; take one of its cut_points.")
-    return found

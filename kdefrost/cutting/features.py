@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from kdefrost import devices
-from kdefrost.cutting.cuts import Cut, cut_points
+from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.graph import inference_batch_size
 from kdefrost.cutting.surgery import segment
 from kdefrost.data.storage import Collector

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from kdefrost.cutting.copying import copy_layer, input_like, replay, unused
-from kdefrost.cutting.cuts import Cut, _cuttable, _find
+from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cuts import _cuttable, _find
 from kdefrost.cutting.graph import Graph, Tensor, has_graph
 from kdefrost.cutting.initialization import reinitialize
 

@@ -1,6 +1,7 @@
 """Data: images and labels, wherever they come from.
 
-    images        data sets by name, and as kdefrost has them (`load_data`, `ImageData`, `Examples`)
+    images        data sets by their names (`load_data`)
+    examples      labelled images, as kdefrost has them (`ImageData`, `Examples`)
     folders       which images a folder has, of which classes, in which parts
     image_files   images in files, decoded as they are asked for
     holding_out   a part of the training examples, to choose on (`hold_out`)

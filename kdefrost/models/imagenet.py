@@ -10,12 +10,14 @@ import difflib
 import inspect
 import math
 import os
-import textwrap
 from collections.abc import Callable
 
 import h5py
 import keras
 import numpy as np
+
+from kdefrost.models.preprocessing import DEVIATION, Preprocessing, height_and_width, reason_of, with_preprocessing
+from kdefrost.models.resnets import PRESET, resnet18
 
 # Sizes of the images that the applications were trained on, where these are not 224.
 _IMAGE_SIZES = {
@@ -39,21 +41,6 @@ _IMAGE_SIZES = {
 }
 # Sizes for which an application has weights of their own.
 _SIZES_WITH_WEIGHTS = {"MobileNet": (128, 160, 192, 224), "MobileNetV2": (96, 128, 160, 192, 224)}
-_RESNET18 = {
-    "input_conv_filters": [64],
-    "input_conv_kernel_sizes": [7],
-    "stackwise_num_filters": [64, 128, 256, 512],
-    "stackwise_num_blocks": [2, 2, 2, 2],
-    "stackwise_num_strides": [1, 2, 2, 2],
-    "block_type": "basic_block",
-    "use_pre_activation": False,
-}
-# 20 convolutions, and 20 normalisations of four.
-_RESNET18_TENSORS = 100
-_RESNET18_PRESET = "hf://timm/resnet18.tv_in1k"
-# Of ImageNet's channels in RGB, of images from 0 to 1.
-_MEAN = np.array([0.485, 0.456, 0.406])
-_DEVIATION = np.array([0.229, 0.224, 0.225])
 
 
 def imagenet_source(
@@ -85,70 +72,8 @@ def imagenet_source(
     (None, 1280)
     """
     if name == "ResNet18":
-        return resnet18(_RESNET18_PRESET if weights is None else weights, 224 if image_size is None else image_size)
+        return resnet18(PRESET if weights is None else weights, 224 if image_size is None else image_size)
     return _Application.named(name).source("imagenet" if weights is None else weights, image_size)
-
-
-def resnet18(weights: str | os.PathLike | None = None, image_size: int | tuple[int, int] = 224) -> keras.Model:
-    """Builds ResNet-18 (He et al., 2016, arXiv:1512.03385) as torchvision has it.
-
-    Args:
-        weights: A KerasHub preset such as `hf://timm/resnet18.tv_in1k`, torchvision's own
-            weights, or a local folder with timm's `config.json` and `model.safetensors`.
-            The mean and deviation that `config.json` names are taken, torchvision's where
-            it names none. `None` draws random weights.
-        image_size: Height and width of the images, or one number for both.
-
-    Returns:
-        A `keras.Model` from raw RGB images, 0 to 255, of shape `(batch, height, width, 3)`
-        to features of shape `(batch, 512)`. All its layers are Keras's own.
-
-    Raises:
-        ValueError: If the weights are not ResNet-18's or cannot be downloaded, or
-            `image_size` is not one.
-        FileNotFoundError: If there is no such folder.
-        ImportError: If KerasHub is not installed.
-
-    Example:
-
-    >>> kdefrost.resnet18(image_size=64).output.shape
-    (None, 512)
-    """
-    shape = (*_height_and_width(image_size), 3)
-    if weights is None:
-        keras_hub, _ = _import_keras_hub()
-        backbone, preprocessing = keras_hub.models.ResNetBackbone(**_RESNET18, image_shape=shape), _TORCHVISION
-    else:
-        backbone, preprocessing = _read_resnet18(os.fspath(weights), shape)
-    features = keras.layers.GlobalAveragePooling2D(name="avg_pool")(backbone.output)
-    # The backbone is of a class of KerasHub, the layers in it are Keras's.
-    return _source(keras.Model(backbone.input, features, name="resnet18"), preprocessing, name="ResNet18")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Preprocessing:
-    """Per channel `scale * x + offset`, of BGR made from RGB where it `reverses`."""
-
-    scale: tuple[float, ...]
-    offset: tuple[float, ...]
-    reverses: bool = False
-
-    def __call__(self, images):
-        """Applies it to a Keras tensor, with as few layers as it takes."""
-        if self.reverses:
-            images = keras.ops.flip(images, axis=-1)
-        if set(self.scale) == {1.0} and set(self.offset) == {0.0}:
-            return images
-        return keras.layers.Rescaling(list(self.scale), list(self.offset), name="preprocessing")(images)
-
-    @classmethod
-    def standardizing(cls, mean: np.ndarray, deviation: np.ndarray, span: float = 1.0) -> "_Preprocessing":
-        """Takes mean and deviation of images from 0 to 1; what it gives has mean 0 and deviation `span`."""
-        scale, offset = span / (255 * deviation), -span * mean / deviation
-        return cls(tuple(scale.tolist()), tuple(offset.tolist()))
-
-
-_TORCHVISION = _Preprocessing.standardizing(_MEAN, _DEVIATION)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,15 +109,15 @@ class _Application:
 
     def source(self, weights: str | os.PathLike | None, image_size: int | tuple[int, int] | None) -> keras.Model:
         """Builds it with weights from Keras for `"imagenet"`, from a file, or random ones for `None`."""
-        size = _height_and_width(self.image_size if image_size is None else image_size)
+        size = height_and_width(self.image_size if image_size is None else image_size)
         base, preprocessing = self._build(size), self._probe()
         if weights is None:
-            return _source(base, preprocessing, self.name)
+            return with_preprocessing(base, preprocessing, self.name)
         if weights == "imagenet":
             base.set_weights(self._download(size))
         else:
             self._read_weights(base, weights)
-        return _source(base, _take_statistics(base) or preprocessing, self.name)
+        return with_preprocessing(base, _take_statistics(base) or preprocessing, self.name)
 
     @property
     def image_size(self) -> int:
@@ -207,11 +132,11 @@ class _Application:
             return self._call(None, size)
         except ValueError as error:
             raise ValueError(
-                f"{self.name} cannot be built for images of {size[0]}×{size[1]}: {_reason(error)}; give another "
+                f"{self.name} cannot be built for images of {size[0]}×{size[1]}: {reason_of(error)}; give another "
                 f"`image_size`{' or alpha' if self.options else ''}."
             ) from error
 
-    def _probe(self) -> _Preprocessing:
+    def _probe(self) -> Preprocessing:
         """Finds out what its `preprocess_input` does from what that makes of black, red, green and blue."""
         black, *pure = self._preprocess(np.concatenate([np.zeros((1, 3)), 255 * np.eye(3)]))
         # Rows are the channels that it takes, columns those that it gives.
@@ -225,7 +150,7 @@ class _Application:
                 f"{self.name} cannot be a source by name, because its preprocess_input is more than a scale and an "
                 "offset per channel; build it with its preprocessing as layers, and give it as a .keras file."
             )
-        return _Preprocessing(tuple(scale.tolist()), tuple(black.tolist()), bool(reverses))
+        return Preprocessing(tuple(scale.tolist()), tuple(black.tolist()), bool(reverses))
 
     def _preprocess(self, colours: np.ndarray) -> np.ndarray:
         """What `preprocess_input` makes of colours, (samples, 3), as images of one pixel."""
@@ -237,13 +162,13 @@ class _Application:
         """Its weights from Keras's server, or from Keras's folder where they are already."""
         has_own = size[0] == size[1] and size[0] in _SIZES_WITH_WEIGHTS.get(self.function.__name__, ())
         # At sizes other than these an application warns, or refuses; weights fit every size.
-        trained = size if has_own else _height_and_width(self.image_size)
+        trained = size if has_own else height_and_width(self.image_size)
         try:
             return self._call("imagenet", trained).get_weights()
         # Keras raises a bare `Exception` where there is no network.
         except Exception as error:
             raise ValueError(
-                f"Keras cannot give the ImageNet weights of {self.name}: {_reason(error)}; download them where there "
+                f"Keras cannot give the ImageNet weights of {self.name}: {reason_of(error)}; download them where there "
                 "is a network and give the file with `weights=` (`--weights`)."
             ) from error
 
@@ -257,16 +182,9 @@ class _Application:
         except Exception as error:
             arguments = ", ".join(f"{key}={value}" for key, value in {**self.options, "include_top": False}.items())
             raise ValueError(
-                f"The weights file {path} does not fit {self.name}: {_reason(error)}; it must hold the weights of "
+                f"The weights file {path} does not fit {self.name}: {reason_of(error)}; it must hold the weights of "
                 f"keras.applications.{self.function.__name__}({arguments}) as .weights.h5 or .h5."
             ) from error
-
-
-def _source(base: keras.Model, preprocessing: _Preprocessing, name: str) -> keras.Model:
-    """A network from raw images, with its preprocessing in front."""
-    images = keras.Input(base.input.shape[1:], name="image", dtype="float32")
-    # TensorFlow takes no colon in the name of a scope.
-    return keras.Model(images, base(preprocessing(images)), name=name.replace(":", "_"))
 
 
 def _parse_alpha(name: str, text: str) -> float:
@@ -277,18 +195,6 @@ def _parse_alpha(name: str, text: str) -> float:
     if not 0 < alpha < math.inf:
         raise ValueError(f"The alpha of {name!r} must be a positive number, as in MobileNetV2:0.35. Received: {text!r}")
     return alpha
-
-
-def _height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    pair = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
-    if len(pair) != 2 or not all(isinstance(length, (int, np.integer)) and length > 0 for length in pair):
-        raise ValueError(f"`image_size` must be a positive whole number, or (height, width). Received: {image_size!r}")
-    return int(pair[0]), int(pair[1])
-
-
-def _reason(error: Exception) -> str:
-    """One line of an error's words."""
-    return textwrap.shorten(str(error) or type(error).__name__, 320, placeholder=" …").rstrip(".")
 
 
 def _check_shapes(base: keras.Model, path: str | os.PathLike):
@@ -325,7 +231,7 @@ def _stored_shapes(path: str | os.PathLike) -> collections.Counter:
     return shapes
 
 
-def _take_statistics(base: keras.Model) -> _Preprocessing | None:
+def _take_statistics(base: keras.Model) -> Preprocessing | None:
     """Takes the statistics of ImageNet that an EfficientNet keeps in variables out of it.
 
     The variance in Keras's files is a deviation (tensorflow#49930). Built with
@@ -342,52 +248,4 @@ def _take_statistics(base: keras.Model) -> _Preprocessing | None:
     layer.set_weights([np.zeros_like(mean), np.ones_like(variance), count])
     layer.finalize_state()
     # The model divides by 255 next.
-    return _Preprocessing.standardizing(mean, np.sqrt(variance * _DEVIATION), span=255)
-
-
-def _import_keras_hub():
-    """KerasHub, and safetensors, without which it reads no weights of timm."""
-    try:
-        import keras_hub
-        import safetensors
-    except ImportError as error:
-        raise ImportError(f'ResNet18 comes through KerasHub: pip install "kdefrost[imagenet]" ({error}).') from error
-    return keras_hub, safetensors
-
-
-def _read_resnet18(weights: str, shape: tuple[int, int, int]) -> tuple[keras.Model, _Preprocessing]:
-    """Backbone and preprocessing of a preset."""
-    if "://" not in weights and not os.path.isdir(weights):
-        raise FileNotFoundError(f"There is no folder {weights}; ResNet18 takes a folder or an hf:// preset as weights.")
-    keras_hub, safetensors = _import_keras_hub()
-    try:
-        if "://" not in weights:
-            with safetensors.safe_open(os.path.join(weights, "model.safetensors"), "np") as file:
-                _check_complete(file.keys())
-        backbone = keras_hub.models.ResNetBackbone.from_preset(weights, image_shape=shape)
-        _check_resnet18(backbone)
-        converter = keras_hub.layers.ResNetImageConverter.from_preset(weights)
-        preprocessing = _Preprocessing(tuple(converter.scale), tuple(converter.offset)) if converter else _TORCHVISION
-    # KerasHub raises ValueError, OSError, KeyError, and whatever its readers of files raise.
-    except Exception as error:
-        raise ValueError(
-            f"KerasHub cannot give ResNet18 the weights of {weights}: {_reason(error)}; give a folder with timm's "
-            "config.json and model.safetensors with `weights=` (`--weights`), or an hf:// preset where there is a "
-            "network."
-        ) from error
-    return backbone, preprocessing
-
-
-def _check_complete(names: list[str]):
-    """Refuses a file of tensors that lacks some of ResNet-18's."""
-    # KerasHub takes a tensor whose name ends alike in the place of one that is missing.
-    held = [name for name in names if not name.startswith("fc.") and not name.endswith("num_batches_tracked")]
-    if len(held) != _RESNET18_TENSORS:
-        raise ValueError(f"model.safetensors has {len(held)} tensors before the classifier, not {_RESNET18_TENSORS}")
-
-
-def _check_resnet18(backbone: keras.Model):
-    """Refuses a network of KerasHub's that is built otherwise."""
-    other = {key: getattr(backbone, key) for key, value in _RESNET18.items() if getattr(backbone, key) != value}
-    if other:
-        raise ValueError(f"it is another ResNet, with {other}")
+    return Preprocessing.standardizing(mean, np.sqrt(variance * DEVIATION), span=255)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.files import write_atomically
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.profile.words import UNTRIED, heading, marks_text

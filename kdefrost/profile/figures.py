@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.lines import Line2D
 
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.drawing import _COLOURS, draw_line, label_places, looks, place_legend, shorten
 from kdefrost.profile.comparison import Comparison
 from kdefrost.profile.result import DefrostProfile

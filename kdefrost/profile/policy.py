@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.training.recipe import Recipe
 from kdefrost.trials.question import Question
 

@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from scipy import stats
 
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.results import Result
 from kdefrost.statistics import error_over_seeds, mean_over_seeds
 from kdefrost.training.labels import has_classes

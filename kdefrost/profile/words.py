@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.statistics import standard_error
 from kdefrost.tables import align, format_difference, format_score, in_percent, label_of

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.lines import Line2D
 
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.drawing import draw_line, label_places, looks, place_legend, shorten
 from kdefrost.similarity.representations import MEASURES
 from kdefrost.similarity.result import LABELS, LayerwiseSimilarity

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 import keras
 import numpy as np
 
-from kdefrost.cutting.cuts import Cut, CutList, cut_points
+from kdefrost.cutting.cut import Cut, CutList
+from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.features import each_layer
 from kdefrost.data.sets import read_images
 from kdefrost.data.storage import blocks

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.results import Result
 from kdefrost.tables import align
 

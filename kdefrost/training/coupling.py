@@ -10,7 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kdefrost.cutting.cuts import Cut, calls_before
+from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cuts import calls_before
 from kdefrost.cutting.graph import Graph, has_graph
 from kdefrost.cutting.initialization import NORMALIZATIONS
 

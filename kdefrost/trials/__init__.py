@@ -9,6 +9,8 @@
     executors    trials run here, or in processes side by side
     engine       questions in, answers and weights out; it does not know why it is asked
     store        what remembers every answer of a run folder, whoever asked
+    database     the SQLite database of the store
+    presence     which processes are at work in a run folder
     asking       a policy's questions, asked until it is content
     bar          progress
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.tables import format_score, label_of
 from kdefrost.trials.plan import Plan
 from kdefrost.trials.question import Answer, Question

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from kdefrost.cutting.cuts import Cut, cut_points
+from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.features import FeatureFlow
 from kdefrost.data.storage import existing_folder
 from kdefrost.trials.bar import ProgressBar

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kdefrost import fingerprint
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.surgery import tail_of
 from kdefrost.data.sets import LabelledSet, hold, take_rows
 from kdefrost.training.labels import as_labels, example_weights, kind_of, loss_name, strata

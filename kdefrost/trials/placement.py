@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import keras
 
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.features import DISK, MEMORY, RECOMPUTE, held_bytes, seconds_per_example
 from kdefrost.data.storage import disk_seconds
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.features import RECOMPUTE, held_bytes
 from kdefrost.training.tasks import Task
 from kdefrost.trials.question import Question

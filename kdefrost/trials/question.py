@@ -5,7 +5,7 @@ import math
 from typing import Self
 
 from kdefrost import fingerprint
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.training.recipe import Recipe
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from kdefrost import training
-from kdefrost.cutting.cuts import Cut
+from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.features import Inference
 from kdefrost.cutting.initialization import reinitialize
 from kdefrost.cutting.surgery import segment, tail_of

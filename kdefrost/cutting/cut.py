@@ -1,0 +1,87 @@
+"""A cut: a place between the layers of a model."""
+
+import dataclasses
+import math
+
+from kdefrost.tables import align
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """A place between the layers of a model.
+
+    Attributes:
+        index: Position among all cuts of the model; 0 freezes nothing, the last leaves only
+            the output layer to train.
+        name: Name of the layer after which the cut lies.
+        tensors: The tensors that cross, each as `(layer name, call, output)`: the layer
+            that makes it, which of that layer's calls in the model, and which of the
+            call's outputs.
+        shapes: Their shapes, without the batch axis.
+        frozen_layers: Number of layers with kernels before the cut, each as often as it is called.
+        layers: Number of layers with kernels in the model, counted likewise, the output
+            layer that a model without one is given included.
+        frozen_params: Number of weights before the cut.
+        params: Number of weights in the model.
+        tail_multiply_adds: Multiply-adds of one example's forward pass after the cut.
+        multiply_adds: Multiply-adds of one example's forward pass through the model.
+    """
+
+    index: int
+    name: str
+    tensors: tuple[tuple[str, int, int], ...]
+    shapes: tuple[tuple[int, ...], ...]
+    frozen_layers: int
+    layers: int
+    frozen_params: int
+    params: int
+    tail_multiply_adds: int
+    multiply_adds: int
+
+    @property
+    def feature_bytes(self) -> int:
+        """Bytes of one example's features in float32."""
+        return 4 * sum(math.prod(shape) for shape in self.shapes)
+
+    @property
+    def tail_share(self) -> float:
+        """Share of the whole model's training cost that is left after the cut."""
+        return self.tail_multiply_adds / self.multiply_adds
+
+    @property
+    def shape_text(self) -> str:
+        """The shapes as text, such as `32×32×16` or, where two tensors cross, `8×8×4 + 8×8×4`."""
+        return " + ".join("×".join(map(str, shape)) for shape in self.shapes)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Cut":
+        """Makes a cut from what `dataclasses.asdict` and JSON made of it."""
+        tensors = tuple(tuple(tensor) for tensor in values["tensors"])
+        shapes = tuple(tuple(shape) for shape in values["shapes"])
+        return cls(**{**values, "tensors": tensors, "shapes": shapes})
+
+
+class CutList(list):
+    """A list of `Cut` that prints as a table.
+
+    Per cut: its index, the layer after which it lies, the shapes of what crosses it, layers
+    with kernels frozen of all, weights frozen and trained, the share of the whole model's
+    training cost that is left in the tail, and the bytes of one example's features.
+    """
+
+    def __str__(self) -> str:
+        head = ["cut", "after layer", "features", "frozen", "frozen params", "trained params", "cost left", "bytes"]
+        rows = [
+            [
+                str(cut.index),
+                cut.name,
+                cut.shape_text,
+                f"{cut.frozen_layers}/{cut.layers}",
+                f"{cut.frozen_params:,}",
+                f"{cut.params - cut.frozen_params:,}",
+                f"{100 * cut.tail_share:.1f} %",
+                f"{cut.feature_bytes:,}",
+            ]
+            for cut in self
+        ]
+        return align([head, *rows], left=(1,))

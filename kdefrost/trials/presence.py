@@ -1,0 +1,85 @@
+"""Which processes are at work in a run folder."""
+
+import sqlite3
+import time
+import uuid
+import warnings
+from pathlib import Path
+
+_RUNNING = ".running-"
+# Seconds after which a file that nobody has locked is taken for one of a process that is gone, and not of one that
+# has just begun.
+_YOUNG = 60.0
+
+
+class Presence:
+    """That this process is at work in a folder: a file that it has locked, which the system unlocks when it is gone.
+
+    The locks are SQLite's own, because the store stands or falls with them. Where the file system has none, a warning
+    says so.
+
+    Args:
+        directory: The folder.
+
+    Attributes:
+        owner: The process's name in claims.
+        has_locks: Whether the file system has working locks.
+    """
+
+    def __init__(self, directory: Path):
+        self.owner, self._directory = uuid.uuid4().hex, directory
+        self._lock, reason = _lock(self._path(self.owner))
+        # A folder that cannot be written is another matter, of which the database's own errors speak.
+        self.has_locks = self._lock is not None or reason.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY"))
+        self._clear_away()
+        if not self.has_locks:
+            warnings.warn(
+                f"The file system of {directory} has no working locks: no other process may run trials in this folder "
+                "at the same time.",
+                stacklevel=4,
+            )
+
+    def is_there(self, owner: str) -> bool:
+        """Whether the process of a claim is still at work."""
+        path = self._path(owner)
+        return path.exists() and not _is_free(path)
+
+    def end(self):
+        """Ends it."""
+        if self._lock is not None:
+            self._lock.close()
+        self._path(self.owner).unlink(missing_ok=True)
+
+    def _clear_away(self):
+        """Deletes the files of processes that are gone."""
+        for path in self._directory.glob(f"{_RUNNING}*"):
+            try:
+                is_young = time.time() - path.stat().st_mtime < _YOUNG
+            except FileNotFoundError:
+                continue
+            if not is_young and _is_free(path):
+                path.unlink(missing_ok=True)
+
+    def _path(self, owner: str) -> Path:
+        return self._directory / f"{_RUNNING}{owner}"
+
+
+def _lock(path: Path) -> tuple[sqlite3.Connection | None, str]:
+    """A connection to an empty database that has locked it until it is closed; `None` and why where it could not."""
+    connection = None
+    try:
+        connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
+        return None, error.sqlite_errorname
+    return connection, ""
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nobody has locked a file."""
+    connection, _ = _lock(path)
+    if connection is not None:
+        connection.close()
+    return connection is not None

@@ -7,6 +7,7 @@
     placement    where the features at each cut are held
     tails        a tail, compiled once and asked question by question
     executors    trials run here, or in processes side by side
+    worker       what another process does
     engine       questions in, answers and weights out; it does not know why it is asked
     store        what remembers every answer of a run folder, whoever asked
     database     the SQLite database of the store

@@ -15,17 +15,17 @@ from kdefrost.files import versions
 _FORMAT = 1
 # Seconds to wait for another process to end its writing, of which each takes milliseconds.
 _PATIENCE = 60.0
-_TABLES = """
-CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL, digest TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS answers (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    address TEXT NOT NULL UNIQUE,
-    question TEXT NOT NULL,
-    answer TEXT NOT NULL,
-    digest TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS claims (address TEXT PRIMARY KEY, owner TEXT NOT NULL);
-"""
+_TABLES = {
+    "about": "name TEXT PRIMARY KEY, value TEXT NOT NULL, digest TEXT NOT NULL",
+    "answers": """
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        address TEXT NOT NULL UNIQUE,
+        question TEXT NOT NULL,
+        answer TEXT NOT NULL,
+        digest TEXT NOT NULL
+    """,
+    "claims": "address TEXT PRIMARY KEY, owner TEXT NOT NULL",
+}
 
 
 class Database:
@@ -59,9 +59,9 @@ class Database:
 
     def prepare(self, configuration: dict):
         """Makes the tables where there are none, and notes the configuration where there are no answers yet."""
-        with self._said():
-            self._connection.executescript(_TABLES)
         with self.writing() as connection:
+            for name, columns in _TABLES.items():
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
             if not self.check(configuration):
                 about = {"format": _FORMAT, "configuration": configuration, "versions": versions()}
                 texts = {name: json.dumps(value, indent=1) for name, value in about.items()}

@@ -1,15 +1,13 @@
 """Which processes are at work in a run folder."""
 
 import sqlite3
-import time
 import uuid
 import warnings
 from pathlib import Path
 
 _RUNNING = ".running-"
-# Seconds after which a file that nobody has locked is taken for one of a process that is gone, and not of one that
-# has just begun.
-_YOUNG = 60.0
+# Another process that begins may take a file that is not locked yet for one of a process that is gone.
+_TRIES = 5
 
 
 class Presence:
@@ -27,8 +25,12 @@ class Presence:
     """
 
     def __init__(self, directory: Path):
-        self.owner, self._directory = uuid.uuid4().hex, directory
-        self._lock, reason = _lock(self._path(self.owner))
+        self._directory = directory
+        for _ in range(_TRIES):
+            self.owner = uuid.uuid4().hex
+            self._lock, reason = _lock(self._path(self.owner))
+            if self._lock is not None and self._path(self.owner).exists():
+                break
         # A folder that cannot be written is another matter, of which the database's own errors speak.
         self.has_locks = self._lock is not None or reason.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY"))
         self._clear_away()
@@ -49,15 +51,12 @@ class Presence:
         if self._lock is not None:
             self._lock.close()
         self._path(self.owner).unlink(missing_ok=True)
+        self._clear_away()
 
     def _clear_away(self):
         """Deletes the files of processes that are gone."""
         for path in self._directory.glob(f"{_RUNNING}*"):
-            try:
-                is_young = time.time() - path.stat().st_mtime < _YOUNG
-            except FileNotFoundError:
-                continue
-            if not is_young and _is_free(path):
+            if _is_free(path):
                 path.unlink(missing_ok=True)
 
     def _path(self, owner: str) -> Path:

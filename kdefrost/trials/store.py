@@ -63,8 +63,8 @@ class Store:
 
     def __exit__(self, *_):
         if self._database is not None:
-            # On a full disk nothing can be written, and claims of a process that is gone count for nothing.
-            with contextlib.suppress(OSError):
+            # Where nothing can be written it is left: claims of a process that is gone count for nothing.
+            with contextlib.suppress(OSError, ValueError):
                 self._database.change("DELETE FROM claims WHERE owner = ?", self._presence.owner)
             self._database.close()
         if self._presence is not None:

@@ -238,13 +238,12 @@ def test_two_stores_share_the_questions(tmp_path):
         assert later.claim(QUESTIONS[1])
 
 
-def test_a_store_that_is_gone_holds_no_question(tmp_path, monkeypatch):
+def test_a_store_that_is_gone_holds_no_question(tmp_path):
     """As where its process was killed: nothing was taken back, and the system has unlocked its file."""
     gone = Store(tmp_path, CONFIGURATION).__enter__()
     assert gone.claim(QUESTIONS[0])
     gone._presence._lock.close()
     gone._database.close()
-    monkeypatch.setattr(presence, "_YOUNG", 0.0)
     assert len(list(tmp_path.glob(".running-*"))) == 1
     with Store(tmp_path, CONFIGURATION) as store:
         assert store.is_any_free(QUESTIONS[:1]) and store.claim(QUESTIONS[0])

@@ -1,0 +1,153 @@
+"""What another process does: it takes a setting once, and features and trials as they come."""
+
+import dataclasses
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import traceback
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from kdefrost.data.storage import DiskArray, collect
+from kdefrost.devices import take_share
+from kdefrost.trials.question import Answer, Question
+from kdefrost.trials.tails import Assignment, Setting, TailRunner
+
+
+class Shared(NamedTuple):
+    """An array that several processes read.
+
+    Attributes:
+        file: Its rows in a file.
+        is_mapped: Whether it was in memory: then the processes have the file's pages in theirs, once for all.
+    """
+
+    file: DiskArray
+    is_mapped: bool
+
+    @classmethod
+    def of(cls, array, directory) -> "Shared":
+        in_file = isinstance(array, DiskArray)
+        return cls(array if in_file else collect(array, 0, directory), not in_file)
+
+    def array(self):
+        """The array, as another process has it."""
+        return self.file.mapped() if self.is_mapped else self.file
+
+
+class _Worker:
+    """What another process is: a runner, and the features that it has."""
+
+    def __init__(self, setup: bytes, number: int, shares):
+        self.shares, self._held, self._features = shares, None, {}
+        _take_share(number)
+        self._runner = TailRunner(_unpacked(setup))
+
+    def answer(self, assignment: Assignment, slot: int) -> tuple[Answer, list[np.ndarray]]:
+        """Answers a question, and says in a slot how far it is."""
+        if assignment.held != self._held:
+            # So that the old ones are gone before there are others.
+            self._runner.release()
+            self._features = {}
+            self._features = {
+                name: tuple(part.array() for part in parts) for name, parts in assignment.features.items()
+            }
+            self._held = assignment.held
+
+        def report(question: Question, share: float):
+            self.shares[slot] = share
+
+        return self._runner.answer(assignment._replace(features=self._features), report)
+
+
+# Of a process that runs trials: what it was given, and once it has a trial its `_Worker`.
+_given: list = []
+_worker: list[_Worker] = []
+
+
+def begin(setup: bytes, started, shares):
+    """What a process does first; what can fail is left to its first trial, whose errors the pool brings back."""
+    # Ctrl-C goes to all processes of a terminal; the first one ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with started.get_lock():
+        number = started.value
+        started.value += 1
+    _given.extend((setup, number, shares))
+
+
+def _end_with_parent():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def answer(assignment: Assignment, slot: int) -> tuple[Answer, list[np.ndarray]]:
+    """What a process does for a trial."""
+    try:
+        if not _worker:
+            _worker.append(_Worker(*_given))
+        return _worker[0].answer(assignment, slot)
+    except Exception as error:
+        raise _sendable(error) from None
+
+
+def _take_share(number: int):
+    try:
+        take_share(number)
+    except RuntimeError as error:
+        raise ValueError(
+            "A script that gives `jobs` must have all that it does, making its source included, behind "
+            f'`if __name__ == "__main__":`, which other processes that read the script leave out ({error}).'
+        ) from error
+
+
+def packed(setting: Setting) -> bytes:
+    source = setting.source
+    # Without what it was compiled with, which no trial needs.
+    bare = keras.Model(source.inputs, source.outputs, name=source.name)
+    config = keras.config
+    # What of Keras's settings a process must have to make the same tails.
+    settings = {
+        "floatx": config.floatx(),
+        "image_data_format": config.image_data_format(),
+        "dtype_policy": config.dtype_policy().name,
+    }
+    try:
+        return pickle.dumps((settings, dataclasses.replace(setting, source=bare)))
+    # A layer, loss or metric of the user's own ends in whatever its `get_config` raises.
+    except Exception as error:
+        raise ValueError(
+            "With `jobs` the source, the output, the loss and the metrics are sent to other processes, which these "
+            f"cannot be ({type(error).__name__}: {error}). Leave `jobs` out."
+        ) from error
+
+
+def _unpacked(setup: bytes) -> Setting:
+    try:
+        settings, setting = pickle.loads(setup)
+    # A class of the user's own ends in whatever its `from_config` raises.
+    except Exception as error:
+        raise ValueError(
+            "With `jobs` the source is sent to other processes, which cannot load it "
+            f"({(str(error).strip() or type(error).__name__).splitlines()[0]}). Layers, losses and metrics of your own "
+            "must be registered by keras.saving.register_keras_serializable in a module that is imported, or leave "
+            "`jobs` out."
+        ) from error
+    for name, value in settings.items():
+        getattr(keras.config, f"set_{name}")(value)
+    return setting
+
+
+def _sendable(error: Exception) -> Exception:
+    """An error with where it happened, or what it says where it cannot be sent."""
+    error.add_note(traceback.format_exc())
+    try:
+        pickle.loads(pickle.dumps(error))
+    # An error of the user's own code may be of any class.
+    except Exception:
+        return RuntimeError(traceback.format_exc())
+    return error

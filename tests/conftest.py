@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import kdefrost
 
+PROJECT = Path(__file__).resolve().parent.parent
 matplotlib.use("agg")
 # A second device for distribution strategies, on the same cores.
 tf.config.set_logical_device_configuration(
@@ -37,10 +38,11 @@ def two_devices():
 
 def load_script(name: str, **constants):
     """A script's `main`, without starting an interpreter, with some of its constants replaced."""
-    path = Path(__file__).resolve().parent.parent / "scripts" / name
+    path = PROJECT / "scripts" / name
     namespace, folders = {"__name__": "script", "__file__": str(path)}, list(sys.path)
+    # Where Python looks first when it runs a script.
+    sys.path.insert(0, str(path.parent))
     exec(compile(path.read_text(), path, "exec"), namespace)
-    # The script's head replaces the first folder, which is the caller's here.
     sys.path[:] = folders
     namespace.update(constants)
     return namespace["main"]

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import sqlite3
 import weakref
 
 import keras
@@ -12,13 +13,14 @@ import tensorflow as tf
 from conftest import make_easy, make_small
 
 import kdefrost
-from kdefrost import defroster as defrosters
 from kdefrost import training
 from kdefrost.cutting.features import DISK, MEMORY, RECOMPUTE, FeatureFlow
 from kdefrost.cutting.surgery import segment
-from kdefrost.trials import plan, tails
-from kdefrost.trials.log import Trial
+from kdefrost.trials import engine, tails
+from kdefrost.trials import rows as draws
 from kdefrost.trials.placement import Costs
+from kdefrost.trials.question import Answer
+from kdefrost.trials.store import read_answers
 
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
 
@@ -119,11 +121,11 @@ def test_the_source_is_untouched(run, residual):
 def test_one_trial_by_the_long_way_round(run, residual, easy):
     """Split, extract, re-initialise and train by hand."""
     cut = kdefrost.cut_points(residual)[3]
-    extractor, tail = kdefrost.split(residual, cut, output=3, seed=(plan.INITIALISATION, 1, 3))
+    extractor, tail = kdefrost.split(residual, cut, output=3, seed=(draws.INITIALISATION, 1, 3))
     chosen = kdefrost.subset(easy["train"][1], per_class=5, seed=1)
     features = np.asarray(extractor(easy["train"][0][chosen], training=False))
     training.compile_model(tail, RECIPE)
-    training.fit(tail, features, easy["train"][1][chosen], RECIPE, seed=(plan.ORDER, 1, 5))
+    training.fit(tail, features, easy["train"][1][chosen], RECIPE, seed=(draws.ORDER, 1, 5))
     outputs = tail(extractor(easy["test"][0], training=False), training=False)
     expected = np.mean(np.argmax(outputs, axis=1) == easy["test"][1])
     assert run(source=residual, cuts=[3], per_class=5, seeds=[1]).scores(5) == pytest.approx(expected, abs=1e-6)
@@ -157,7 +159,7 @@ def test_an_interrupt_keeps_the_finished_trials(run, whole, tmp_path, monkeypatc
     monkeypatch.setattr(training, "fit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(directory=tmp_path)
-    assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 3
+    assert len(read_answers(tmp_path, {})) == 3
     monkeypatch.setattr(training, "fit", fit)
     assert _scores(run(directory=tmp_path)) == _at(_scores(whole), {1, 2})
 
@@ -165,8 +167,6 @@ def test_an_interrupt_keeps_the_finished_trials(run, whole, tmp_path, monkeypatc
 def test_a_folder_of_another_configuration_is_refused(run, finished, small, easy):
     with pytest.raises(ValueError, match=r"another configuration \(recipe epochs was 3, now 4\)"):
         run(directory=finished, cuts=[2], recipe=kdefrost.Recipe(epochs=4, batch_size=8))
-    with pytest.raises(ValueError, match=r"another configuration.*cuts was"):
-        run(directory=finished, cuts=[1])
     with pytest.raises(ValueError, match=r"another configuration.*source was"):
         run(directory=finished, cuts=[2], source=keras.models.clone_model(small))
     with pytest.raises(ValueError, match=r"another configuration.*data test was"):
@@ -175,9 +175,43 @@ def test_a_folder_of_another_configuration_is_refused(run, finished, small, easy
         run(directory=finished, cuts=[2], feature_dtype="float16")
 
 
-def test_configuration_names_versions_and_recipe(finished):
-    configuration = json.loads((finished / "configuration.json").read_text())
-    assert configuration["recipe"]["epochs"] == 3 and configuration["versions"]["keras"] == keras.__version__
+def test_cuts_are_added_and_what_was_answered_stays_so(run, whole, tmp_path, monkeypatch):
+    """One by one, in any order, and of blocks and of layers, which are counted apart."""
+    first = run(directory=tmp_path, cuts=[2])
+    ran, fit = [], training.fit
+    monkeypatch.setattr(training, "fit", lambda *args, **kwargs: (ran.append(1), fit(*args, **kwargs)))
+    both = run(directory=tmp_path, cuts=[0, 2])
+    assert len(ran) == 4 and [trial for trial in both.trials if trial.cut == 2] == list(first.trials)
+    every = run(directory=tmp_path, cuts="blocks")
+    assert len(ran) == 8 and _scores(every) == _scores(whole)
+    assert run(directory=tmp_path, cuts=[2]).trials == first.trials and len(ran) == 8
+
+
+def test_cuts_that_are_counted_otherwise_are_others(branched, easy, tmp_path):
+    """Cut 1 of the blocks lies where cut 1 of the layers does not."""
+    places = {}
+    for cuts in ("blocks", "layers"):
+        cut = next(cut for cut in kdefrost.cut_points(branched, cuts) if cut.index == 2)
+        defroster = kdefrost.Defroster(branched, recipe=RECIPE, cuts=[cut], directory=tmp_path)
+        profile = defroster.profile(**easy, per_class=5, seeds=1, verbose=False)
+        places[cut.frozen_layers] = profile.trials
+    assert len(places) == len(read_answers(tmp_path, {})) == 2
+
+
+def test_rounded_features_are_of_the_cuts_on_their_way(run, tmp_path):
+    """In half precision those at a cut depend on the cuts before it, so one folder has trials of the same cuts."""
+    run(directory=tmp_path, cuts=[1, 2], feature_dtype="float16", per_class=2, seeds=1)
+    with pytest.raises(ValueError, match=r"another configuration.*cuts was"):
+        run(directory=tmp_path, cuts=[2], feature_dtype="float16", per_class=2, seeds=1)
+
+
+def test_the_profile_says_what_it_depends_on(finished, run):
+    profile = run(directory=finished, cuts=[2])
+    assert profile.configuration["recipe"]["epochs"] == 3 and profile.configuration["cuts"] == [[2, 2, "24"]]
+    with contextlib.closing(sqlite3.connect(finished / "trials.sqlite")) as connection:
+        about = dict(connection.execute("SELECT name, value FROM about"))
+    assert json.loads(about["configuration"])["recipe"]["epochs"] == 3
+    assert json.loads(about["versions"])["keras"] == keras.__version__
 
 
 def test_validation_is_scored_too(run, easy):
@@ -207,7 +241,7 @@ def test_subsets_are_balanced_nested_and_seeded():
 def test_the_plan_leaves_out_what_is_finished(small, easy, finished):
     defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2], directory=finished)
     plan = defroster.plan(easy["train"], test=easy["test"], per_class=[2, 5], seeds=3)
-    assert plan.trials == ((2, 2, 2), (2, 5, 2))
+    assert [question.key for question in plan.questions] == [(2, 2, 2), (2, 5, 2)]
 
 
 def test_the_plan_does_not_depend_on_weights_that_are_yet_to_be_trained(small, easy, finished):
@@ -215,7 +249,7 @@ def test_the_plan_does_not_depend_on_weights_that_are_yet_to_be_trained(small, e
     kdefrost.reinitialize(untrained, seed=5)
     given = {"train": easy["train"], "test": easy["test"], "per_class": [2, 5], "seeds": 3, "trained": False}
     defroster = kdefrost.Defroster(untrained, recipe=RECIPE, cuts=[2], directory=finished)
-    assert defroster.plan(**given).trials == ((2, 2, 2), (2, 5, 2))
+    assert [question.key for question in defroster.plan(**given).questions] == [(2, 2, 2), (2, 5, 2)]
     with pytest.raises(ValueError, match=r"another configuration \(source was"):
         defroster.plan(**{**given, "trained": True})
     with pytest.raises(ValueError, match="recipe epochs was 3, now 9"):
@@ -233,17 +267,22 @@ def test_a_diverged_training_is_told(run, capsys):
     assert "Training diverged at cut 2, 5 per class, seed 0" in capsys.readouterr().out
 
 
+def _question(plan, key):
+    return next(question for question in plan.questions if question.key == key)
+
+
 def test_the_plan_counts_what_would_run(residual, easy):
     defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[0, 4])
     plan = defroster.plan(easy["train"], test=easy["test"], per_class=[2, 5], seeds=3)
-    assert len(plan.trials) == 12 and plan.task.units == 3 and plan.evaluated == 45
+    assert len(plan.questions) == 12 and plan.task.units == 3 and plan.evaluated == 45
     used = np.concatenate([kdefrost.subset(easy["train"][1], 5, seed) for seed in range(3)])
     assert plan.trained == len(np.unique(used))
     assert plan.feature_bytes(plan.cuts[1]) == 4 * 64 * (plan.trained + 45)
     # Three classes, five images of each, three epochs, forward and twice that backward.
     whole = plan.cuts[0].multiply_adds
-    assert plan.training_flops((0, 5, 0)) == 3 * 2 * whole * 5 * 3 * 3
-    assert plan.flops((0, 5, 0)) == plan.training_flops((0, 5, 0)) + 2 * whole * 45
+    scratch = _question(plan, (0, 5, 0))
+    assert plan.training_flops(scratch) == 3 * 2 * whole * 5 * 3 * 3
+    assert plan.flops(scratch) == plan.training_flops(scratch) + 2 * whole * 45
 
 
 BAD = {
@@ -367,15 +406,16 @@ class _MadeUp:
         pass
 
     def run(self, assignments, on_progress):
-        assert {assignment.key for assignment in assignments} == self.scores.keys()
+        questions = {assignment.question.key: assignment.question for assignment in assignments}
+        assert questions.keys() == self.scores.keys()
         for key, score in self.scores.items():
-            yield Trial(*key, test={"accuracy": score}, validation=None, seconds=1.0), [np.array(score)]
+            yield Answer(questions[key], {"accuracy": score}, None, 1.0), [np.array(score)]
 
 
 def test_the_best_tail_is_kept_in_whatever_order_trials_end(residual, easy, monkeypatch):
     # When cut 4 has been tried with both seeds, cut 2 has been with one, and leads.
     runner = _MadeUp({(2, 5, 0): 0.9, (4, 5, 0): 0.6, (4, 5, 1): 0.6, (2, 5, 1): 0.1})
-    monkeypatch.setattr(defrosters, "make_runner", lambda experiment, jobs: contextlib.nullcontext(runner))
+    monkeypatch.setattr(engine, "make_executor", lambda *_: contextlib.nullcontext(runner))
     defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[2, 4])
     profile = defroster.profile(**easy, per_class=5, seeds=2, verbose=False)
     assert profile.best_cut(5).index == 4
@@ -403,7 +443,7 @@ def in_memory(run_branched):
 
 @pytest.mark.parametrize("place", [DISK, RECOMPUTE])
 def test_the_memory_budget_changes_no_score(run_branched, in_memory, place, monkeypatch):
-    monkeypatch.setattr(defrosters, "measured_costs", _costs_for(place))
+    monkeypatch.setattr(engine, "measured_costs", _costs_for(place))
     # For nothing, or for the features at cut 3 only.
     for budget in (0, 50_000):
         assert _scores(run_branched(memory_budget=budget)) == in_memory
@@ -411,7 +451,7 @@ def test_the_memory_budget_changes_no_score(run_branched, in_memory, place, monk
 
 def test_the_plan_says_where_features_are_held(residual, easy, monkeypatch):
     def plan(place, **options):
-        monkeypatch.setattr(defrosters, "measured_costs", _costs_for(place))
+        monkeypatch.setattr(engine, "measured_costs", _costs_for(place))
         return kdefrost.Defroster(residual, recipe=RECIPE, **options).plan(**easy, per_class=5, seeds=1)
 
     again = plan(RECOMPUTE, memory_budget=0)
@@ -419,10 +459,10 @@ def test_the_plan_says_where_features_are_held(residual, easy, monkeypatch):
     # The whole model forward, and the tail backward.
     tail = again.cuts[3].tail_multiply_adds
     whole = again.cuts[3].multiply_adds
-    assert again.training_flops((3, 5, 0)) == 2 * (whole + 2 * tail) * 15 * 3
+    assert again.training_flops(_question(again, (3, 5, 0))) == 2 * (whole + 2 * tail) * 15 * 3
     on_disk = plan(DISK, memory_budget=0)
     assert on_disk.places == {0: MEMORY, 1: DISK, 2: DISK, 3: DISK, 4: DISK}
-    assert on_disk.training_flops((3, 5, 0)) == 2 * 3 * tail * 15 * 3
+    assert on_disk.training_flops(_question(on_disk, (3, 5, 0))) == 2 * 3 * tail * 15 * 3
     for options in ({}, {"memory_budget": 10**6}):
         roomy = plan(RECOMPUTE, **options)
         assert [roomy.held_at(cut) for cut in roomy.cuts] == list(roomy.cuts)
@@ -522,11 +562,11 @@ def test_each_seed_is_scored_on_a_balanced_test_sample_of_its_own(run, easy, mon
     run(cuts=[2], per_class=5, seeds=2, test_per_class=4)
     samples = [labels for labels in seen if len(labels) == 12]
     assert len(samples) == 2 and all((np.bincount(labels) == 4).all() for labels in samples)
-    rows = [plan.draw_test_sample({"test": easy["test"][1]}, 4, seed) for seed in (0, 1)]
+    rows = [draws.draw_test_sample({"test": easy["test"][1]}, 4, seed) for seed in (0, 1)]
     assert not np.array_equal(*rows)
-    assert plan.draw_test_sample({"test": easy["test"][1]}, None, 0) is None
+    assert draws.draw_test_sample({"test": easy["test"][1]}, None, 0) is None
     # No more than the smallest class has.
-    assert len(plan.draw_test_sample({"test": easy["test"][1]}, 5000, 0)) == 45
+    assert len(draws.draw_test_sample({"test": easy["test"][1]}, 5000, 0)) == 45
 
 
 def test_weights_of_classes_are_of_the_trials_own_set(small, easy):
@@ -623,13 +663,14 @@ def test_one_label_that_holds_or_not_is_of_two_classes(small, easy):
     )
     profile = defroster.profile(**sets, per_class=9, seeds=1, verbose=False)
     assert "9 per class: Freeze" in profile.summary()
-    assert defroster.plan(**sets, per_class=9, seeds=1).examples == {(2, 9, 0): 18}
+    plan = defroster.plan(**sets, per_class=9, seeds=1)
+    assert {question.key: count for question, count in plan.examples.items()} == {(2, 9, 0): 18}
 
 
 @pytest.mark.parametrize("memory_budget", [2**31, 0])
 def test_two_devices_give_the_profile_of_one(easy, branched, two_devices, memory_budget, monkeypatch):
     """With features that are kept, and with frozen layers that run in each step."""
-    monkeypatch.setattr(defrosters, "measured_costs", _costs_for(RECOMPUTE))
+    monkeypatch.setattr(engine, "measured_costs", _costs_for(RECOMPUTE))
     recipe, cut = (
         kdefrost.Recipe(epochs=3, batch_size=7, learning_rate=0.01),
         kdefrost.cut_points(branched, "layers")[2],

@@ -10,7 +10,8 @@ import pytest
 from conftest import tiny
 
 import kdefrost
-from kdefrost import clones, kept, sources
+from kdefrost import kept, sources
+from kdefrost.clones import making
 
 RECIPE = kdefrost.Recipe(epochs=1)
 
@@ -130,7 +131,7 @@ def test_a_changed_clone_is_another_source(train, monkeypatch):
     trained = []
     monkeypatch.setattr(sources, "_train", lambda *args: trained.append(1) or 0.5)
     train()
-    monkeypatch.setattr(clones, "_FORMAT", clones._FORMAT + 1)
+    monkeypatch.setattr(making, "_FORMAT", making._FORMAT + 1)
     train()
     assert len(trained) == 2
 

@@ -9,7 +9,9 @@ import pytest
 
 import kdefrost
 from kdefrost.compliance.agreement import Agreement
-from kdefrost.compliance.result import _plain, over_seeds, strength_text
+from kdefrost.compliance.strengths import strength_text
+from kdefrost.compliance.words import _plain
+from kdefrost.statistics import over_seeds
 
 CONFIGURATION = {"source": "s", "data": "d", "recipe": "r", "task": "t"}
 # Accuracy with no layer, the first and the first three held, for two seeds.

@@ -4,18 +4,17 @@ import dataclasses
 import importlib
 import json
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from conftest import load_script
+from conftest import PROJECT, load_script
 
 import kdefrost
 from kdefrost.cutting.graph import Graph
 
 # The scripts are no package that is installed.
-sys.path.append(str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(PROJECT))
 growth, in_kdefrost, in_keras, profile, tasks, trials, work = (
     importlib.import_module(f"scripts.benches.{name}")
     for name in ("growth", "in_kdefrost", "in_keras", "profile", "tasks", "trials", "work")

@@ -5,17 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from conftest import load_script, tiny
+from conftest import PROJECT, load_script, tiny
 from PIL import Image
 
 import kdefrost
 
-PROJECT = Path(__file__).resolve().parent.parent
 SCRIPT = PROJECT / "scripts" / "profile.py"
 SMALL = ["--preset", "smoke", "--model", "tiny_1_1", "--per-class", "4", "--seeds", "1", "--epochs", "1"]
 

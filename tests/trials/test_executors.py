@@ -13,10 +13,11 @@ import tensorflow as tf
 from conftest import make_easy, make_small
 
 import kdefrost
-from kdefrost import defroster as defrosters
 from kdefrost.data.storage import DiskArray
+from kdefrost.trials import engine
+from kdefrost.trials.executors import Processes
 from kdefrost.trials.placement import Costs
-from kdefrost.trials.workers import Workers
+from kdefrost.trials.store import read_answers
 
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
 
@@ -70,7 +71,7 @@ def test_the_scores_do_not_depend_on_the_number_of_processes(source, easy, one, 
     _, one, directory = one
     # On disk, the images too.
     cheap = Costs(compute=1.0, write=0.0, read=0.0, read_held=0.0)
-    monkeypatch.setattr(defrosters, "measured_costs", lambda *_: lambda *_: cheap)
+    monkeypatch.setattr(engine, "measured_costs", lambda *_: lambda *_: cheap)
     two = _profile(source, easy, 2, memory_budget=0)
     assert len(one.trials) == 12 and _scores(two) == _scores(one)
     assert kdefrost.DefrostProfile(one.cuts, one.trials, one.objective, one.configuration).scores(5).shape == (2, 3)
@@ -78,13 +79,13 @@ def test_the_scores_do_not_depend_on_the_number_of_processes(source, easy, one, 
     difference = np.abs(here.scores(5) - one.scores(5))
     assert np.median(difference) < 0.1
     # What is kept on disk is complete: nothing runs again, in whatever number of processes.
-    monkeypatch.setattr(defrosters, "make_runner", None)
+    monkeypatch.setattr(engine, "make_executor", None)
     assert _scores(_profile(source, easy, None, directory=directory)) == _scores(one)
 
 
 def test_the_best_model_is_of_the_tail_of_the_other_process(easy, one, monkeypatch):
     defroster, profile, _ = one
-    monkeypatch.setattr(defrosters, "make_runner", None)
+    monkeypatch.setattr(engine, "make_executor", None)
     score = _score_of_best_model(defroster, profile, 5, easy)
     assert score == pytest.approx(profile.best_trial(5).test["accuracy"])
 
@@ -111,7 +112,7 @@ def test_a_tail_that_was_not_kept_is_trained_again_as_it_was(source, easy, one, 
     (tmp_path / "tail-5.npz").unlink()
     # From the images, of which the layers before the cut run anew.
     dear = Costs(compute=0.0, write=1.0, read=1.0, read_held=0.0)
-    monkeypatch.setattr(defrosters, "measured_costs", lambda *_: lambda *_: dear)
+    monkeypatch.setattr(engine, "measured_costs", lambda *_: lambda *_: dear)
     again = _defroster(source, directory=tmp_path, memory_budget=0)
     assert _run(again, easy, 1).trials == profile.trials
     deeper = tuple(trial for trial in profile.trials if trial.cut > 0)
@@ -144,18 +145,18 @@ def test_numbers_of_processes_that_are_none_are_refused(source, easy, jobs):
 
 
 def test_the_end_of_a_process_is_told_and_finished_trials_are_kept(source, easy, tmp_path, monkeypatch):
-    run = Workers.run
+    run = Processes.run
 
     def killed(self, assignments, on_progress):
         for number, ended in enumerate(run(self, assignments, on_progress)):
             yield ended
             if number == 2:
-                os.kill(self._workers[0].process.pid, signal.SIGKILL)
+                os.kill(next(iter(self._watched)).pid, signal.SIGKILL)
 
-    monkeypatch.setattr(Workers, "run", killed)
+    monkeypatch.setattr(Processes, "run", killed)
     with pytest.raises(ChildProcessError, match=r"A process of `jobs` has ended with exit code -9"):
         _profile(source, easy, 1, directory=tmp_path)
-    assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 3
+    assert len(read_answers(tmp_path, {})) == 3
 
 
 def test_a_file_outlives_the_array_that_another_process_has_of_it():

@@ -83,7 +83,7 @@ def test_the_two_networks_of_a_pair_start_from_different_weights(result):
 
 def test_what_was_done_is_not_done_again(run, result, monkeypatch):
     monkeypatch.setattr(kdefrost.sources, "_train", None)
-    monkeypatch.setattr(kdefrost.similarity, "compare_points", None)
+    monkeypatch.setattr("kdefrost.similarity.networks.compare_points", None)
     printed, _ = run()
     assert printed.count("Source: reusing") == 3
     # The tables are those of before.

@@ -1,12 +1,12 @@
 """Elastic optimisers: no springs, soft springs, stiff springs, and what Keras does around them."""
 
 import itertools
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import PROJECT
 
 import kdefrost
 from kdefrost import training
@@ -370,10 +370,10 @@ def test_recipes_train_under_springs(optimizer, plain, easy):
         assert max(pair.relative_distance() for pair in coupling.layers) < 1e-3
 
 
-def test_readmes_lines_for_a_users_own_script(easy):
+def test_the_lines_of_the_docs_for_a_users_own_script(easy):
     """The very lines, for a network of as many layers."""
-    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
-    lines = readme.split("## How free the first layers are")[1].split("```python\n")[1].split("```")[0]
+    page = (PROJECT / "docs" / "compliance.md").read_text()
+    lines = page.split("```python\n")[1].split("```")[0]
     x, y = easy["train"]
     dense = [keras.layers.Dense(4, "relu") for _ in range(10)]
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), *dense, keras.layers.Dense(3, "softmax")])

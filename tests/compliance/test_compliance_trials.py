@@ -8,7 +8,8 @@ import pytest
 from conftest import make_easy
 
 import kdefrost
-from kdefrost.compliance.trials import FeatureComparison, measured_layers, trial_keys
+from kdefrost.compliance.measuring import FeatureComparison, measured_layers
+from kdefrost.compliance.policy import under_springs
 
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=16, learning_rate=0.05)
 
@@ -55,20 +56,24 @@ def held(chain, easy):
     return compliance, before
 
 
-def test_the_grid_has_training_without_springs_once(source):
+def _keys(source, strengths, layers, seeds):
+    """`(layers, strength, per_class, seed)` of the questions, in their order."""
     cuts = kdefrost.cut_points(source)
-    keys = trial_keys(source, cuts, [0, 0.1, math.inf], None, 8, [0, 1])
+    questions = under_springs(source, cuts, strengths, layers, 8, seeds, RECIPE)
+    assert {(question.cut, question.compared) for question in questions} <= {(0, (1, 3, 6, 9))}
+    return [(q.springs.layers, q.springs.strength, q.per_class, q.seed) for q in questions]
+
+
+def test_the_grid_has_training_without_springs_once(source):
+    keys = _keys(source, [0, 0.1, math.inf], None, [0, 1])
     assert keys[:2] == [(0, 0.0, 8, 0), (0, 0.0, 8, 1)]
     assert len(keys) == len(set(keys)) == 2 + 4 * 2 * 2
     assert {key[0] for key in keys} == {0, 1, 3, 6, 9}
     # Frozen weights are compiled apart.
     assert [key[1] for key in keys[2:6]] == [0.1, 0.1, math.inf, math.inf]
-    assert (
-        trial_keys(source, cuts, [0.1], cuts[2], 8, [0])
-        == trial_keys(source, cuts, [0.1], [3], 8, [0])
-        == [(3, 0.1, 8, 0)]
-    )
-    assert trial_keys(source, cuts, [0.1], [0, 3], 8, [0]) == [(0, 0.0, 8, 0), (3, 0.1, 8, 0)]
+    third = kdefrost.cut_points(source)[2]
+    assert _keys(source, [0.1], third, [0]) == _keys(source, [0.1], [3], [0]) == [(3, 0.1, 8, 0)]
+    assert _keys(source, [0.1], [0, 3], [0]) == [(0, 0.0, 8, 0), (3, 0.1, 8, 0)]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +95,7 @@ def test_the_grid_has_training_without_springs_once(source):
 def test_what_cannot_be_is_refused_before_anything_is_trained(given, message, source, easy, tmp_path):
     with pytest.raises(ValueError, match=message):
         _defroster(source, tmp_path).compliance(easy["train"], easy["test"], **{"per_class": 4, "seeds": 1, **given})
-    assert not (tmp_path / "compliance").exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_springs_it_is_the_profile_at_cut_0(chain, easy):
@@ -204,13 +209,18 @@ def test_finished_trials_are_not_run_again(chain, easy, tmp_path, monkeypatch):
     first = _defroster(chain, tmp_path).compliance(easy["train"], easy["test"], strengths=[0, 0.1], **given)
     second = _defroster(chain, tmp_path).compliance(easy["train"], easy["test"], strengths=[0, 0.1, 10.0], **given)
     assert second.trials[:2] == first.trials
-    monkeypatch.setattr("kdefrost.compliance_trials.Tail", None)
+    monkeypatch.setattr("kdefrost.trials.tails.Tail", None)
     third = _defroster(chain, tmp_path).compliance(easy["train"], easy["test"], strengths=[0.1, 10.0], **given)
     assert third.trials == second.trials[1:]
-    with pytest.raises(ValueError, match=r"results of another configuration.*normalization"):
-        _defroster(chain, tmp_path).compliance(
-            easy["train"], easy["test"], strengths=[0.1], normalization=True, **given
-        )
+    # Whatever else is asked in the folder: other cuts to compare at, normalisations held too.
+    monkeypatch.undo()
+    compliance = _defroster(chain, tmp_path).compliance
+    held = compliance(easy["train"], easy["test"], strengths=[0, 0.1], normalization=True, **given)
+    monkeypatch.setattr("kdefrost.trials.tails.Tail", None)
+    for normalization, expected in ((False, first), (True, held)):
+        again = compliance(easy["train"], easy["test"], strengths=[0, 0.1], normalization=normalization, **given)
+        assert again.trials == expected.trials
+    assert held.trials[0] == first.trials[0] and held.trials[1].cosine != first.trials[1].cosine
 
 
 def test_a_trial_does_not_depend_on_those_before_it(chain, easy, held):

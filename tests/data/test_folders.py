@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kdefrost.data import folders
+from kdefrost.data import image_files
 from kdefrost.data.folders import list_folder, list_patches
 from kdefrost.data.image_files import ImageFiles
 
@@ -38,7 +38,7 @@ def opened(monkeypatch):
         paths.append(os.path.basename(path))
         return original(path, *args, **kwargs)
 
-    monkeypatch.setattr(folders.Image, "open", counting)
+    monkeypatch.setattr(image_files.Image, "open", counting)
     return paths
 
 
@@ -200,7 +200,7 @@ def test_a_fault_of_the_disk_is_not_called_corrupt(six, monkeypatch):
     def fault(path):
         raise OSError(errno.EIO, "Input/output error", str(path))
 
-    monkeypatch.setattr(folders.Image, "open", fault)
+    monkeypatch.setattr(image_files.Image, "open", fault)
     for read in (lambda: six[0][0], six[0].readable):
         with pytest.raises(OSError, match=r"Input/output error: .*0\.png"):
             read()

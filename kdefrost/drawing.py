@@ -11,12 +11,12 @@ import numpy as np
 from kdefrost.files import writing
 
 # One hue from light to dark: readable in grey and with any colour vision.
-_COLOURS = "YlGnBu"
+COLOURS = "YlGnBu"
 # Sources, of which one is not more of another, differ in hue too, still from light to dark, and in their markers.
 _SOURCES = "viridis"
 _MARKERS = "osD^vPX"
 # Letters of a layer's or a class's name that a tick has room for.
-_LONGEST = 22
+LONGEST = 22
 
 
 def save_figure(figure, path: str | os.PathLike):
@@ -55,4 +55,4 @@ def label_places(ax, names: Sequence[str], axis: str):
 
 
 def shorten(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kdefrost.drawing import _LONGEST, shorten
+from kdefrost.drawing import LONGEST, shorten
 
 # Letters of a class's name that fit above its column, and the inches that a column and a letter take.
 _UPRIGHT = 11
@@ -40,7 +40,7 @@ def plot_clones(rows: Mapping[str, np.ndarray], classes: Sequence[str], ax=None)
     if ax is None:
         from matplotlib import pyplot
 
-        beside, above = (_LETTER * min(_LONGEST, max(map(len, names))) for names in (rows, classes))
+        beside, above = (_LETTER * min(LONGEST, max(map(len, names))) for names in (rows, classes))
         above = above if slanted else 0.0
         size = _COLUMN * len(classes) + beside + above + 0.2, _COLUMN * len(rows) * height / width + above + 0.3
         ax = pyplot.subplots(figsize=size, layout="constrained")[1]

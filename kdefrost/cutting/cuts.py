@@ -58,7 +58,7 @@ def cut_points(model: keras.Model, cuts: "str | int | Sequence[int | str | Cut]"
     >>> [cut.name for cut in kdefrost.cut_points(kdefrost.wide_resnet(10, 1))]
     ['image', 'conv1', 'group1_block1', 'group2_block1', 'pool']
     """
-    graph = _cuttable(model)
+    graph = cuttable(model)
     if isinstance(cuts, str) and cuts == "layers":
         return _describe(graph, _places(graph, single=False))
     every = _describe(graph, _places(graph, single=True))
@@ -89,7 +89,7 @@ def calls_before(model: keras.Model, layers: Cut | int) -> list[Call]:
     """
     graph = Graph(model)
     if isinstance(layers, Cut):
-        return graph.between(graph.inputs, _find(graph, layers))
+        return graph.between(graph.inputs, find(graph, layers))
     places = [tensors for _, tensors in _places(graph, single=False)]
     every = sum(bool(call.kernels) for call in graph.calls)
     if not 0 <= layers <= every:
@@ -100,7 +100,7 @@ def calls_before(model: keras.Model, layers: Cut | int) -> list[Call]:
     return graph.between(graph.inputs, [*places, graph.outputs][min(layers, len(places))])
 
 
-def _cuttable(model) -> Graph:
+def cuttable(model) -> Graph:
     graph = Graph(model)
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ValueError(
@@ -183,13 +183,13 @@ def _pick(graph: Graph, every: CutList, wanted: Sequence[int | str | Cut]) -> Cu
         raise ValueError("`cuts` must name at least one cut. Received an empty list.")
     if all(isinstance(cut, Cut) for cut in wanted):
         for cut in wanted:
-            _find(graph, cut)
+            find(graph, cut)
         return CutList(sorted(set(wanted), key=lambda cut: cut.index))
     chosen = {_look_up(every, word).index for word in wanted}
     return CutList(every[index] for index in sorted(chosen))
 
 
-def _find(graph: Graph, cut: "Cut | int | str") -> list[Tensor]:
+def find(graph: Graph, cut: "Cut | int | str") -> list[Tensor]:
     """The tensors of a graph that cross a cut, given as such, or by index or name of a block's."""
     if not isinstance(cut, Cut):
         cut = _look_up(_describe(graph, _places(graph, single=True)), cut)

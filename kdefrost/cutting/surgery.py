@@ -7,7 +7,7 @@ import numpy as np
 
 from kdefrost.cutting.copying import copy_layer, input_like, replay, unused
 from kdefrost.cutting.cut import Cut
-from kdefrost.cutting.cuts import _cuttable, _find
+from kdefrost.cutting.cuts import cuttable, find
 from kdefrost.cutting.graph import Graph, Tensor, has_graph
 from kdefrost.cutting.initialization import reinitialize
 
@@ -55,8 +55,8 @@ def split(
     >>> extractor.output.shape, tail.input.shape, tail.output.shape
     ((None, 32, 32, 16), (None, 32, 32, 16), (None, 3))
     """
-    graph = _cuttable(model)
-    extractor = _copy(graph, graph.inputs, _find(graph, cut), name="extractor")
+    graph = cuttable(model)
+    extractor = _copy(graph, graph.inputs, find(graph, cut), name="extractor")
     extractor.trainable = False
     return extractor, tail_of(model, cut, output, seed)
 
@@ -81,11 +81,11 @@ def tail_of(
     Returns:
         The tail.
     """
-    graph = _cuttable(model)
+    graph = cuttable(model)
     if output is None:
-        tail = _copy(graph, _find(graph, cut), graph.outputs, "tail", substitutes)
+        tail = _copy(graph, find(graph, cut), graph.outputs, "tail", substitutes)
     else:
-        tail = _with_new_output(graph, _find(graph, cut), output, substitutes)
+        tail = _with_new_output(graph, find(graph, cut), output, substitutes)
     _train_all(tail)
     if seed is not None:
         reinitialize(tail, seed)
@@ -103,8 +103,8 @@ def segment(model: keras.Model, start: Cut, stop: Cut) -> keras.Model:
     Returns:
         A new model of new layers with the weights of `model`, none of them trainable.
     """
-    graph = _cuttable(model)
-    between = _copy(graph, _find(graph, start), _find(graph, stop), name="segment")
+    graph = cuttable(model)
+    between = _copy(graph, find(graph, start), find(graph, stop), name="segment")
     between.trainable = False
     return between
 

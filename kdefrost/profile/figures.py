@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from kdefrost.cutting.cut import Cut
-from kdefrost.drawing import _COLOURS, draw_line, label_places, looks, place_legend, shorten
+from kdefrost.drawing import COLOURS, draw_line, label_places, looks, place_legend, shorten
 from kdefrost.profile.comparison import Comparison
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.tables import in_percent, label_of
@@ -40,7 +40,7 @@ def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
     on, metric = profile.reported_on, metric or profile.objective.name
     unit = 100 if in_percent(metric) else 1
     for shade, size in zip(np.linspace(1.0, 0.4, len(sizes))[::-1], sizes, strict=True):
-        colour = matplotlib.colormaps[_COLOURS](shade)
+        colour = matplotlib.colormaps[COLOURS](shade)
         mean, error = unit * profile.mean(size, on, metric), unit * profile.standard_error(size, on, metric)
         draw_line(ax, positions, mean, error, color=colour, marker="o", markersize=3.5, label=str(size))
         best = profile.cuts.index(profile.best_cut(size))

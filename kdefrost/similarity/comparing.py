@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from kdefrost.devices import Strategy
 from kdefrost.similarity.gram import Plan
-from kdefrost.similarity.networks import _check_memory_budget
+from kdefrost.similarity.networks import check_memory_budget
 from kdefrost.similarity.representations import MEASURES, Settings, as_points, compare_points
 
 
@@ -186,7 +186,7 @@ def compare(
     >>> kdefrost.similarity.compare(X, X + 0.1 * r.normal(size=X.shape), ["cka"])
     {'cka': 0.99, 'cka_unbiased': 0.99}
     """
-    _check_memory_budget(memory_budget)
+    check_memory_budget(memory_budget)
     settings = Settings(measures, form, overlap_k, spearman_k, dtype)
     x, y = (as_points(name, value, settings, strategy) for name, value in (("`X`", X), ("`Y`", Y)))
     plan = Plan.within(memory_budget, x.count, max(x.width, y.width), x.squares.itemsize)

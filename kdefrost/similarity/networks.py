@@ -81,7 +81,7 @@ def layerwise(
     settings = Settings(measures, form, overlap_k, spearman_k, dtype)
     if pairs not in PAIRS:
         raise ValueError(f"`pairs` must be one of {', '.join(PAIRS)}. Received: pairs={pairs!r}")
-    _check_memory_budget(memory_budget)
+    check_memory_budget(memory_budget)
     models_a, models_b = _models("model_a", model_a), _models("model_b", model_b)
     if len(models_a) != len(models_b):
         raise ValueError(
@@ -192,7 +192,7 @@ def _check_images(images, models: list[keras.Model]):
         raise ValueError("`images` must be finite. Received: infinite or undefined pixels")
 
 
-def _check_memory_budget(memory_budget):
+def check_memory_budget(memory_budget):
     known = isinstance(memory_budget, numbers.Real) and not isinstance(memory_budget, bool)
     if not known or not 0 < memory_budget < math.inf:
         raise ValueError(f"`memory_budget` must be a positive number of bytes. Received: {memory_budget=}")

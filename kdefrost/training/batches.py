@@ -6,11 +6,11 @@ import tensorflow as tf
 from kdefrost.training.recipe import Recipe
 
 
-def _as_inputs(x) -> tuple:
+def as_inputs(x) -> tuple:
     return x if isinstance(x, tuple) else (x,)
 
 
-def _training_batches(inputs: tuple, targets: tuple, subset, recipe: Recipe, seed) -> "_Batches":
+def training_batches(inputs: tuple, targets: tuple, subset, recipe: Recipe, seed) -> "_Batches":
     """All batches of a training: each epoch holds every example once, in an order of its own."""
     rng = np.random.default_rng(seed)
     order = np.concatenate([rng.permutation(subset) for _ in range(recipe.epochs)])

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from kdefrost.devices import Strategy, check_training
-from kdefrost.training.batches import _as_inputs, _training_batches
+from kdefrost.training.batches import as_inputs, training_batches
 from kdefrost.training.coupling import ElasticCoupling
 from kdefrost.training.optimizers import ElasticAdam, ElasticSGD
 from kdefrost.training.recipe import Recipe
@@ -158,7 +158,7 @@ def fit(
         weights: Weights of the examples in the loss `(examples,)`.
         on_progress: Called as the training goes on with the share of it that is done.
     """
-    inputs = _as_inputs(x)
+    inputs = as_inputs(x)
     subset = np.arange(len(y)) if subset is None else np.asarray(subset)
     steps, strategy = recipe.steps(len(subset)), model.distribute_strategy
     for variable in model.optimizer.variables:
@@ -167,7 +167,7 @@ def fit(
     model.optimizer.schedule.total_steps.assign(steps)
     callbacks = [_Progress(steps, on_progress)] if on_progress else []
     targets = (y,) if weights is None else (y, weights)
-    batches = _training_batches(inputs, targets, subset, recipe, seed)
+    batches = training_batches(inputs, targets, subset, recipe, seed)
     options = {"epochs": 1, "verbose": 0, "callbacks": callbacks, "shuffle": False}
     if strategy.num_replicas_in_sync == 1:
         with batches as examples:

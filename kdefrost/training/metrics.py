@@ -7,18 +7,18 @@ import numpy as np
 from sklearn import metrics as exact
 
 
-def _named(metrics: Sequence) -> dict[str, object]:
+def named_metrics(metrics: Sequence) -> dict[str, object]:
     """The metrics by name, each checked to exist."""
     if isinstance(metrics, (str, keras.metrics.Metric)) or not metrics:
         raise ValueError(f"`metrics` must be a list of Keras metrics or their names. Received: metrics={metrics!r}")
     named = {metric if isinstance(metric, str) else getattr(metric, "name", str(metric)): metric for metric in metrics}
     for name, metric in named.items():
-        if name not in _EXACT:
-            _keras_metric(name, metric)
+        if name not in EXACT:
+            keras_metric(name, metric)
     return named
 
 
-def _keras_metric(name: str, metric, kind: str = "classification") -> keras.metrics.Metric:
+def keras_metric(name: str, metric, kind: str = "classification") -> keras.metrics.Metric:
     """A Keras metric with no state."""
     if isinstance(metric, str) and metric == "f1_score":
         # Without a threshold it takes the one largest output for the answer.
@@ -28,7 +28,7 @@ def _keras_metric(name: str, metric, kind: str = "classification") -> keras.metr
             metric = keras.metrics.get(_ALIASES.get(metric, metric))
         # A metric that needs arguments, such as IoU, cannot be made of its name.
         except (ValueError, TypeError):
-            known = ", ".join(_EXACT)
+            known = ", ".join(EXACT)
             raise ValueError(
                 f"There is no metric {name!r}: it must be {known}, or one of keras.metrics that needs no arguments; of "
                 "those that do, give the metric itself."
@@ -68,13 +68,13 @@ def _mean_auc(pairs):
 
 # Computed from all outputs at once. Keras's accuracy does not know the form of the labels,
 # it has no balanced accuracy, and its AUC is of 200 thresholds, too few for sure outputs.
-_EXACT = {
+EXACT = {
     "accuracy": {"classification": _accuracy},
     "balanced_accuracy": {"classification": _balanced_accuracy},
     "auc": {"classification": _auc, "multi-label": _auc_of_labels},
 }
 _ALIASES = {"accuracy": "binary_accuracy", "auc": "AUC"}
-_OF_ONE_PROBABILITY = (
+OF_ONE_PROBABILITY = (
     keras.metrics.AUC,
     keras.metrics.BinaryAccuracy,
     keras.metrics.BinaryCrossentropy,

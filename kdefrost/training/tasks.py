@@ -9,7 +9,7 @@ from scipy.special import expit, softmax
 
 from kdefrost.cutting.graph import ends_in_probabilities, has_graph
 from kdefrost.training.labels import loss_name
-from kdefrost.training.metrics import _EXACT, _OF_ONE_PROBABILITY, _keras_metric, _named
+from kdefrost.training.metrics import EXACT, OF_ONE_PROBABILITY, keras_metric, named_metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +83,9 @@ class Task:
         return {name: self._score(name, labels, outputs) for name in self.metrics}
 
     def _score(self, name: str, labels, outputs) -> float:
-        if isinstance(self.metrics[name], str) and self.kind in _EXACT.get(name, {}):
-            return float(_EXACT[name][self.kind](labels, outputs))
-        metric = _keras_metric(name, self.metrics[name], self.kind)
+        if isinstance(self.metrics[name], str) and self.kind in EXACT.get(name, {}):
+            return float(EXACT[name][self.kind](labels, outputs))
+        metric = keras_metric(name, self.metrics[name], self.kind)
         metric.update_state(*self._as_metric_takes(metric, labels, outputs))
         value = np.asarray(metric.result())
         if value.ndim:
@@ -99,7 +99,7 @@ class Task:
         """Labels and outputs in the form that a Keras metric takes."""
         if self.kind != "classification" or "Sparse" in type(metric).__name__ or "sparse" in metric.name:
             return labels, outputs
-        if self.units == 2 and isinstance(metric, _OF_ONE_PROBABILITY):
+        if self.units == 2 and isinstance(metric, OF_ONE_PROBABILITY):
             return labels, outputs[:, 1]
         return np.eye(outputs.shape[-1], dtype="float32")[labels], outputs
 
@@ -140,7 +140,7 @@ def make_task(
         units = int(labels.max()) + 1 if classes is None else int(classes)
     else:
         units = labels.shape[1]
-    named = _named(_default_metrics(kind, units) if metrics is None else metrics)
+    named = named_metrics(_default_metrics(kind, units) if metrics is None else metrics)
     layer = _output(output, kind, units)
     loss = _default_loss(kind, layer) if loss is None else loss
     task = Task(kind, units, loss, named, _objective(named, objective), layer)
@@ -189,7 +189,7 @@ def _objective(named: Mapping[str, object], objective) -> Objective:
         raise ValueError(f"`objective` must be one of the metrics ({', '.join(named)}). Received: {name!r}")
     if isinstance(objective, Objective):
         return objective
-    direction = "up" if name in _EXACT else getattr(_keras_metric(name, named[name]), "_direction", None)
+    direction = "up" if name in EXACT else getattr(keras_metric(name, named[name]), "_direction", None)
     if direction is None:
         raise ValueError(
             f"Whether more of the metric {name!r} is better is not known; say so by "

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import kdefrost
-from kdefrost import clones
+from kdefrost.clones import making
 from kdefrost.clones.gaussian import CLONES
 from kdefrost.clones.making import bottleneck, is_clone
 
@@ -173,7 +173,7 @@ def test_an_autoencoder_clone_is_the_originals_images_in_their_order(digits, kep
 
 def test_a_kept_clone_is_read_and_not_made_again(digits, kept, monkeypatch, capsys):
     folder, clone = kept
-    monkeypatch.setattr(clones, "_make", None)
+    monkeypatch.setattr(making, "_make", None)
     again = make("ae4", digits, directory=folder, verbose=True)
     for part in ("train", "test"):
         for one, other in zip(getattr(again, part), getattr(clone, part), strict=True):
@@ -183,7 +183,7 @@ def test_a_kept_clone_is_read_and_not_made_again(digits, kept, monkeypatch, caps
 
 def test_seed_recipe_name_and_data_are_the_address(digits, kept, tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(clones, "_make", lambda name, data, *_: made.append(name) or kept[1])
+    monkeypatch.setattr(making, "_make", lambda name, data, *_: made.append(name) or kept[1])
     fewer = dataclasses.replace(digits, test=digits.test.take(slice(1, None)))
     for _ in range(2):
         make("ae4", digits, directory=tmp_path)
@@ -207,7 +207,7 @@ def test_a_damaged_clone_is_made_anew_from_the_kept_autoencoder(digits, kept, mo
     (path,) = (folder / "clones").glob("ae4-digits-*/train_images.npy")
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    monkeypatch.setattr(clones, "train_autoencoder", None)
+    monkeypatch.setattr(making, "train_autoencoder", None)
     again = make("ae4", digits, directory=folder)
     assert capsys.readouterr().out.count("is damaged. It is made anew.") == 1
     np.testing.assert_array_equal(again.train.images, clone.train.images)
@@ -227,7 +227,7 @@ def test_a_killed_run_leaves_no_half_written_clone(digits, kept, tmp_path, monke
             raise error("stopped")
 
     monkeypatch.setattr(np, "save", killed)
-    monkeypatch.setattr(clones, "_make", lambda *_: kept[1])
+    monkeypatch.setattr(making, "_make", lambda *_: kept[1])
     with pytest.raises(error):
         make(name, digits, directory=tmp_path)
     assert len(saved) == 4 and not list((tmp_path / "clones").iterdir())
@@ -238,7 +238,7 @@ def test_a_killed_run_leaves_no_half_written_clone(digits, kept, tmp_path, monke
 def test_images_of_patients_stay_theirs_only_where_they_are_the_same_images(digits):
     grouped = dataclasses.replace(digits, groups=np.arange(len(digits.train.labels)))
     assert make("gm", grouped).groups is None
-    clone = clones._as_clone("ae4", grouped, grouped.train, grouped.test)
+    clone = making._as_clone("ae4", grouped, grouped.train, grouped.test)
     np.testing.assert_array_equal(clone.groups, grouped.groups)
 
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import linalg
 
 import kdefrost
-from kdefrost.clones import fidelity
+from kdefrost.clones import moments
 from kdefrost.clones.fidelity import Reference
 from kdefrost.clones.moments import frechet_distance, moment_errors, sampling_errors, squared_error
 
@@ -123,7 +123,7 @@ def test_a_shift_is_an_error_of_the_means_alone(small):
 @pytest.mark.parametrize("strip", [1, 7, 24, 1000])
 def test_errors_are_those_of_whole_covariance_matrices(small, strip, monkeypatch):
     """The other route: NumPy's covariances in float64, of standardised images."""
-    monkeypatch.setattr(fidelity, "_STRIP", strip)
+    monkeypatch.setattr(moments, "_STRIP", strip)
     rng = np.random.default_rng(1)
     clone = kdefrost.Examples(rng.normal(80, 30, (60, 3, 4, 2)).astype(np.float32), np.arange(60) % 4)
     mean, deviation = kdefrost.channel_statistics(small.images)
@@ -193,7 +193,7 @@ def test_squared_error_is_in_units_of_each_channels_variance(small, monkeypatch)
     assert squared_error(small.images + deviation / 2, small.images, deviation) == pytest.approx(0.25, rel=1e-5)
     # One channel wrong by its deviation, of two.
     assert squared_error(small.images + np.float32([10, 0]), small.images, deviation) == pytest.approx(0.5, rel=1e-5)
-    monkeypatch.setattr(fidelity, "_BLOCK", 7 * 24)
+    monkeypatch.setattr(moments, "_BLOCK", 7 * 24)
     assert squared_error(small.images + deviation / 2, small.images, deviation) == pytest.approx(0.25, rel=1e-5)
 
 

@@ -57,7 +57,7 @@ def test_statistics_do_not_depend_on_blocks_and_read_files_block_by_block(tmp_pa
     write(tmp_path, {"a": 7, "b": 4})
     images = kdefrost.load_data(tmp_path, image_size=5).train.images
     expected = channel_statistics(np.asarray(images))
-    monkeypatch.setattr("kdefrost.data._BLOCK", 2 * 5 * 5 * 3)
+    monkeypatch.setattr("kdefrost.data.channels._BLOCK", 2 * 5 * 5 * 3)
     read, original = [], ImageFiles.__getitem__
     monkeypatch.setattr(ImageFiles, "__getitem__", lambda self, rows: read.append(rows) or original(self, rows))
     np.testing.assert_allclose(channel_statistics(images), expected, rtol=1e-6)

@@ -15,7 +15,7 @@ import safetensors.numpy
 import tensorflow as tf
 
 import kdefrost
-from kdefrost.models import imagenet
+from kdefrost.models import imagenet, resnets
 from kdefrost.models.imagenet import _Application, imagenet_source, resnet18
 
 TORCHVISION = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
@@ -470,7 +470,7 @@ def test_weights_that_are_not_resnet18s_are_refused(change, config, words, torch
 
 
 def test_another_resnet_of_kerashub_is_refused(tmp_path):
-    config = {**imagenet._RESNET18, "stackwise_num_blocks": [1, 1, 1, 1]}
+    config = {**resnets._RESNET18, "stackwise_num_blocks": [1, 1, 1, 1]}
     keras_hub.models.ResNetBackbone(**config).save_to_preset(str(tmp_path))
     safetensors.numpy.save_file(_resnet18_weights(), tmp_path / "model.safetensors")
     with pytest.raises(

@@ -7,6 +7,8 @@ import pytest
 from matplotlib import pyplot
 
 import kdefrost
+from kdefrost.clones.figures import plot_clones
+from kdefrost.drawing import save_figure
 from kdefrost.profile import figures as plots
 
 
@@ -171,7 +173,7 @@ def test_of_several_profiles_a_size_at_which_all_diverged_has_no_best(profile):
 
 def test_a_figure_is_written_whole(profile, tmp_path):
     for ending, start in (("png", b"\x89PNG"), ("svg", b"<?xml")):
-        plots.save_figure(profile.plot().figure, tmp_path / f"profile.{ending}")
+        save_figure(profile.plot().figure, tmp_path / f"profile.{ending}")
         assert (tmp_path / f"profile.{ending}").read_bytes().startswith(start)
     assert {path.name for path in tmp_path.iterdir()} == {"profile.png", "profile.svg"}
 
@@ -185,7 +187,7 @@ def pictures():
 
 
 def test_pictures_lie_where_their_row_and_class_are_named(pictures):
-    ax = plots.plot_clones(pictures, ["cat", "dog", "ship"])
+    ax = plot_clones(pictures, ["cat", "dog", "ship"])
     (drawn,) = ax.images
     pixels = np.asarray(drawn.get_array())
     assert pixels.shape == (2 * 4 + 1, 3 * 4 + 2, 3) and drawn.get_interpolation() == "none"
@@ -204,19 +206,19 @@ def test_pictures_lie_where_their_row_and_class_are_named(pictures):
 
 def test_drawing_leaves_the_images_as_they_are(pictures):
     before = pictures["gm"].copy()
-    plots.plot_clones(pictures, ["cat", "dog", "ship"])
+    plot_clones(pictures, ["cat", "dog", "ship"])
     np.testing.assert_array_equal(pictures["gm"], before)
 
 
 def test_pictures_of_one_channel_are_grey(pictures):
     grey = {name: images[..., :1] for name, images in pictures.items()}
-    pixels = np.asarray(plots.plot_clones(grey, "abc").images[0].get_array())
+    pixels = np.asarray(plot_clones(grey, "abc").images[0].get_array())
     np.testing.assert_array_equal(pixels[:4, :4], np.repeat(grey["cifar10"][0], 3, axis=-1))
 
 
 def test_long_class_names_are_slanted_and_cut_short(pictures):
-    plain = plots.plot_clones(pictures, ["cat", "dog", "ship"])
-    slanted = plots.plot_clones(pictures, ["cat", "dog", "a" * 40])
+    plain = plot_clones(pictures, ["cat", "dog", "ship"])
+    slanted = plot_clones(pictures, ["cat", "dog", "a" * 40])
     assert [label.get_rotation() for label in slanted.get_xticklabels()] == [45, 45, 45]
     assert [label.get_rotation() for label in plain.get_xticklabels()] == [0, 0, 0]
     assert slanted.get_xticklabels()[2].get_text() == "a" * 21 + "…"
@@ -224,13 +226,13 @@ def test_long_class_names_are_slanted_and_cut_short(pictures):
 
 def test_pictures_are_square_and_go_where_they_are_asked_to(pictures):
     _, ax = pyplot.subplots()
-    assert plots.plot_clones(pictures, "abc", ax=ax) is ax
+    assert plot_clones(pictures, "abc", ax=ax) is ax
     assert ax.get_aspect() == 1
 
 
 def test_pictures_that_are_not_one_of_each_class_are_refused(pictures):
     for rows in ({}, {**pictures, "ae": pictures["gm"][:, :2]}, {"gm": pictures["gm"][..., :2]}):
         with pytest.raises(ValueError, match=r"`rows` must have one image for each of the 3 `classes` in every row"):
-            plots.plot_clones(rows, "abc")
+            plot_clones(rows, "abc")
     with pytest.raises(ValueError, match=r"of the 2 .*Received: \{'cifar10': \(3, 4, 4, 3\)"):
-        plots.plot_clones(pictures, "ab")
+        plot_clones(pictures, "ab")

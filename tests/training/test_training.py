@@ -12,6 +12,7 @@ import tensorflow as tf
 import kdefrost
 from kdefrost import training
 from kdefrost.models.normalization import BatchNormalization
+from kdefrost.training.batches import training_batches
 from kdefrost.training.fitting import StepSchedule
 
 
@@ -109,7 +110,7 @@ def test_every_epoch_holds_every_example_once_in_a_new_order():
     recipe = kdefrost.Recipe(epochs=3, batch_size=4)
     x, y = np.arange(100, dtype="float32")[:, None], np.arange(100)
     subset = np.array([3, 14, 15, 92, 65, 35, 89, 79, 32, 38])
-    with training._training_batches((x,), (y,), subset, recipe, seed=0) as batches:
+    with training_batches((x,), (y,), subset, recipe, seed=0) as batches:
         drawn = list(batches.as_numpy_iterator())
     labels = [batch for _, batch in drawn]
     assert [len(batch) for batch in labels] == [4, 4, 2] * 3 and len(labels) == recipe.steps(10)
@@ -296,7 +297,7 @@ def test_one_trace_serves_all_sizes_on_two_devices(two_devices):
 def test_pieces_of_batches_by_hand():
     x, y = np.arange(20, dtype="float32")[:, None], np.arange(20)
     recipe = kdefrost.Recipe(epochs=1, batch_size=8)
-    with training._training_batches((x,), (y,), np.arange(18), recipe, seed=0).pieces(3) as pieces:
+    with training_batches((x,), (y,), np.arange(18), recipe, seed=0).pieces(3) as pieces:
         _, labels, weights = zip(*pieces.as_numpy_iterator(), strict=True)
     # The first goes whole, because eight examples are not three equal pieces, and the last, because two are too few.
     assert [len(piece) for piece in labels] == [8, 8, 8, 2, 3, 3, 2, 2, 2]

@@ -75,7 +75,7 @@ def test_what_the_disk_has_no_room_for_is_computed_again(cuts):
 
 def test_costs_are_measured(residual, cuts, tmp_path, monkeypatch):
     # A MiB goes to disk and back, not 64.
-    monkeypatch.setattr("kdefrost.storage._BLOCK_BYTES", 2**20)
+    monkeypatch.setattr("kdefrost.data.storage._BLOCK_BYTES", 2**20)
     costs = measured_costs(residual, "float32", tmp_path)
     assert all(0 < cost < 1 for cost in costs(cuts[3], cuts[4], True))
     assert costs(cuts[3], cuts[4], False).read_held == 0

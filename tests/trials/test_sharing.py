@@ -127,7 +127,7 @@ def test_kills_and_double_starts_cost_the_running_trials_alone(start, whole, pla
 def test_a_disk_that_fills_up_ends_in_a_sentence_and_the_run_goes_on_later(start, whole, place):
     """A limit on the size of files stands for the disk: SQLite's and the tails' cannot grow."""
     folder = place / "full"
-    process = start("full", before="ulimit -f 44;")
+    process = start("full", before="ulimit -f 36;")
     said = _ends(process)
     assert process.returncode == 1 and said.startswith("error: ") and "\n" not in said, said
     assert str(folder) in said and "ake room" in said

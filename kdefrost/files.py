@@ -52,8 +52,11 @@ def writing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
-        reason = f"{path} could not be written ({error.strerror or error}). Make room there, or choose another folder"
-        raise OSError(error.errno, f"{reason}; what was there before is as it was") from error
+        # Without its number, so that it reads as a sentence.
+        raise OSError(
+            f"{path} could not be written ({error.strerror or error}). Make room there and give the same command "
+            "again, or choose another folder; what was there before is as it was"
+        ) from error
     finally:
         beside.unlink(missing_ok=True)
 

@@ -30,21 +30,12 @@ Without a name: training and head. Images are random unless it says otherwise: s
 what they show. `bench.py profile --help` lists what one of them takes.
 """
 
-import sys
-from pathlib import Path
-
-# As in profile.py: this folder would hide Python's own module `profile`.
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
 import argparse
 import importlib
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Without AVX-512 TensorFlow leaves these kernels off, and trains half as fast.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import command
 
 # Of these, the tables alone.
 from scripts.benches.tasks import TASKS, WAYS
@@ -113,11 +104,12 @@ BENCHES = {
 def main():
     arguments = vars(parse_arguments())
     what, rounds = arguments.pop("what"), arguments.pop("rounds")
-    try:
+
+    def measure():
         for name in [what] if what else ["training", "head"]:
             run(BENCHES[name], rounds, arguments)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+
+    command.main(measure)
 
 
 def run(bench: Bench, rounds: int | None, arguments: dict):

@@ -6,25 +6,16 @@ clones, compares their class means, class covariances and images with the origin
 classifies them.
 """
 
-import sys
-from pathlib import Path
+import command
 
-# As in profile.py: this folder would hide Python's own module `profile`.
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(PROJECT)
+PROJECT = command.PROJECT
 
 import argparse
 import contextlib
-import csv
 import dataclasses
-import io
 import json
-import os
 import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Without AVX-512 TensorFlow leaves these kernels off, and trains half as fast.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+from pathlib import Path
 
 EXAMPLES = """examples:
   python scripts/clones.py --clones isogm gm
@@ -45,38 +36,30 @@ MOST_COLUMNS = 10
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__, EXAMPLES)
     add = parser.add_argument
-    target = "the original: digits (embedded), idc, an image set of TFDS such as cifar10, or a folder of images"
-    add("--tgt", default="digits", metavar="NAME", help=f"{target} (%(default)s)")
+    command.add_options(parser, "--tgt", tgt={"help": f"the original: {command.TARGETS} (%(default)s)"})
     clones = ["isogm", "gm", "ae4", "ae32"]
     add("--clones", nargs="+", default=clones, metavar="NAME", help=f"isogm, gm, ae<k> ({' '.join(clones)})")
-    preset = "networks and epochs (%(default)s)"
-    add("--preset", default="laptop", choices=["smoke", "laptop", "paper"], help=preset)
-    add("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR), or of the idc archive")
     size = "resize all images to N×N, such as those of idc for an autoencoder, which halves them three times"
-    add("--image-size", type=int, metavar="N", help=f"{size} (the set's own)")
+    shared = {"image_size": {"help": f"{size} (the set's own)"}}
+    command.add_options(parser, "--preset", "--data-dir", "--image-size", **shared)
     add("--seed", type=int, default=0, metavar="N", help="seed of the clones (%(default)s)")
-    add("--out", type=Path, metavar="DIR", help="folder of the results (runs/clones-<what runs>)")
+    command.add_options(parser, "--out", out={"help": "folder of the results (runs/clones-<what runs>)"})
     return parser.parse_args()
 
 
 def main():
-    arguments = parse_arguments()
-    try:
-        run(arguments)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. What was trained to its end is kept; the same command goes on from there.")
+    command.main(
+        lambda: run(parse_arguments()), "What was trained to its end is kept; the same command goes on from there."
+    )
 
 
 def run(arguments: argparse.Namespace):
     # After parsing, so that --help and a mistyped option answer at once.
     import kdefrost
-    from kdefrost.clones.making import check_clone, resolved
+    from kdefrost.clones import check_clone, resolved
+    from kdefrost.files import make_folder
 
     preset = kdefrost.PRESETS[arguments.preset]
     data = kdefrost.load_data(arguments.tgt, arguments.data_dir, image_size=arguments.image_size)
@@ -84,8 +67,7 @@ def run(arguments: argparse.Namespace):
     # Mistakes in the arguments show here, before anything is trained.
     for name in names:
         check_clone(name, data, seed=arguments.seed)
-    out = arguments.out or Path("runs") / default_name(arguments, names)
-    out.mkdir(parents=True, exist_ok=True)
+    out = make_folder(command.out_folder(arguments.out, name_parts(arguments, names)))
     print(f"{data.name}: {len(data.classes)} classes, {len(data.train.labels)} training and", end=" ")
     print(f"{len(data.test.labels)} test images.", flush=True)
     reference = make_reference(data, preset)
@@ -106,11 +88,11 @@ def run(arguments: argparse.Namespace):
     report(fidelities, pictures, drawn_classes(data), settings, out)
 
 
-def default_name(arguments, names: list[str]) -> str:
-    """A folder name from what the command line says."""
-    size = [f"{arguments.image_size}px"] if arguments.image_size else []
-    seed = [f"seed{arguments.seed}"] if arguments.seed else []
-    return "-".join(["clones", Path(arguments.tgt).name, arguments.preset, *size, *names, *seed])
+def name_parts(arguments, names: list[str]) -> list[str | None]:
+    """What a folder's name says of the command line."""
+    size = arguments.image_size and f"{arguments.image_size}px"
+    seed = arguments.seed and f"seed{arguments.seed}"
+    return ["clones", Path(arguments.tgt).name, arguments.preset, size, *names, seed]
 
 
 def make_reference(data, preset):
@@ -125,7 +107,7 @@ def make_reference(data, preset):
 def assess(name: str, reference, seed: int, preset):
     """A clone's fidelity, and its pictures; the clone itself, which is large, does not stay."""
     import kdefrost
-    from kdefrost.clones.making import bottleneck
+    from kdefrost.clones import bottleneck
 
     original = reference.original
     clone = kdefrost.make_clone(
@@ -160,23 +142,17 @@ def drawn_classes(data) -> list[str]:
 
 def report(fidelities: list, pictures: dict, classes: list[str], settings: dict, out: Path):
     """Writes figure, table and numbers, and prints the table and the paths."""
-    from matplotlib import pyplot
-
     from kdefrost.clones.figures import plot_clones
-    from kdefrost.drawing import save_figure
     from kdefrost.files import versions, write_atomically
+    from kdefrost.results import as_csv
 
-    pyplot.switch_backend("agg")
-    figure = plot_clones(pictures, classes).figure
-    for ending in ("png", "svg"):
-        save_figure(figure, out / f"clones.{ending}")
+    figures = command.save_figures(out, {"clones": lambda: plot_clones(pictures, classes)})
     rows = [dataclasses.asdict(fidelity) for fidelity in fidelities]
-    write_atomically(out / "clones.csv", as_csv(rows))
+    write_atomically(out / "clones.csv", as_csv([list(rows[0]), *(list(row.values()) for row in rows)]))
     values = {**settings, "fidelities": rows, "versions": versions()}
     write_atomically(out / "clones.json", json.dumps(values, indent=2) + "\n")
-    print(f"\n{table(fidelities)}\n\n{LEGEND}\n\nWritten:")
-    for name in ("clones.png", "clones.svg", "clones.csv", "clones.json"):
-        print(f"  {out / name}")
+    print(f"\n{table(fidelities)}\n\n{LEGEND}\n")
+    command.print_written([*figures, out / "clones.csv", out / "clones.json"])
 
 
 def table(fidelities: list) -> str:
@@ -196,15 +172,6 @@ def table(fidelities: list) -> str:
         for fidelity in fidelities
     ]
     return align([head, *rows], left=(0,))
-
-
-def as_csv(rows: list[dict]) -> str:
-    """A line per row, empty where there is no number."""
-    file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, rows[0])
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
 
 
 if __name__ == "__main__":

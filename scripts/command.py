@@ -40,6 +40,7 @@ _OPTIONS = {
         "metavar": "N",
         "help": "processes that run whole trials side by side, on a core or GPU each (all in one process)",
     },
+    "--out": {"metavar": "DIR", "help": "folder of the results (runs/<what runs>)"},
     "--devices": {
         "nargs": "+",
         "metavar": "NAME",
@@ -63,7 +64,7 @@ def add_options(group, *names: str, **changes: dict):
         **changes: By an option's destination, what is otherwise here.
     """
     for name in names:
-        group.add_argument(name, **_OPTIONS[name], **changes.get(name.strip("-").replace("-", "_"), {}))
+        group.add_argument(name, **{**_OPTIONS[name], **changes.get(name.strip("-").replace("-", "_"), {})})
 
 
 def main(run: Callable[[], None], stopped: str = "The same command begins anew."):
@@ -103,22 +104,29 @@ def out_folder(out: str | os.PathLike | None, parts: Iterable[str | None]) -> Pa
     return Path(out or Path("runs") / name.replace("/", "-").replace(":", "-"))
 
 
-def save_figures(out: Path, figures: dict) -> list[Path]:
-    """Writes figures by their names, each for the screen and for print.
+def save_figures(out: Path, drawings: dict[str, Callable]) -> list[Path]:
+    """Draws figures and writes them, each for the screen and for print.
 
     Args:
         out: The folder.
-        figures: Matplotlib figures by name.
+        drawings: By the figure's name, what draws it and gives its axes.
 
     Returns:
         The paths.
     """
+    import numpy as np
+    from matplotlib import pyplot
+
     from kdefrost.drawing import save_figure
 
-    paths = [out / f"{name}.{ending}" for name in figures for ending in ("png", "svg")]
-    for path in paths:
-        save_figure(figures[path.stem], path)
-    return paths
+    pyplot.switch_backend("agg")
+    written = []
+    for name, draw in drawings.items():
+        figure = np.ravel(np.asarray(draw(), dtype=object))[0].figure
+        for ending in ("png", "svg"):
+            written.append(out / f"{name}.{ending}")
+            save_figure(figure, written[-1])
+    return written
 
 
 def print_written(paths: Iterable[Path]):

@@ -6,18 +6,10 @@ recipe from different sources, draws them into one figure, and prints their scor
 side.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
-# As in profile.py: this folder would hide Python's own module `profile`.
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
-import argparse
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Without AVX-512 TensorFlow leaves these kernels off, and trains half as fast.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+import command
 
 EXAMPLES = """examples:
   python scripts/profile.py --src isogm --tgt digits --out runs/isogm
@@ -30,22 +22,17 @@ EXAMPLES = """examples:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__, EXAMPLES)
     add = parser.add_argument
     add("folders", nargs="+", metavar="DIR", help="folders with a profile.json, best from the crudest source on")
     add("--names", nargs="+", metavar="NAME", help="what to call the sources, one for each folder (as --src had it)")
-    add("--out", default=Path("runs") / "compare", type=Path, metavar="DIR", help="folder of the results (%(default)s)")
+    folder = {"default": Path("runs") / "compare", "type": Path, "help": "folder of the results (%(default)s)"}
+    command.add_options(parser, "--out", out=folder)
     return parser.parse_args()
 
 
 def main():
-    arguments = parse_arguments()
-    try:
-        run(arguments)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    command.main(lambda: run(parse_arguments()))
 
 
 def run(arguments: argparse.Namespace):
@@ -83,24 +70,16 @@ def choose_names(arguments, profiles: list) -> list[str]:
 
 
 def report(comparison, out: Path):
-    """Writes figure, tables and trials, and prints the tables and the paths."""
-    from matplotlib import pyplot
+    """Writes figures, tables and trials, and prints the tables and the paths."""
+    from kdefrost.files import make_folder, write_atomically
 
-    from kdefrost.drawing import save_figure
-    from kdefrost.files import write_atomically
-
-    pyplot.switch_backend("agg")
-    figure = comparison.plot()[0].figure
-    out.mkdir(parents=True, exist_ok=True)
-    for ending in ("png", "svg"):
-        save_figure(figure, out / f"compare.{ending}")
+    figures = command.save_figures(make_folder(out), {"compare": comparison.plot})
     title = f"# Defrosting profiles from {', '.join(comparison.profiles)}"
     picture = "![Scores against the cut, a line per source](compare.png)"
     write_atomically(out / "compare.md", f"{title}\n\n{picture}\n\n{comparison.markdown()}")
     comparison.save_csv(out / "compare.csv")
-    print(f"{comparison.summary()}\n\nWritten:")
-    for name in ("compare.png", "compare.svg", "compare.md", "compare.csv"):
-        print(f"  {out / name}")
+    print(f"{comparison.summary()}\n")
+    command.print_written([*figures, out / "compare.md", out / "compare.csv"])
 
 
 if __name__ == "__main__":

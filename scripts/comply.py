@@ -7,22 +7,15 @@ the source's, and draws accuracy and distance against the strength. With several
 layers it draws what it costs to hold them beside the defrosting profile of the same seeds.
 """
 
-import sys
-from pathlib import Path
+import command
 
-# As in profile.py: this folder would hide Python's own module `profile`.
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(PROJECT)
+PROJECT = command.PROJECT
 
 import argparse
 import dataclasses
 import math
-import os
 import time
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Without AVX-512 TensorFlow leaves these kernels off, and trains half as fast.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+from pathlib import Path
 
 EXAMPLES = """examples:
   python scripts/comply.py --src gm --layers 6 --preset smoke
@@ -41,29 +34,24 @@ FEW_STRENGTHS = (0.0, 0.1)
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__, EXAMPLES)
     add = parser.add_argument
     add("--src", required=True, metavar="NAME", help="a clone of the target (isogm, gm, ae32, …) or a data set")
-    target = "digits (embedded), idc, an image set of TFDS such as cifar10, or a folder of images"
-    add("--tgt", default="digits", metavar="NAME", help=f"{target} (%(default)s)")
+    command.add_options(parser, "--tgt")
     layers = "how many layers with kernels are held, from the first on; several numbers; or blocks, up to each cut"
     add("--layers", nargs="+", required=True, metavar="N", help=layers)
     strengths = "numbers from 0 (no springs) on, or frozen (0 to frozen; 0 0.1 for several numbers of layers)"
     add("--strengths", nargs="+", type=strength, metavar="λ", help=strengths)
-    preset = "network, epochs and what the rest is by default (%(default)s)"
-    add("--preset", default="laptop", choices=["smoke", "laptop", "paper"], help=preset)
-    add("--model", metavar="NAME", help="network, such as wide_resnet_16_1 (of the preset)")
+    network = {"help": "network, such as wide_resnet_16_1 (of the preset)"}
+    command.add_options(parser, "--preset", "--model", model=network)
     per_class = "training images per class (of the preset: many for one number of layers, few for several)"
     add("--per-class", type=int, metavar="N", help=per_class)
-    add("--seeds", type=int, metavar="N", help="number of repeats (of the preset)")
+    command.add_options(parser, "--seeds")
     epochs = "epochs of each trial (of the preset: a source's for one number of layers, a tail's for several)"
     add("--epochs", type=int, metavar="N", help=epochs)
     add("--normalization", action="store_true", help="hold scale and offset of normalisations too")
-    add("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR), or of the idc archive")
-    add("--image-size", type=int, metavar="N", help="resize all images to N×N (the set's own)")
-    add("--out", type=Path, metavar="DIR", help="folder of the results (runs/compliance-<what runs>)")
+    folder = {"help": "folder of the results (runs/compliance-<what runs>)"}
+    command.add_options(parser, "--jobs", "--data-dir", "--image-size", "--out", out=folder)
     return parser.parse_args()
 
 
@@ -82,13 +70,8 @@ def strength(text: str) -> float:
 
 
 def main():
-    arguments = parse_arguments()
-    try:
-        run(arguments)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. The trained source and finished trials are kept; the same command goes on from there.")
+    stopped = "The trained source and finished trials are kept; the same command goes on from there."
+    command.main(lambda: run(parse_arguments()), stopped)
 
 
 def run(arguments: argparse.Namespace):
@@ -96,7 +79,8 @@ def run(arguments: argparse.Namespace):
     import tensorflow as tf
 
     import kdefrost
-    from kdefrost.compliance.trials import STRENGTHS
+    from kdefrost.compliance import STRENGTHS
+    from kdefrost.files import make_folder
 
     # Each number of layers is traced anew, of which TensorFlow warns.
     tf.get_logger().setLevel("ERROR")
@@ -116,16 +100,15 @@ def run(arguments: argparse.Namespace):
     if arguments.epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=arguments.epochs)
     strengths = arguments.strengths or (FEW_STRENGTHS if several else STRENGTHS)
-    trials = {**sets, "per_class": per_class, "seeds": seeds, "classes": len(data.classes)}
+    trials = {**sets, "per_class": per_class, "seeds": seeds, "classes": len(data.classes), "jobs": arguments.jobs}
     # Mistakes in the arguments show here, before anything is trained.
     check(kdefrost.build_model(model, classes, data.image_shape), layers, strengths, trials, recipe)
-    out = arguments.out or Path("runs") / default_name(arguments, several, per_class)
+    out = make_folder(command.out_folder(arguments.out, name_parts(arguments, several, per_class)))
     print(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.", flush=True)
     given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
     network = kdefrost.train_source(arguments.src, data, model, preset.source, PROJECT / "saved_models", **given)
     source = kdefrost.standardized(network, data.train.images)
     start = time.perf_counter()
-    out.mkdir(parents=True, exist_ok=True)
     defroster = kdefrost.Defroster(source, recipe, directory=out)
     profile = defroster.profile(**trials) if several else None
     compliance = defroster.compliance(
@@ -140,12 +123,12 @@ def run(arguments: argparse.Namespace):
 def check(network, layers: list[int] | None, strengths, trials: dict, recipe):
     """Refuses what would end in an error after hours: with a network like the source that is not trained."""
     import kdefrost
-    from kdefrost.compliance.trials import trial_keys
-    from kdefrost.trials.plan import as_seeds
+    from kdefrost.compliance.policy import under_springs
+    from kdefrost.trials.rows import as_seeds
 
     defroster = kdefrost.Defroster(network, recipe)
     defroster.plan(**trials, verbose=False)
-    trial_keys(network, defroster.cuts, strengths, layers, trials["per_class"], as_seeds(trials["seeds"]))
+    under_springs(network, defroster.cuts, strengths, layers, trials["per_class"], as_seeds(trials["seeds"]), recipe)
     known = [cut.frozen_layers for cut in defroster.cuts]
     if layers is not None and len(layers) > 1 and not set(layers) <= set(known):
         raise ValueError(
@@ -175,52 +158,39 @@ def choose_sets(data, arguments, several: bool) -> tuple[dict, int]:
     return {"train": train, "test": data.test, "validation": validation}, per_class
 
 
-def default_name(arguments, several: bool, per_class: int) -> str:
-    """A folder name from what the command line says."""
-    parts = [
+def name_parts(arguments, several: bool, per_class: int) -> list[str | None]:
+    """What a folder's name says of the command line."""
+    return [
         "compliance-profile" if several else "compliance",
         arguments.src,
         Path(arguments.tgt).name,
         arguments.preset,
         str(per_class),
+        arguments.model,
+        arguments.image_size and f"{arguments.image_size}px",
+        arguments.epochs and f"{arguments.epochs}epochs",
+        "normalization" if arguments.normalization else None,
     ]
-    if arguments.model:
-        parts.append(arguments.model)
-    if arguments.image_size:
-        parts.append(f"{arguments.image_size}px")
-    if arguments.epochs:
-        parts.append(f"{arguments.epochs}epochs")
-    if arguments.normalization:
-        parts.append("normalization")
-    return "-".join(parts).replace("/", "-")
 
 
 def report(compliance, profile, out: Path, name: str, seconds: float):
     """Writes figures and numbers, and prints the tables and the paths."""
-    from matplotlib import pyplot
-
-    from kdefrost.compliance.figures import plot_agreement, plot_strengths
-    from kdefrost.drawing import save_figure
+    from kdefrost.compliance.figures import plot_agreement
     from kdefrost.files import write_atomically
 
-    pyplot.switch_backend("agg")
     agreements = [] if profile is None else [compliance.against(profile, λ) for λ in compliance.strengths if λ]
     written = [out / f"compliance-{name}.{ending}" for ending in ("json", "csv", "md")]
     compliance.save(written[0])
     compliance.save_csv(written[1])
     write_atomically(written[2], as_text(compliance, agreements, markdown=True))
-    figures = {}
+    drawings = {}
     if agreements:
-        figures[f"agreement-{name}"] = plot_agreement(agreements).figure
+        drawings[f"agreement-{name}"] = lambda: plot_agreement(agreements)
     elif len(compliance.counts) == 1 and any(0 < λ < math.inf for λ in compliance.strengths):
-        figures[f"compliance-{name}"] = plot_strengths(compliance)[0].figure
-    for stem, figure in figures.items():
-        for ending in ("png", "svg"):
-            written.append(out / f"{stem}.{ending}")
-            save_figure(figure, written[-1])
-    print(f"\n{as_text(compliance, agreements)}\nTook {seconds / 60:.1f} min. Written:")
-    for path in written:
-        print(f"  {path}")
+        drawings[f"compliance-{name}"] = compliance.plot
+    written += command.save_figures(out, drawings)
+    print(f"\n{as_text(compliance, agreements)}\nTook {seconds / 60:.1f} min. ", end="")
+    command.print_written(written)
 
 
 def as_text(compliance, agreements: list, markdown: bool = False) -> str:
@@ -241,7 +211,8 @@ def as_text(compliance, agreements: list, markdown: bool = False) -> str:
 
 def agreement_rows(agreements: list) -> list[list[str]]:
     """Scores cut by cut: those of the defrosting profile, and with springs."""
-    from kdefrost.compliance.result import over_seeds, strength_text
+    from kdefrost.compliance.strengths import strength_text
+    from kdefrost.statistics import over_seeds
     from kdefrost.tables import format_score
 
     first = agreements[0]

@@ -6,24 +6,16 @@ layers before the cut, trains the rest anew on small training sets of the target
 the accuracy against the cut.
 """
 
-import sys
-from pathlib import Path
+import command
 
-# This folder would let `import profile` find this script where Python's own module is meant.
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(PROJECT)
+PROJECT = command.PROJECT
 
 import argparse
 import dataclasses
-import os
 import time
+from pathlib import Path
 
-# TensorFlow's notes on the processor are not for whoever draws a profile.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Without AVX-512 TensorFlow leaves these kernels off, and trains half as fast.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# Processes of --jobs share a GPU's memory with this one.
-os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+from scripts.planning import autoencoder_flops, duration, print_plan
 
 EXAMPLES = """examples:
   python scripts/profile.py --src gm --tgt digits
@@ -46,48 +38,53 @@ IDC_TEST_PER_CLASS = 5000
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    what = parser.add_argument_group("source and target")
-    add = what.add_argument
+    parser = command.parser(__doc__, EXAMPLES)
+    add_source_and_target(parser.add_argument_group("source and target"))
+    add_size(parser.add_argument_group("size of the experiment"))
+    add_results(parser.add_argument_group("results"))
+    return parser.parse_args()
+
+
+def add_source_and_target(group):
+    add = group.add_argument
     source = "a clone of the target (isogm, gm, ae32, …), a data set, imagenet:NAME such as imagenet:ResNet50 or "
     add("--src", required=True, metavar="NAME", help=source + "imagenet:MobileNetV2:0.35, or a .keras file")
     add("--weights", metavar="FILE", help="local file of an imagenet source's weights (downloaded)")
-    target = "digits (embedded), idc (breast cancer patches), an image set of TFDS such as cifar10, or a folder "
-    add("--tgt", default="digits", metavar="NAME", help=target + "of images, <class>/*.jpg or train/ and test/ above")
-    add("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR), or of the idc archive")
-    add("--image-size", type=int, metavar="N", help="resize all images to N×N (what the source takes)")
+    target = f"{command.TARGETS}, <class>/*.jpg or train/ and test/ above (%(default)s)"
+    size = "resize all images to N×N (what the source takes)"
+    shared = {"tgt": {"help": target}, "image_size": {"help": size}}
+    command.add_options(group, "--tgt", "--data-dir", "--image-size", **shared)
     add("--split", default="patient", choices=["patient", "random"], help="how idc is split (patient)")
     add("--on-corrupt", default="raise", choices=["raise", "skip"], help="what unreadable files of a folder do (raise)")
     inputs = "what a .keras source takes: images as they are, from 0 to 255, or with mean 0 and deviation 1 (raw)"
     add("--inputs", default="raw", choices=["raw", "standardized"], help=inputs)
 
-    how = parser.add_argument_group("size of the experiment")
-    add = how.add_argument
-    add("--preset", default="laptop", choices=["smoke", "laptop", "paper"], help="what the rest is by default (laptop)")
-    add("--model", metavar="NAME", help="network to train as a source, such as wide_resnet_16_1 (of the preset)")
+
+def add_size(group):
+    add = group.add_argument
+    model = "network to train as a source, such as wide_resnet_16_1 (of the preset)"
+    command.add_options(group, "--preset", "--model", model={"help": model})
     add("--per-class", type=int, nargs="+", metavar="N", help="training images per class (of the preset)")
-    add("--seeds", type=int, metavar="N", help="number of repeats (of the preset)")
+    command.add_options(group, "--seeds")
     cuts = "blocks; layers; how many; or indices or names, two or more "
     add("--cuts", nargs="+", metavar="CUT", help=cuts + f"(blocks, or 10 where there are over {MOST_BLOCKS})")
     add("--epochs", type=int, metavar="N", help="epochs of each trial on the target (of the preset)")
     add("--metrics", nargs="+", metavar="NAME", help="Keras metrics, and balanced_accuracy (by the number of classes)")
     add("--objective", metavar="NAME", help="the metric that chooses the cut (the first)")
     add("--memory", type=positive, metavar="GIB", help="what cached features may take (a quarter of the machine's)")
-    side = "processes that run whole trials side by side, on a core or GPU each (all in one process)"
-    add("--jobs", type=int, metavar="N", help=side)
+    command.add_options(group, "--jobs")
     halves = "numbers in which features are cached; those of 2 bytes take half the memory (float32)"
     add("--feature-dtype", default="float32", choices=["float32", "float16", "bfloat16"], help=halves)
-    devices = "devices that share the work, such as GPU:0 GPU:1, or all GPUs (one, by TensorFlow's choice)"
-    add("--devices", nargs="+", metavar="NAME", help=devices)
+    command.add_options(group, "--devices")
 
-    results = parser.add_argument_group("results")
-    add = results.add_argument
-    add("--out", metavar="DIR", help="folder of the results (runs/<what runs>)")
-    add("--export", metavar="DIR", help="write the best model of the largest size, as SavedModel and .keras")
-    add("--dry-run", action="store_true", help="say what would run and how long it would take, and stop")
-    return parser.parse_args()
+
+def add_results(group):
+    command.add_options(group, "--out")
+    group.add_argument(
+        "--export", metavar="DIR", help="write the best model of the largest size, as SavedModel and .keras"
+    )
+    dry = "say what would run and how long it would take, and stop"
+    group.add_argument("--dry-run", action="store_true", help=dry)
 
 
 def positive(text: str) -> float:
@@ -98,19 +95,15 @@ def positive(text: str) -> float:
 
 
 def main():
-    arguments = parse_arguments()
-    try:
-        run(arguments)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. Finished trials and sources are kept; the same command goes on from there.")
+    stopped = "Finished trials and sources are kept; the same command goes on from there."
+    command.main(lambda: run(parse_arguments()), stopped)
 
 
 def run(arguments: argparse.Namespace):
     # After parsing, so that --help and a mistyped option answer at once.
     import kdefrost
     from kdefrost.devices import in_scope, strategy_for
+    from kdefrost.files import make_folder
 
     strategy = strategy_for(arguments.devices)
     preset = fill_in(kdefrost.PRESETS[arguments.preset], arguments)
@@ -132,15 +125,15 @@ def run(arguments: argparse.Namespace):
     if not trained:
         # All that the source will be but its weights, on which no check before its training may depend.
         network = kdefrost.build_model(preset.model, classes, data.image_shape)
-    out = Path(arguments.out or Path("runs") / default_name(arguments, trials))
+    out = command.out_folder(arguments.out, name_parts(arguments, trials))
     # Mistakes in the arguments show here, before anything is trained.
     defroster = make_defroster(network, data, preset, arguments, out, strategy)
     plan = defroster.plan(**trials, trained=trained)
     if arguments.dry_run:
         with in_scope(strategy):
-            print_plan(plan, defroster.source, trials, seen, autoencoder_flops(arguments.src, data, preset))
+            print_plan(plan, defroster.source, trials["train"], seen, autoencoder_flops(arguments.src, data, preset))
         return
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     if not is_trained(arguments):
         with in_scope(strategy):
             network = kdefrost.train_source(arguments.src, data, **source)
@@ -250,31 +243,23 @@ def parse_cuts(words: list[str] | None, network) -> str | int | list[int | str]:
 
     if words is None:
         return "blocks" if len(kdefrost.cut_points(network)) <= MOST_BLOCKS else 10
-    if words in (["blocks"], ["layers"]):
-        return words[0]
-    cuts = [int(word) if word.lstrip("-").isdigit() else word for word in words]
-    return cuts[0] if len(cuts) == 1 and isinstance(cuts[0], int) else cuts
+    return command.indices_or_names(words)
 
 
-def default_name(arguments, trials: dict) -> str:
-    """A folder name from what the command line says; sources or targets of one file name need --out."""
-    source = Path(arguments.src).stem if arguments.src.endswith(".keras") else arguments.src
-    parts = [source, Path(arguments.tgt).name, arguments.preset]
-    if arguments.model:
-        parts.append(arguments.model)
-    if arguments.image_size:
-        parts.append(f"{arguments.image_size}px")
-    if arguments.epochs:
-        parts.append(f"{arguments.epochs}epochs")
-    if arguments.feature_dtype != "float32":
-        parts.append(arguments.feature_dtype)
-    if arguments.split != "patient":
-        parts.append(f"{arguments.split}-split")
-    if arguments.cuts:
-        parts.append("cuts" + "-".join(arguments.cuts))
-    if trials["validation"] is None:
-        parts.append("chosen-on-test")
-    return "-".join(parts).replace("/", "-").replace(":", "-")
+def name_parts(arguments, trials: dict) -> list[str | None]:
+    """What a folder's name says of the command line; sources or targets of one file name need --out."""
+    return [
+        Path(arguments.src).stem if arguments.src.endswith(".keras") else arguments.src,
+        Path(arguments.tgt).name,
+        arguments.preset,
+        arguments.model,
+        arguments.image_size and f"{arguments.image_size}px",
+        arguments.epochs and f"{arguments.epochs}epochs",
+        arguments.feature_dtype if arguments.feature_dtype != "float32" else None,
+        f"{arguments.split}-split" if arguments.split != "patient" else None,
+        arguments.cuts and "cuts" + "-".join(arguments.cuts),
+        "chosen-on-test" if trials["validation"] is None else None,
+    ]
 
 
 def check_export(path: str | None):
@@ -307,94 +292,22 @@ def print_sizes(data, trials: dict):
     print(f"{data.name}: {len(data.classes)} classes, {counts} images{patients}.", flush=True)
 
 
-def autoencoder_flops(source: str, data, preset) -> float:
-    """Operations that the training of a source's autoencoder takes; 0 where it has none."""
-    import kdefrost
-    from kdefrost.clones.making import bottleneck
-
-    if bottleneck(source) is None:
-        return 0.0
-    whole = kdefrost.cut_points(kdefrost.autoencoder(bottleneck(source), data.image_shape))[0]
-    return 3.0 * 2.0 * whole.multiply_adds * preset.autoencoder.epochs * len(data.train.labels)
-
-
 def warn_of_seen_images(source: str, trials: dict):
     """Says where the scores that choose the cut flatter late cuts."""
-    from kdefrost.clones.making import bottleneck
+    from kdefrost.clones import bottleneck
 
     if bottleneck(source) is not None and trials["validation"] is not None:
         print(f"The source sees the images that choose the cut, as far as they pass through {source}: their scores")
         print("flatter late cuts. Those of the test images do not.", flush=True)
 
 
-def print_plan(plan, source, trials: dict, source_images: int | None, autoencoder_flops: float):
-    """Prints what would run, with an estimate of the time from a short measurement."""
-    from kdefrost import training
-    from kdefrost.cutting.cuts import cut_points
-    from kdefrost.cutting.surgery import tail_of
-    from kdefrost.models.normalization import FUSED_LAYERS
-    from kdefrost.tables import align
-
-    rows = [["cut", "after layer", "trials", "training TFLOP", "features", "kept"]]
-    for cut in plan.cuts:
-        mine = [question for question in plan.questions if question.cut == cut.index]
-        work = sum(map(plan.training_flops, mine)) / 1e12
-        features, kept = f"{plan.feature_bytes(cut) / 2**20:.1f} MiB", place_text(plan, cut)
-        rows.append([str(cut.index), cut.name, str(len(mine)), f"{work:.2f}", features, kept])
-    operations = sum(map(plan.flops, plan.questions))
-    print(align(rows, left=(1, 5)))
-    if not plan.questions:
-        print("\nAll trials have finished: there is nothing to run.")
-        return
-    print(f"\n{len(plan.questions)} trials, {operations / 1e12:.1f} TFLOP with evaluation. Measuring …", flush=True)
-    whole = tail_of(source, cut_points(source)[0], output=plan.task.output, substitutes=FUSED_LAYERS)
-    x, y = trials["train"]
-    recipe = plan.questions[0].recipe
-    x, y = (part[: recipe.batch_size] for part in (x, y))
-    rate, compilation = training.training_rate(whole, x, y, recipe)
-    per_image = 3 * 2 * plan.cuts[0].multiply_adds
-    # The features cost one pass forward, a third of a training step. Beside its arithmetic
-    # each trial re-initialises, shuffles and evaluates.
-    seconds = operations / (rate * per_image) + (plan.trained + plan.evaluated) / (3 * rate)
-    seconds += compilation * len(plan.cuts) + 0.2 * len(plan.questions)
-    print(f"This machine trains the whole network at {rate:.0f} images/s ({rate * per_image / 1e9:.0f} GFLOP/s).")
-    if autoencoder_flops:
-        print(f"Autoencoder: {duration(autoencoder_flops / (rate * per_image))}, unless it is kept already.")
-    if source_images is not None:
-        print(f"Source: {duration(source_images / rate)} for {source_images} images, unless it is kept already.")
-    print(f"Profile: {duration(seconds)}.")
-
-
-def place_text(plan, cut) -> str:
-    """Where the features at a cut are held, in words."""
-    held = plan.held_at(cut)
-    if not cut.frozen_layers:
-        return "the images themselves"
-    if held is cut:
-        return {"memory": "in memory", "disk": "on disk"}[plan.places[cut.index]]
-    at_images = held is None or not held.frozen_layers
-    return f"no, computed again from {'the images' if at_images else f'cut {held.index}'}"
-
-
-def duration(seconds: float) -> str:
-    return f"about {seconds / 60:.0f} min" if seconds > 90 else f"about {seconds:.0f} s"
-
-
 def report(profile, out: Path, seconds: float):
     """Writes profile and figure, and prints the table and the paths."""
-    from matplotlib import pyplot
-
-    from kdefrost.drawing import save_figure
-
-    pyplot.switch_backend("agg")
     profile.save(out / "profile.json")
     profile.save_csv(out / "profile.csv")
-    figure = profile.plot().figure
-    for ending in ("png", "svg"):
-        save_figure(figure, out / f"profile.{ending}")
-    print(f"\n{profile.summary()}\n\nProfile took {duration(seconds)}. Written:")
-    for name in ("profile.png", "profile.svg", "profile.csv", "profile.json", "trials.sqlite"):
-        print(f"  {out / name}")
+    figures = command.save_figures(out, {"profile": profile.plot})
+    print(f"\n{profile.summary()}\n\nProfile took {duration(seconds)}. ", end="")
+    command.print_written([*figures, *(out / name for name in ("profile.csv", "profile.json", "trials.sqlite"))])
 
 
 if __name__ == "__main__":

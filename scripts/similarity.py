@@ -7,21 +7,12 @@ are: Information Imbalance both ways, linear CKA, neighbourhood overlap and the 
 correlation of neighbours' distances.
 """
 
-import sys
-from pathlib import Path
+import command
 
-# As in profile.py: this folder would hide Python's own module `profile`.
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path[0] = str(PROJECT)
+PROJECT = command.PROJECT
 
 import argparse
-import csv
-import io
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Without AVX-512 TensorFlow leaves these kernels off, and trains half as fast.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+from pathlib import Path
 
 EXAMPLES = """examples:
   python scripts/similarity.py --src isogm gm
@@ -38,38 +29,28 @@ MOST_IMAGES = 10_000
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__, EXAMPLES)
     add = parser.add_argument
     source = "clones of the target (isogm, gm, ae32, …) or data sets, best from the crudest on"
     add("--src", nargs="+", required=True, metavar="NAME", help=source)
-    target = "digits (embedded), idc, an image set of TFDS such as cifar10, or a folder of images"
-    add("--tgt", default="digits", metavar="NAME", help=f"{target} (%(default)s)")
-    preset = "network and epochs (%(default)s)"
-    add("--preset", default="laptop", choices=["smoke", "laptop", "paper"], help=preset)
-    add("--model", metavar="NAME", help="network, such as wide_resnet_16_1 (of the preset)")
-    add("--seeds", type=int, metavar="N", help="number of pairs of networks for each source (of the preset)")
+    shared = {
+        "model": {"help": "network, such as wide_resnet_16_1 (of the preset)"},
+        "seeds": {"help": "number of pairs of networks for each source (of the preset)"},
+    }
+    command.add_options(parser, "--tgt", "--preset", "--model", "--seeds", **shared)
     layers = "blocks; layers; how many; or indices or names "
     add("--layers", nargs="+", default=["blocks"], metavar="LAYER", help=layers + "(blocks)")
-    add("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR), or of the idc archive")
-    add("--image-size", type=int, metavar="N", help="resize all images to N×N (the set's own)")
+    command.add_options(parser, "--data-dir", "--image-size")
     memory = "what features may take, and again what is computed from them (%(default)s)"
     add("--memory", type=float, default=2.0, metavar="GIB", help=memory)
-    devices = "devices that share the work, such as GPU:0 GPU:1, or all GPUs (one, by TensorFlow's choice)"
-    add("--devices", nargs="+", metavar="NAME", help=devices)
-    add("--out", type=Path, metavar="DIR", help="folder of the results (runs/similarity-<what runs>)")
+    folder = {"help": "folder of the results (runs/similarity-<what runs>)"}
+    command.add_options(parser, "--devices", "--out", out=folder)
     return parser.parse_args()
 
 
 def main():
-    arguments = parse_arguments()
-    try:
-        run(arguments)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. Trained networks and finished comparisons are kept; the same command goes on from there.")
+    stopped = "Trained networks and finished comparisons are kept; the same command goes on from there."
+    command.main(lambda: run(parse_arguments()), stopped)
 
 
 def run(arguments: argparse.Namespace):
@@ -78,6 +59,7 @@ def run(arguments: argparse.Namespace):
 
     import kdefrost
     from kdefrost.devices import in_scope, strategy_for
+    from kdefrost.files import make_folder
 
     # Each network is traced anew, of which TensorFlow warns.
     tf.get_logger().setLevel("ERROR")
@@ -95,11 +77,10 @@ def run(arguments: argparse.Namespace):
                 "networks are compared by kdefrost.similarity.layerwise."
             )
         kdefrost.source_size(name, data, arguments.data_dir)
-    layers = parse_layers(arguments.layers)
+    layers = command.indices_or_names(arguments.layers)
     kdefrost.cut_points(kdefrost.build_model(model, len(data.classes), data.image_shape), layers)
     images = test_images(data)
-    out = arguments.out or Path("runs") / default_name(arguments, sources)
-    out.mkdir(parents=True, exist_ok=True)
+    out = make_folder(command.out_folder(arguments.out, name_parts(arguments, sources)))
     print(f"{data.name}: networks are compared on {len(images)} test images.", flush=True)
 
     def network(source, seed: int):
@@ -116,13 +97,6 @@ def run(arguments: argparse.Namespace):
                 results[name].append(compare(source, target, images, layers, arguments.memory, out / "pairs"))
     joined = {name: kdefrost.LayerwiseSimilarity.joined(parts) for name, parts in results.items()}
     report(joined, data.name, out)
-
-
-def parse_layers(words: list[str]) -> str | int | list[int | str]:
-    if words in (["blocks"], ["layers"]):
-        return words[0]
-    layers = [int(word) if word.lstrip("-").isdigit() else word for word in words]
-    return layers[0] if len(layers) == 1 and isinstance(layers[0], int) else layers
 
 
 def test_images(data):
@@ -157,47 +131,40 @@ def compare(source, target, images, layers, memory: float, folder: Path):
     return kdefrost.LayerwiseSimilarity.load(place / "similarity.json")
 
 
-def default_name(arguments, sources: list[str]) -> str:
-    """A folder name from what the command line says."""
-    parts = ["similarity", *sources, Path(arguments.tgt).name, arguments.preset]
-    if arguments.model:
-        parts.append(arguments.model)
-    if arguments.image_size:
-        parts.append(f"{arguments.image_size}px")
-    if arguments.layers != ["blocks"]:
-        parts.append("layers" + "-".join(arguments.layers))
-    return "-".join(parts).replace("/", "-")
+def name_parts(arguments, sources: list[str]) -> list[str | None]:
+    """What a folder's name says of the command line."""
+    return [
+        "similarity",
+        *sources,
+        Path(arguments.tgt).name,
+        arguments.preset,
+        arguments.model,
+        arguments.image_size and f"{arguments.image_size}px",
+        "layers" + "-".join(arguments.layers) if arguments.layers != ["blocks"] else None,
+    ]
 
 
 def report(results: dict, target: str, out: Path):
     """Writes figures and numbers, and prints the tables and the paths."""
-    from matplotlib import pyplot
-
-    from kdefrost.drawing import save_figure
     from kdefrost.files import write_atomically
+    from kdefrost.results import as_csv, joined_rows
     from kdefrost.similarity.figures import plot_imbalance_plane, plot_layerwise
 
-    pyplot.switch_backend("agg")
     others = ["cka", "neighbor_spearman", "neighborhood_overlap"]
-    figures = {
-        "imbalance": plot_layerwise(results, ["information_imbalance"])[0].figure,
-        "similarity": plot_layerwise(results, others)[0].figure,
-        "plane": plot_imbalance_plane(results).figure,
+    drawings = {
+        "imbalance": lambda: plot_layerwise(results, ["information_imbalance"]),
+        "similarity": lambda: plot_layerwise(results, others),
+        "plane": lambda: plot_imbalance_plane(results),
     }
-    written = []
-    for name, figure in figures.items():
-        for ending in ("png", "svg"):
-            written.append(out / f"{name}.{ending}")
-            save_figure(figure, written[-1])
+    written = command.save_figures(out, drawings)
     for name, result in results.items():
         written.append(out / f"similarity-{name.replace('/', '-')}.json")
         result.save(written[-1])
     written += [out / "similarity.csv", out / "similarity.md"]
-    write_atomically(written[-2], as_csv(results))
+    write_atomically(written[-2], as_csv(joined_rows(results, "source")))
     write_atomically(written[-1], as_markdown(results, target))
-    print(f"\n{as_text(results, target)}\n\nWritten:")
-    for path in written:
-        print(f"  {path}")
+    print(f"\n{as_text(results, target)}\n")
+    command.print_written(written)
 
 
 def legend(results: dict, target: str) -> str:
@@ -239,16 +206,6 @@ def as_markdown(results: dict, target: str) -> str:
     names = next(iter(results.values())).names
     tables = [f"## {title(name)}\n\n{markdown(rows_of(results, name), left=(1,))}\n" for name in names]
     return "\n".join([f"# Similarity to {target}\n", legend(results, target), "", *tables])
-
-
-def as_csv(results: dict) -> str:
-    """The comparisons of all sources, one a row, the source first."""
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["source", *next(iter(results.values())).rows()[0]])
-    for name, result in results.items():
-        writer.writerows([name, *row] for row in result.rows()[1:])
-    return file.getvalue()
 
 
 if __name__ == "__main__":

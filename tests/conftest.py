@@ -40,8 +40,8 @@ def load_script(name: str, **constants):
     """A script's `main`, without starting an interpreter, with some of its constants replaced."""
     path = PROJECT / "scripts" / name
     namespace, folders = {"__name__": "script", "__file__": str(path)}, list(sys.path)
-    # Where Python looks first when it runs a script.
-    sys.path.insert(0, str(path.parent))
+    # Where Python looks first when it runs a script, and then, once the script's head has seen to it.
+    sys.path[:0] = [str(path.parent), str(PROJECT)]
     exec(compile(path.read_text(), path, "exec"), namespace)
     sys.path[:] = folders
     namespace.update(constants)

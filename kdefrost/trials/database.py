@@ -1,7 +1,6 @@
 """The SQLite database of a run folder, whose errors are sentences."""
 
 import contextlib
-import errno
 import functools
 import hashlib
 import json
@@ -132,7 +131,6 @@ class Database:
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if getattr(error, "sqlite_errorname", "").startswith(_OF_THE_DISK):
                 raise OSError(
-                    errno.EIO,
                     f"{self.path} could not be read or written ({error}). Make room there, or make it writable, and "
                     "give the same command again: the trials that have finished are kept",
                 ) from error

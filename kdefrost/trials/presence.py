@@ -31,6 +31,7 @@ class Presence:
             self._lock, reason = _lock(self._path(self.owner))
             if self._lock is not None and self._path(self.owner).exists():
                 break
+            self._leave()
         # A folder that cannot be written is another matter, of which the database's own errors speak.
         self.has_locks = self._lock is not None or reason.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY"))
         self._clear_away()
@@ -48,10 +49,15 @@ class Presence:
 
     def end(self):
         """Ends it."""
+        self._leave()
+        self._clear_away()
+
+    def _leave(self):
+        """Lets go of the own file."""
         if self._lock is not None:
             self._lock.close()
+            self._lock = None
         self._path(self.owner).unlink(missing_ok=True)
-        self._clear_away()
 
     def _clear_away(self):
         """Deletes the files of processes that are gone."""

@@ -29,7 +29,8 @@ def profiles(work: Work, **options) -> dict:
     plan = defroster.plan(work.train, test=work.test, per_class=work.per_class, seeds=work.seeds, verbose=False)
     first = [trial for trial in profile.trials if trial.cut == profile.cuts[0].index]
     scores = profile.scores(work.per_class, on="test", metric="accuracy").T.tolist()
-    rates = {} if options else {"flops": [plan.flops(trial.key) / trial.seconds for trial in first]}
+    operations = {question.key: plan.flops(question) for question in plan.questions}
+    rates = {} if options else {"flops": [operations[trial.key] / trial.seconds for trial in first]}
     return {"seconds": seconds, "loaded": loaded, "peak": peaks["whole"], "scores": scores, **rates}
 
 

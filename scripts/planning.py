@@ -1,0 +1,64 @@
+"""What a profile would take, before anything is trained."""
+
+
+def autoencoder_flops(source: str, data, preset) -> float:
+    """Operations that the training of a source's autoencoder takes; 0 where it has none."""
+    import kdefrost
+    from kdefrost.clones import bottleneck
+
+    if bottleneck(source) is None:
+        return 0.0
+    whole = kdefrost.cut_points(kdefrost.autoencoder(bottleneck(source), data.image_shape))[0]
+    return 3.0 * 2.0 * whole.multiply_adds * preset.autoencoder.epochs * len(data.train.labels)
+
+
+def print_plan(plan, source, train, source_images: int | None, autoencoder_flops: float):
+    """Prints what would run, with an estimate of the time from a short measurement."""
+    from kdefrost import training
+    from kdefrost.cutting.cuts import cut_points
+    from kdefrost.cutting.surgery import tail_of
+    from kdefrost.models.normalization import FUSED_LAYERS
+    from kdefrost.tables import align
+
+    rows = [["cut", "after layer", "trials", "training TFLOP", "features", "kept"]]
+    for cut in plan.cuts:
+        mine = [question for question in plan.questions if question.cut == cut.index]
+        work = sum(map(plan.training_flops, mine)) / 1e12
+        features, kept = f"{plan.feature_bytes(cut) / 2**20:.1f} MiB", place_text(plan, cut)
+        rows.append([str(cut.index), cut.name, str(len(mine)), f"{work:.2f}", features, kept])
+    operations = sum(map(plan.flops, plan.questions))
+    print(align(rows, left=(1, 5)))
+    if not plan.questions:
+        print("\nAll trials have finished: there is nothing to run.")
+        return
+    print(f"\n{len(plan.questions)} trials, {operations / 1e12:.1f} TFLOP with evaluation. Measuring …", flush=True)
+    whole = tail_of(source, cut_points(source)[0], output=plan.task.output, substitutes=FUSED_LAYERS)
+    recipe = plan.questions[0].recipe
+    x, y = (part[: recipe.batch_size] for part in train)
+    rate, compilation = training.training_rate(whole, x, y, recipe)
+    per_image = 3 * 2 * plan.cuts[0].multiply_adds
+    # The features cost one pass forward, a third of a training step. Beside its arithmetic
+    # each trial re-initialises, shuffles and evaluates.
+    seconds = operations / (rate * per_image) + (plan.trained + plan.evaluated) / (3 * rate)
+    seconds += compilation * len(plan.cuts) + 0.2 * len(plan.questions)
+    print(f"This machine trains the whole network at {rate:.0f} images/s ({rate * per_image / 1e9:.0f} GFLOP/s).")
+    if autoencoder_flops:
+        print(f"Autoencoder: {duration(autoencoder_flops / (rate * per_image))}, unless it is kept already.")
+    if source_images is not None:
+        print(f"Source: {duration(source_images / rate)} for {source_images} images, unless it is kept already.")
+    print(f"Profile: {duration(seconds)}.")
+
+
+def place_text(plan, cut) -> str:
+    """Where the features at a cut are held, in words."""
+    held = plan.held_at(cut)
+    if not cut.frozen_layers:
+        return "the images themselves"
+    if held is cut:
+        return {"memory": "in memory", "disk": "on disk"}[plan.places[cut.index]]
+    at_images = held is None or not held.frozen_layers
+    return f"no, computed again from {'the images' if at_images else f'cut {held.index}'}"
+
+
+def duration(seconds: float) -> str:
+    return f"about {seconds / 60:.0f} min" if seconds > 90 else f"about {seconds:.0f} s"

@@ -30,12 +30,13 @@ Without a name: training and head. Images are random unless it says otherwise: s
 what they show. `bench.py profile --help` lists what one of them takes.
 """
 
+import command
+
+# isort: split
 import argparse
 import importlib
 from collections.abc import Callable
 from typing import NamedTuple
-
-import command
 
 # Of these, the tables alone.
 from scripts.benches.tasks import TASKS, WAYS

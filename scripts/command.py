@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-# The folder of the scripts would let `import profile` find one of them where Python's own module is meant.
+# First on the path, the folder of the scripts would let `import profile` find one of them where Python's own module is
+# meant. Last, it lets processes of --jobs, which read the script anew with this path, find this module.
 sys.path[0] = str(PROJECT)
+sys.path.append(str(PROJECT / "scripts"))
 # TensorFlow's notes on the processor are not for whoever draws a profile.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Without AVX-512 TensorFlow leaves these kernels off, and trains half as fast.

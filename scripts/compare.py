@@ -6,10 +6,11 @@ recipe from different sources, draws them into one figure, and prints their scor
 side.
 """
 
+import command
+
+# isort: split
 import argparse
 from pathlib import Path
-
-import command
 
 EXAMPLES = """examples:
   python scripts/profile.py --src isogm --tgt digits --out runs/isogm

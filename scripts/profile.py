@@ -15,7 +15,7 @@ import dataclasses
 import time
 from pathlib import Path
 
-from scripts.planning import autoencoder_flops, duration, print_plan
+from planning import autoencoder_flops, duration, print_plan
 
 EXAMPLES = """examples:
   python scripts/profile.py --src gm --tgt digits

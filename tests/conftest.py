@@ -17,6 +17,7 @@ import tensorflow as tf
 import kdefrost
 
 PROJECT = Path(__file__).resolve().parent.parent
+RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
 matplotlib.use("agg")
 # A second device for distribution strategies, on the same cores.
 tf.config.set_logical_device_configuration(
@@ -40,8 +41,8 @@ def load_script(name: str, **constants):
     """A script's `main`, without starting an interpreter, with some of its constants replaced."""
     path = PROJECT / "scripts" / name
     namespace, folders = {"__name__": "script", "__file__": str(path)}, list(sys.path)
-    # Where Python looks first when it runs a script, and then, once the script's head has seen to it.
-    sys.path[:0] = [str(path.parent), str(PROJECT)]
+    # Where Python looks first when it runs a script.
+    sys.path.insert(0, str(path.parent))
     exec(compile(path.read_text(), path, "exec"), namespace)
     sys.path[:] = folders
     namespace.update(constants)
@@ -82,7 +83,8 @@ def plain():
     )
 
 
-def make_small():
+@pytest.fixture(scope="session")
+def small():
     """A sequential source of cuts 0, 1 and 2 for 8×8×1 images, whose tails are traced fast; the same each time."""
     keras.utils.set_random_seed(0)
     layers = keras.layers
@@ -99,6 +101,20 @@ def make_small():
     )
 
 
+@pytest.fixture(scope="session")
+def branched():
+    """A source with a shortcut and, by layers, cuts 0 to 3: two tensors cross 2, with normalisations on either side."""
+    keras.utils.set_random_seed(0)
+    layers, inputs = keras.layers, keras.Input((8, 8, 1))
+    first = layers.Conv2D(4, 3, padding="same")(inputs)
+    x = layers.ReLU()(layers.BatchNormalization()(first))
+    x = layers.Conv2D(4, 3, padding="same")(x)
+    x = layers.Conv2D(4, 3, padding="same")(layers.ReLU()(x))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Add()([first, x])))
+    outputs = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, outputs)
+
+
 def tiny(depth, width, classes, input_shape):
     """A convolution and a residual block; in `kdefrost.MODELS`, a network to train by name where any would do."""
     layers = keras.layers
@@ -112,14 +128,42 @@ def tiny(depth, width, classes, input_shape):
     return keras.Model(inputs, layers.Dense(classes, activation="softmax", name="output")(x))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def easy():
-    """Sets of 8×8×1 images of three classes that differ in brightness."""
-    return {name: make_easy(size, seed) for seed, (name, size) in enumerate({"train": 60, "test": 45}.items())}
+    """Sets of 8×8×1 images of three classes that differ in brightness, which nothing can change."""
+    return {"train": make_easy(60, 0), "test": make_easy(45, 1)}
 
 
 def make_easy(size: int, seed: int):
     rng = np.random.default_rng(seed)
     labels = np.arange(size) % 3
-    images = rng.normal(size=(size, 8, 8, 1)) + labels[:, None, None, None]
-    return images.astype("float32"), labels
+    images = (rng.normal(size=(size, 8, 8, 1)) + labels[:, None, None, None]).astype("float32")
+    for array in (images, labels):
+        array.flags.writeable = False
+    return images, labels
+
+
+@pytest.fixture(scope="session")
+def run_profile(small, easy):
+    """Runs a small profile; arguments replace the defaults."""
+
+    def run(cuts=(1, 2), directory=None, recipe=RECIPE, source=small, **arguments):
+        options = {
+            name: arguments.pop(name) for name in ("memory_budget", "feature_dtype", "loss") if name in arguments
+        }
+        defroster = kdefrost.Defroster(source, recipe=recipe, cuts=cuts, directory=directory, **options)
+        defaults = {**easy, "per_class": [2, 5], "seeds": 2, "verbose": False}
+        return defroster.profile(**{**defaults, **arguments})
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def whole(run_profile):
+    """The profile of all cuts."""
+    return run_profile(cuts="blocks")
+
+
+def scores_of(profile, cuts=None):
+    """The scores of a profile's trials by their keys, at some cuts or at all."""
+    return {trial.key: (trial.test, trial.validation) for trial in profile.trials if cuts is None or trial.cut in cuts}

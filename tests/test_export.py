@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import make_easy, tiny
+from conftest import tiny
 
 import kdefrost
 
@@ -15,10 +15,9 @@ RECIPE = kdefrost.Recipe(epochs=2, batch_size=16)
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(easy):
     """A model, the profile that it is the best of, and the sets."""
     keras.utils.set_random_seed(0)
-    easy = {"train": make_easy(60, seed=0), "test": make_easy(45, seed=1)}
     sets = {name: (x * 9 + 4, y) for name, (x, y) in easy.items()}
     source = kdefrost.standardized(tiny(1, 1, classes=3, input_shape=(8, 8, 1)), sets["train"][0])
     defroster = kdefrost.Defroster(source, recipe=RECIPE, cuts=[1, 2])

@@ -5,7 +5,6 @@ import math
 import keras
 import numpy as np
 import pytest
-from conftest import make_easy
 
 import kdefrost
 from kdefrost.compliance.measuring import FeatureComparison, measured_layers
@@ -16,12 +15,6 @@ RECIPE = kdefrost.Recipe(epochs=3, batch_size=16, learning_rate=0.05)
 
 def _defroster(source, directory=None, **given):
     return kdefrost.Defroster(source, RECIPE, directory=directory, **given)
-
-
-@pytest.fixture(scope="module")
-def easy():
-    """Sets of 8×8×1 images of three classes that differ in brightness, which no test changes."""
-    return {"train": make_easy(60, 0), "test": make_easy(45, 1)}
 
 
 @pytest.fixture(scope="module")

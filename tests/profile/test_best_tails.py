@@ -1,12 +1,17 @@
 """The tails of the best trials: kept, found again, and as good as none where they are damaged."""
 
+import contextlib
 import dataclasses
 import json
 
 import numpy as np
+from conftest import RECIPE
 
+import kdefrost
 from kdefrost.profile.best_tails import BestTails, same_scores
 from kdefrost.profile.result import Trial
+from kdefrost.trials import engine
+from kdefrost.trials.question import Answer
 
 TRIALS = [
     Trial(cut=0, per_class=4, seed=seed, test={"accuracy": 0.5}, validation=None, seconds=1.0) for seed in range(2)
@@ -27,3 +32,29 @@ def test_the_same_scores_are_the_same_even_where_they_are_no_numbers():
     odd = dataclasses.replace(TRIALS[0], test={"auc": float("nan")}, seconds=1.0)
     again = Trial(**json.loads(json.dumps(dataclasses.asdict(odd))))
     assert same_scores(odd, dataclasses.replace(again, seconds=2.0)) and not same_scores(odd, TRIALS[0])
+
+
+class _MadeUp:
+    """Ends trials in an order of its own, with scores of its own."""
+
+    def __init__(self, scores):
+        self.scores = scores
+
+    def release(self):
+        pass
+
+    def run(self, assignments, on_progress):
+        questions = {assignment.question.key: assignment.question for assignment in assignments}
+        assert questions.keys() == self.scores.keys()
+        for key, score in self.scores.items():
+            yield Answer(questions[key], {"accuracy": score}, None, 1.0), [np.array(score)]
+
+
+def test_the_best_tail_is_kept_in_whatever_order_trials_end(residual, easy, monkeypatch):
+    # When cut 4 has been tried with both seeds, cut 2 has been with one, and leads.
+    runner = _MadeUp({(2, 5, 0): 0.9, (4, 5, 0): 0.6, (4, 5, 1): 0.6, (2, 5, 1): 0.1})
+    monkeypatch.setattr(engine, "make_executor", lambda *_: contextlib.nullcontext(runner))
+    defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[2, 4])
+    profile = defroster.profile(**easy, per_class=5, seeds=2, verbose=False)
+    assert profile.best_cut(5).index == 4
+    assert defroster._tails.find(profile.best_trial(5)) == [np.array(0.6)]

@@ -12,6 +12,7 @@ from conftest import PROJECT, load_script
 
 import kdefrost
 from kdefrost.cutting.graph import Graph
+from kdefrost.models.normalization import with_keras_layers
 
 # The scripts are no package that is installed.
 sys.path.append(str(PROJECT))
@@ -43,7 +44,9 @@ def work_with(source: keras.Model) -> work.Work:
 @pytest.fixture
 def small():
     """Work with a residual network."""
-    return work_with(kdefrost.models.with_keras_layers(kdefrost.wide_resnet(10, 1, classes=5, input_shape=(8, 8, 3))))
+    return work_with(
+        kdefrost.models.normalization.with_keras_layers(kdefrost.wide_resnet(10, 1, classes=5, input_shape=(8, 8, 3)))
+    )
 
 
 @pytest.fixture

@@ -122,7 +122,11 @@ def test_help_teaches(monkeypatch, capsys):
 
 
 def test_each_command_has_a_folder_of_its_own():
-    name = load_script("clones.py").__globals__["default_name"]
+    names = load_script("clones.py").__globals__
+
+    def name(arguments, clones):
+        return names["command"].out_folder(None, names["name_parts"](arguments, clones)).name
+
     arguments = argparse.Namespace(tgt="some/photos", preset="smoke", image_size=None, seed=0)
     assert name(arguments, ["gm", "ae4"]) == "clones-photos-smoke-gm-ae4"
     arguments.seed, arguments.image_size = 1, 48

@@ -46,7 +46,7 @@ def test_several_numbers_beside_the_profile(comply, capsys, tmp_path):
     printed = capsys.readouterr().out
     result = kdefrost.ComplianceProfile.load("here/compliance-1-3.json")
     assert result.counts == [1, 3]
-    assert (tmp_path / "here" / "agreement-1-3.png").exists() and (tmp_path / "here" / "trials.jsonl").exists()
+    assert (tmp_path / "here" / "agreement-1-3.png").exists() and (tmp_path / "here" / "trials.sqlite").exists()
     assert "Beside the defrosting profile" in printed and "λ = 0.1: the springs predict" in printed
 
 

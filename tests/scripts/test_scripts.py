@@ -13,6 +13,7 @@ from conftest import PROJECT, load_script, tiny
 from PIL import Image
 
 import kdefrost
+from kdefrost.trials.store import read_answers
 
 SCRIPT = PROJECT / "scripts" / "profile.py"
 SMALL = ["--preset", "smoke", "--model", "tiny_1_1", "--per-class", "4", "--seeds", "1", "--epochs", "1"]
@@ -45,17 +46,17 @@ def test_a_profile_from_one_command_and_more_seeds_later(run_here, tmp_path):
     tiny(1, 1, classes=10, input_shape=(8, 8, 1)).save(source)
     command = ["--src", source, "--tgt", "digits", "--preset", "smoke", "--cuts", "1", "pool", "--out", out]
     first = run_here(*command, "--seeds", "1")
-    files = {"profile.png", "profile.svg", "profile.csv", "profile.json", "trials.jsonl", "configuration.json"}
+    files = {"profile.png", "profile.svg", "profile.csv", "profile.json", "trials.sqlite"}
     assert {path.name for path in out.iterdir()} == files | {"tail-4.npz", "tail-16.npz"}
-    lines = (out / "trials.jsonl").read_text().splitlines()
-    assert len(lines) == 2 * 2 * 1
+    answers = read_answers(out, {})
+    assert len(answers) == 2 * 2 * 1
     second = run(*command, "--seeds", "2", "--jobs", "2")
     assert second.returncode == 0, second.stderr
     for seed, (printed, progress) in enumerate([(first.out, first.err), (second.stdout, second.stderr)]):
         assert "digits: 10 classes, 1295 to train on, 142 to choose the cut on, 360 to test on images." in printed
         assert "Freeze the first" in printed and str(out / "profile.png") in printed
         assert f"per class, seed {seed}" in progress and "left" in progress
-    assert (out / "trials.jsonl").read_text().splitlines()[: len(lines)] == lines
+    assert answers.items() <= read_answers(out, {}).items()
     profile = kdefrost.DefrostProfile.load(out / "profile.json")
     assert len(profile.trials) == 8 and profile.chosen_on == "validation" and profile.per_class == [4, 16]
     assert profile.configuration["seeds"] == 2 and profile.configuration["source_name"] == str(source)
@@ -234,9 +235,12 @@ def test_a_source_that_takes_no_images_is_refused_in_a_sentence(tmp_path, monkey
         (["--src", "gm", "--export", "tests"], "error: --export must be a new folder"),
         (["--src", "gm", "--devices", "GPU:0"], "error: The devices must be different ones of CPU:0, CPU:1"),
         (["--src", "x.keras", "--model", "wide_resnet_16_1"], "error: --model names a network to train"),
+        (["--src", "gm", "--out", "README.md"], "error: `directory` (--out) must be a folder"),
+        (["--src", "gm", "--out", "README.md/runs", "--dry-run"], "error: `directory` (--out) must be a folder"),
     ],
 )
 def test_mistakes_end_in_one_sentence(arguments, message, monkeypatch, capsys):
+    monkeypatch.chdir(PROJECT)
     main = load_script("profile.py")
     monkeypatch.setattr(sys, "argv", ["profile.py", *arguments])
     with pytest.raises(SystemExit) as stop:

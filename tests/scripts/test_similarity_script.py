@@ -143,7 +143,7 @@ def test_of_very_many_test_images_a_sample_is_taken():
 
 
 def test_layers_are_words_numbers_or_names():
-    parse = load_script("similarity.py").__globals__["parse_layers"]
+    parse = load_script("similarity.py").__globals__["command"].indices_or_names
     assert [parse(["blocks"]), parse(["5"]), parse(["conv1", "7"])] == ["blocks", 5, ["conv1", 7]]
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import make_easy, make_small
+from conftest import RECIPE, scores_of
 
 import kdefrost
 from kdefrost.data.storage import DiskArray
@@ -19,22 +19,7 @@ from kdefrost.trials.executors import Processes
 from kdefrost.trials.placement import Costs
 from kdefrost.trials.store import read_answers
 
-RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
-
-
 CUTS = [0, 1, 2]
-
-
-@pytest.fixture(scope="module")
-def easy():
-    """Sets of 8×8×1 images of three classes that differ in brightness, which no test changes."""
-    return {"train": make_easy(60, 0), "test": make_easy(45, 1)}
-
-
-@pytest.fixture(scope="module")
-def source():
-    """A source of cuts 0, 1 and 2, whose tails are traced fast."""
-    return make_small()
 
 
 def _defroster(source, **options):
@@ -49,15 +34,11 @@ def _profile(source, easy, jobs, **options):
     return _run(_defroster(source, **options), easy, jobs)
 
 
-def _scores(profile):
-    return {trial.key: trial.test for trial in profile.trials}
-
-
 @pytest.fixture(scope="module")
-def one(source, easy, tmp_path_factory):
+def one(small, easy, tmp_path_factory):
     """A defroster whose profile one other process has run, the profile, and the folder that keeps it."""
     directory = tmp_path_factory.mktemp("one")
-    defroster = _defroster(source, directory=directory)
+    defroster = _defroster(small, directory=directory)
     return defroster, _run(defroster, easy, 1), directory
 
 
@@ -67,20 +48,20 @@ def _score_of_best_model(defroster, profile, per_class, easy):
     return (model.predict(x, verbose=0).argmax(axis=1) == y).mean()
 
 
-def test_the_scores_do_not_depend_on_the_number_of_processes(source, easy, one, monkeypatch):
+def test_the_scores_do_not_depend_on_the_number_of_processes(small, easy, one, monkeypatch):
     _, one, directory = one
     # On disk, the images too.
     cheap = Costs(compute=1.0, write=0.0, read=0.0, read_held=0.0)
     monkeypatch.setattr(engine, "measured_costs", lambda *_: lambda *_: cheap)
-    two = _profile(source, easy, 2, memory_budget=0)
-    assert len(one.trials) == 12 and _scores(two) == _scores(one)
+    two = _profile(small, easy, 2, memory_budget=0)
+    assert len(one.trials) == 12 and scores_of(two) == scores_of(one)
     assert kdefrost.DefrostProfile(one.cuts, one.trials, one.objective, one.configuration).scores(5).shape == (2, 3)
-    here = _profile(source, easy, None)
+    here = _profile(small, easy, None)
     difference = np.abs(here.scores(5) - one.scores(5))
     assert np.median(difference) < 0.1
     # What is kept on disk is complete: nothing runs again, in whatever number of processes.
     monkeypatch.setattr(engine, "make_executor", None)
-    assert _scores(_profile(source, easy, None, directory=directory)) == _scores(one)
+    assert scores_of(_profile(small, easy, None, directory=directory)) == scores_of(one)
 
 
 def test_the_best_model_is_of_the_tail_of_the_other_process(easy, one, monkeypatch):
@@ -106,14 +87,14 @@ def test_a_source_that_other_processes_cannot_load_is_told(easy):
         _profile(source, easy, 1, cuts=[1], loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
 
-def test_a_tail_that_was_not_kept_is_trained_again_as_it_was(source, easy, one, tmp_path, monkeypatch):
+def test_a_tail_that_was_not_kept_is_trained_again_as_it_was(small, easy, one, tmp_path, monkeypatch):
     _, profile, directory = one
     shutil.copytree(directory, tmp_path, dirs_exist_ok=True)
     (tmp_path / "tail-5.npz").unlink()
     # From the images, of which the layers before the cut run anew.
     dear = Costs(compute=0.0, write=1.0, read=1.0, read_held=0.0)
     monkeypatch.setattr(engine, "measured_costs", lambda *_: lambda *_: dear)
-    again = _defroster(source, directory=tmp_path, memory_budget=0)
+    again = _defroster(small, directory=tmp_path, memory_budget=0)
     assert _run(again, easy, 1).trials == profile.trials
     deeper = tuple(trial for trial in profile.trials if trial.cut > 0)
     profile = kdefrost.DefrostProfile(profile.cuts[1:], deeper, profile.objective, profile.configuration)
@@ -123,28 +104,28 @@ def test_a_tail_that_was_not_kept_is_trained_again_as_it_was(source, easy, one, 
     assert not multiprocessing.active_children()
 
 
-def test_what_cannot_be_sent_is_told(source, easy):
+def test_what_cannot_be_sent_is_told(small, easy):
     with pytest.raises(ValueError, match=r"With `jobs` the source, .* Leave `jobs` out"):
-        _profile(source, easy, 1, loss=lambda y, p: keras.losses.sparse_categorical_crossentropy(y, p))
+        _profile(small, easy, 1, loss=lambda y, p: keras.losses.sparse_categorical_crossentropy(y, p))
 
 
-def test_processes_and_a_strategy_exclude_each_other(source, easy):
+def test_processes_and_a_strategy_exclude_each_other(small, easy):
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     with pytest.raises(ValueError, match="`jobs` must be None under a distribution strategy"):
-        _profile(source, easy, 1, strategy=strategy)
+        _profile(small, easy, 1, strategy=strategy)
     with strategy.scope(), pytest.raises(ValueError, match="`jobs` must be None under a distribution strategy"):
-        _profile(source, easy, 1)
+        _profile(small, easy, 1)
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 1.5, True, "2"])
-def test_numbers_of_processes_that_are_none_are_refused(source, easy, jobs):
-    defroster = kdefrost.Defroster(source, recipe=RECIPE)
+def test_numbers_of_processes_that_are_none_are_refused(small, easy, jobs):
+    defroster = kdefrost.Defroster(small, recipe=RECIPE)
     for method in (defroster.profile, defroster.plan):
         with pytest.raises(ValueError, match="`jobs` must be a whole number of processes, at least 1"):
             method(**easy, per_class=2, jobs=jobs)
 
 
-def test_the_end_of_a_process_is_told_and_finished_trials_are_kept(source, easy, tmp_path, monkeypatch):
+def test_the_end_of_a_process_is_told_and_finished_trials_are_kept(small, easy, tmp_path, monkeypatch):
     run = Processes.run
 
     def killed(self, assignments, on_progress):
@@ -155,7 +136,7 @@ def test_the_end_of_a_process_is_told_and_finished_trials_are_kept(source, easy,
 
     monkeypatch.setattr(Processes, "run", killed)
     with pytest.raises(ChildProcessError, match=r"A process of `jobs` has ended with exit code -9"):
-        _profile(source, easy, 1, directory=tmp_path)
+        _profile(small, easy, 1, directory=tmp_path)
     assert len(read_answers(tmp_path, {})) == 3
 
 

@@ -1,0 +1,131 @@
+"""How the package is laid out: imports without a circle, rooms that know what they may, maps that name every file."""
+
+import ast
+import graphlib
+import re
+
+import pytest
+from conftest import PROJECT
+from setuptools.config.setupcfg import read_configuration
+
+PACKAGE = PROJECT / "kdefrost"
+FOLDERS = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
+# Longer than a reader takes in at a time, and why.
+LONG = {"defroster.py": "what users call, whose arguments are documented once, there"}
+
+
+def _files() -> dict:
+    """All files by the names by which they are imported."""
+    files = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+        files[name.removesuffix(".__init__")] = path
+    return files
+
+
+FILES = _files()
+
+
+def _imports(path) -> set[str]:
+    """The files of kdefrost that one imports, wherever in it."""
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports by a relative name"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            imported |= {name if name in FILES else node.module for name in names}
+        elif isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+    return {name for name in imported if name.split(".")[0] == "kdefrost"}
+
+
+IMPORTS = {name: _imports(path) for name, path in FILES.items()}
+
+
+def _package(name: str) -> str:
+    """The package of a file of kdefrost, or its own name where it is in none."""
+    return ".".join(name.split(".")[:2])
+
+
+def _reached_from(name: str) -> set[str]:
+    """What a file imports, and what that imports, and so on."""
+    reached, to_go = set(), [name]
+    while to_go:
+        new = IMPORTS[to_go.pop()] - reached
+        reached |= new
+        to_go += new
+    return reached
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert all(imported in FILES for names in IMPORTS.values() for imported in names)
+    graphlib.TopologicalSorter(IMPORTS).prepare()
+
+
+def test_no_packages_import_each_other_in_a_circle():
+    packages = {_package(name): set() for name in FILES}
+    for name, imported in IMPORTS.items():
+        packages[_package(name)] |= {_package(other) for other in imported} - {_package(name)}
+    graphlib.TopologicalSorter(packages).prepare()
+
+
+def test_a_circle_is_found():
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter({**IMPORTS, "kdefrost.files": {"kdefrost.results"}}).prepare()
+
+
+# Rooms of docs/architecture.md: what never comes to know of what, by whatever way.
+SAYING = r"(profile|compliance|similarity|clones)\.(result|words|figures|comparison|agreement)"
+ASKING = r"trials\.(engine|executors|worker|tails|asking)"
+ROOMS = {
+    "asking and remembering know not why they are asked": (
+        r"trials(\..+)?",
+        r"(profile|compliance|similarity|clones|sources|defroster|export|results)(\..+)?",
+    ),
+    "policies neither train nor look into files": (
+        r"(profile|compliance)\.policy",
+        rf"{ASKING}|trials\.(store|database|presence)|training\.(fitting|batches)",
+    ),
+    "results and what is said of them train nothing": (
+        rf"{SAYING}|results|statistics|tables|drawing|export",
+        rf"{ASKING}|training\.(fitting|batches)|defroster",
+    ),
+    "results know of no words and figures": (
+        r"(profile|compliance|similarity)\.result|results",
+        r"(compliance|similarity)\.(words|figures)",
+    ),
+    "data stand alone": (r"data(\..+)?", r"(?!data\b).+"),
+    "what all use uses nothing": (r"devices|files|progress|statistics|tables", r".+"),
+}
+
+
+@pytest.mark.parametrize(("room", "unknown"), ROOMS.values(), ids=ROOMS)
+def test_rooms_know_what_they_may(room, unknown):
+    here = [name for name in FILES if re.fullmatch(room, name.removeprefix("kdefrost."))]
+    known = {name: {other.removeprefix("kdefrost.") for other in _reached_from(name)} for name in here}
+    assert known
+    assert not {
+        f"{name} comes to import {other}" for name in here for other in known[name] if re.fullmatch(unknown, other)
+    }
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_packages_docstring_names_each_of_its_files(folder):
+    map_of_it = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+    named = re.findall(r"^ *(\w+) {2,}\S", map_of_it, re.MULTILINE)
+    assert sorted(named) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+
+
+def test_files_are_short():
+    lengths = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in FILES.values()}
+    assert {name for name, length in lengths.items() if length > 300} == LONG.keys(), lengths
+
+
+def test_every_package_is_installed():
+    installed = read_configuration(PROJECT / "setup.cfg")["options"]["packages"]
+    assert sorted(installed) == ["kdefrost", *(f"kdefrost.{folder.name}" for folder in FOLDERS)]
+
+
+def test_tests_lie_where_what_they_test_does():
+    folders = {path.parent.name for path in (PROJECT / "tests").glob("*/test_*.py")}
+    assert folders == {folder.name for folder in FOLDERS} | {"scripts"}

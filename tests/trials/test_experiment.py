@@ -1,0 +1,176 @@
+"""The experiment: what follows from labels, which examples a trial sees, and sentences where something does not fit."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import RECIPE, scores_of
+
+import kdefrost
+from kdefrost.trials import rows as draws
+
+
+def test_data_sets_of_batches_are_arrays(run_profile, whole, easy):
+    batches = {name: tf.data.Dataset.from_tensor_slices(part).batch(7) for name, part in easy.items()}
+    once = scores_of(run_profile(cuts=[2], **batches))
+    again = {name: part.unbatch().shuffle(60).batch(9) for name, part in batches.items()}
+    assert scores_of(run_profile(cuts=[2], **again)) == once
+    # Other examples are drawn than of arrays, which are in an order of their own.
+    assert once.keys() == scores_of(whole, {2}).keys()
+
+
+def test_subsets_are_balanced_nested_and_seeded():
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [40, 30, 20]))
+    small, large, other = (kdefrost.subset(labels, size, seed) for size, seed in ((3, 1), (9, 1), (9, 2)))
+    np.testing.assert_array_equal(np.bincount(labels[large]), 9)
+    assert set(small) < set(large) and set(large) != set(other)
+
+
+BAD = {
+    "too many per class": ({"per_class": 21}, r"`per_class` must be at most 20, .* of class 0"),
+    "zero per class": ({"per_class": 0}, r"`per_class` must be whole numbers, at least 1"),
+    "no size": ({"per_class": []}, r"`per_class` must be whole numbers"),
+    "no test sample": ({"test_per_class": 0}, r"`test_per_class` must be whole numbers, at least 1"),
+    "budget in words": ({"memory_budget": "2 GiB"}, r"`memory_budget` must be a whole number of bytes"),
+    "features of other numbers": ({"feature_dtype": "int8"}, r"`feature_dtype` must be one of float32, float16, bf"),
+    "zero seeds": ({"seeds": 0}, r"`seeds` must be a number of repeats"),
+    "negative seed": ({"seeds": [-1]}, r"`seeds` must be"),
+    "nothing to score on": ({"test": None}, r"`test`, `validation` or both"),
+    "lengths differ": ({"test": (np.zeros((3, 8, 8, 1)), np.zeros(2, int))}, r"`test` must have as many labels"),
+    "empty": ({"test": (np.zeros((0, 8, 8, 1)), np.zeros(0, int))}, r"`test` must have .* at least one"),
+    "labels not whole": ({"test": (np.zeros((3, 8, 8, 1)), np.full(3, 0.5))}, r"Labels of `test` must be whole"),
+    "one-hot labels": ({"test": (np.zeros((3, 8, 8, 1)), np.zeros((3, 3), int))}, r"Labels of `test` must be whole"),
+    "label too large": (
+        {"test": (np.zeros((3, 8, 8, 1)), np.array([0, 1, 3]))},
+        r"`test` must be from 0 to 2, for 3 classes",
+    ),
+    "label negative": (
+        {"test": (np.zeros((3, 8, 8, 1)), np.array([0, -1, 2]))},
+        r"`test` must be from 0 to 2, for 3 classes",
+    ),
+    "other images": ({"test": (np.zeros((3, 9, 9, 1)), np.zeros(3, int))}, r"shape \(9, 9, 1\), but the source takes"),
+    "not a pair": ({"test": np.zeros((3, 8, 8, 1))}, r"`test` must be a pair"),
+    "last class without examples": ({"classes": 4, "per_class": 1}, r"Class 3 has no example"),
+    "class without examples": (
+        {"train": (np.zeros((4, 8, 8, 1)), np.array([0, 0, 2, 2])), "per_class": 1},
+        r"Class 1 has no example",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD)
+def test_bad_input(run_profile, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        run_profile(**arguments)
+
+
+def test_an_unbatched_data_set_is_refused(run_profile, easy):
+    with pytest.raises(ValueError, match="Dataset of batches"):
+        run_profile(test=tf.data.Dataset.from_tensor_slices(easy["test"]))
+
+
+def _targets(easy, make):
+    return {name: (x, make(x, y)) for name, (x, y) in easy.items()}
+
+
+def test_regression_chooses_the_lowest_error(small, easy):
+    sets = _targets(easy, lambda x, y: x.mean(axis=(1, 2, 3)))
+    recipe = kdefrost.Recipe(epochs=20, batch_size=16, learning_rate=0.003)
+    defroster = kdefrost.Defroster(small, recipe=recipe, cuts="blocks")
+    profile = defroster.profile(**sets, per_class=40, seeds=2, verbose=False)
+    assert profile.metrics == ["mean_squared_error", "mean_absolute_error"]
+    assert profile.best_cut(40).index == profile.cuts[int(profile.mean(40).argmin())].index
+    model = defroster.best_model(profile, per_class=40)
+    x, y = sets["test"]
+    outputs = np.asarray(model(x))[:, 0]
+    scores = profile.best_trial(40).test
+    assert np.mean((outputs - y) ** 2) == pytest.approx(scores["mean_squared_error"], rel=1e-4)
+    assert np.mean(abs(outputs - y)) == pytest.approx(scores["mean_absolute_error"], rel=1e-4)
+
+
+def test_several_targets_and_labels(small, easy):
+    both = _targets(easy, lambda x, y: np.stack([y / 3, -y / 3], axis=1))
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2], loss="huber", metrics=["mean_absolute_error"])
+    model = defroster.best_model(defroster.profile(**both, per_class=9, seeds=1, verbose=False), 9)
+    assert model.output_shape == (None, 2) and model.layers[-1].activation is keras.activations.linear
+    labels = _targets(easy, lambda x, y: np.stack([y > 0, y > 1], axis=1).astype(int))
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2])
+    profile = defroster.profile(**labels, per_class=9, seeds=1, verbose=False)
+    assert profile.metrics == ["binary_accuracy", "auc"]
+    assert defroster.best_model(profile, 9).layers[-1].activation is keras.activations.sigmoid
+
+
+def test_one_hot_labels_are_labels(run_profile, whole, easy):
+    one_hot = _targets(easy, lambda x, y: np.eye(3)[y])
+    assert scores_of(run_profile(cuts=[2], **one_hot)) == scores_of(whole, {2})
+    by_loss = run_profile(cuts=[2], **one_hot, loss="categorical_crossentropy")
+    np.testing.assert_allclose(by_loss.scores(5), whole.scores(5)[:, 2:])
+
+
+def test_the_output_can_be_a_model(small, easy):
+    head = keras.Sequential(
+        [keras.Input((24,)), keras.layers.Dense(5, name="hidden"), keras.layers.Dense(3, "softmax")]
+    )
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2], output=head)
+    profile = defroster.profile(**easy, per_class=5, seeds=1, verbose=False)
+    assert defroster.best_model(profile, 5).get_layer("hidden").units == 5
+
+
+def test_class_weights_pull_the_answers(residual, easy):
+    answers = []
+    for weights in ({0: 1.0, 1: 0.0, 2: 0.0}, {0: 0.0, 1: 0.0, 2: 1.0}):
+        defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], class_weight=weights)
+        profile = defroster.profile(**easy, per_class=5, seeds=1, verbose=False)
+        answers.append(defroster.best_model(profile, 5).predict(easy["test"][0], verbose=0).argmax(axis=1))
+    assert (answers[0] == 0).all() and (answers[1] == 2).all()
+
+
+def test_each_seed_is_scored_on_a_balanced_test_sample_of_its_own(run_profile, easy, monkeypatch):
+    seen = []
+    scores = kdefrost.Task.scores
+    monkeypatch.setattr(kdefrost.Task, "scores", lambda task, y, out: (seen.append(y), scores(task, y, out))[1])
+    run_profile(cuts=[2], per_class=5, seeds=2, test_per_class=4)
+    samples = [labels for labels in seen if len(labels) == 12]
+    assert len(samples) == 2 and all((np.bincount(labels) == 4).all() for labels in samples)
+    rows = [draws.draw_test_sample({"test": easy["test"][1]}, 4, seed) for seed in (0, 1)]
+    assert not np.array_equal(*rows)
+    assert draws.draw_test_sample({"test": easy["test"][1]}, None, 0) is None
+    # No more than the smallest class has.
+    assert len(draws.draw_test_sample({"test": easy["test"][1]}, 5000, 0)) == 45
+
+
+def test_weights_of_classes_are_of_the_trials_own_set(small, easy):
+    """The same trial with the same weights, whichever other seeds run."""
+    x, y = easy["train"]
+    few = np.concatenate([np.flatnonzero(y == 0)[:5], np.flatnonzero(y > 0)])
+    scores = []
+    for seeds in (1, [0, 1, 2]):
+        defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2], class_weight="balanced")
+        profile = defroster.profile((x[few], y[few]), easy["test"], per_class=4, seeds=seeds, verbose=False)
+        scores.append(scores_of(profile)[2, 4, 0])
+    assert scores[0] == scores[1]
+
+
+def test_an_output_that_does_not_fit_the_labels_is_refused_before_training(residual, easy):
+    defroster = kdefrost.Defroster(residual, recipe=RECIPE, output=keras.layers.Dense(2))
+    with pytest.raises(ValueError, match=r"`output` must give one vector of 3 numbers .* it gives \(2,\)"):
+        defroster.plan(**easy, per_class=2)
+    with pytest.raises(ValueError, match="`class_weight` must be"):
+        kdefrost.Defroster(residual, recipe=RECIPE, class_weight="blanced").plan(**easy, per_class=2)
+
+
+def test_targets_that_make_the_training_diverge_are_told(small, easy, capsys):
+    sets = _targets(easy, lambda x, y: 1e4 * x.mean(axis=(1, 2, 3)))
+    kdefrost.Defroster(small, recipe=RECIPE, cuts=[0]).profile(**sets, per_class=40, seeds=1, verbose=False)
+    assert "Training diverged at cut 0, 40 per class, seed 0" in capsys.readouterr().out
+
+
+def test_one_label_that_holds_or_not_is_of_two_classes(small, easy):
+    sets = _targets(easy, lambda x, y: (y == 2).astype(int))
+    defroster = kdefrost.Defroster(
+        small, recipe=RECIPE, cuts=[2], loss="binary_crossentropy", class_weight={0: 1, 1: 2}
+    )
+    profile = defroster.profile(**sets, per_class=9, seeds=1, verbose=False)
+    assert "9 per class: Freeze" in profile.summary()
+    plan = defroster.plan(**sets, per_class=9, seeds=1)
+    assert {question.key: count for question, count in plan.examples.items()} == {(2, 9, 0): 18}

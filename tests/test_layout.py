@@ -90,10 +90,6 @@ ROOMS = {
         rf"{SAYING}|results|statistics|tables|drawing|export",
         rf"{ASKING}|training\.(fitting|batches)|defroster",
     ),
-    "results know of no words and figures": (
-        r"(profile|compliance|similarity)\.result|results",
-        r"(compliance|similarity)\.(words|figures)",
-    ),
     "data stand alone": (r"data(\..+)?", r"(?!data\b).+"),
     "what all use uses nothing": (r"devices|files|progress|statistics|tables", r".+"),
 }

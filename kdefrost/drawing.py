@@ -55,4 +55,5 @@ def label_places(ax, names: Sequence[str], axis: str):
 
 
 def shorten(name: str) -> str:
+    """A name, cut short where a tick has no room for it."""
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"

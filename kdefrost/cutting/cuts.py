@@ -101,6 +101,17 @@ def calls_before(model: keras.Model, layers: Cut | int) -> list[Call]:
 
 
 def cuttable(model) -> Graph:
+    """Reads the graph of a model that can be cut.
+
+    Args:
+        model: The model.
+
+    Returns:
+        Its `Graph`.
+
+    Raises:
+        ValueError: If it has several inputs or outputs, takes inputs of any size, or has no layer with weights.
+    """
     graph = Graph(model)
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ValueError(
@@ -190,7 +201,18 @@ def _pick(graph: Graph, every: CutList, wanted: Sequence[int | str | Cut]) -> Cu
 
 
 def find(graph: Graph, cut: "Cut | int | str") -> list[Tensor]:
-    """The tensors of a graph that cross a cut, given as such, or by index or name of a block's."""
+    """Finds the tensors of a graph that cross a cut.
+
+    Args:
+        graph: The graph of the model that the cut is from.
+        cut: The `Cut`, or the index or layer name of one of blocks.
+
+    Returns:
+        The tensors.
+
+    Raises:
+        ValueError: If it is not a cut of that model.
+    """
     if not isinstance(cut, Cut):
         cut = _look_up(_describe(graph, _places(graph, single=True)), cut)
     by_reference = {tensor.reference: tensor for tensor in graph.tensors}

@@ -1,4 +1,4 @@
-"""Preprocessing of ImageNet networks, which is a part of them here, and checks of what they are made from."""
+"""Preprocessing of ImageNet networks, which is a part of them here."""
 
 import dataclasses
 import textwrap
@@ -45,6 +45,7 @@ def with_preprocessing(base: keras.Model, preprocessing: Preprocessing, name: st
 
 
 def height_and_width(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width, from both or from one number for both."""
     pair = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
     if len(pair) != 2 or not all(isinstance(length, (int, np.integer)) and length > 0 for length in pair):
         raise ValueError(f"`image_size` must be a positive whole number, or (height, width). Received: {image_size!r}")

@@ -9,8 +9,7 @@ are equally far the first is the nearer one.
 from collections.abc import Sequence
 
 from kdefrost.devices import Strategy
-from kdefrost.similarity.gram import Plan
-from kdefrost.similarity.networks import check_memory_budget
+from kdefrost.similarity.gram import Plan, check_memory_budget
 from kdefrost.similarity.representations import MEASURES, Settings, as_points, compare_points
 
 

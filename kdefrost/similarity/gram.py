@@ -7,6 +7,8 @@ they are scaled by a power of two, to which no measure of similarity objects.
 """
 
 import dataclasses
+import math
+import numbers
 from collections.abc import Iterator
 
 import numpy as np
@@ -219,3 +221,10 @@ def _squares(points, centre, like):
 
 def _slices(count: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def check_memory_budget(memory_budget):
+    """Refuses what is no number of bytes."""
+    known = isinstance(memory_budget, numbers.Real) and not isinstance(memory_budget, bool)
+    if not known or not 0 < memory_budget < math.inf:
+        raise ValueError(f"`memory_budget` must be a positive number of bytes. Received: {memory_budget=}")

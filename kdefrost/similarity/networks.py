@@ -1,8 +1,6 @@
 """Networks compared layer by layer."""
 
 import dataclasses
-import math
-import numbers
 import os
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +14,7 @@ from kdefrost.data.sets import read_images
 from kdefrost.data.storage import blocks
 from kdefrost.devices import Strategy, in_scope
 from kdefrost.progress import share_bar
-from kdefrost.similarity.gram import Plan, Points
+from kdefrost.similarity.gram import Plan, Points, check_memory_budget
 from kdefrost.similarity.representations import MEASURES, Settings, as_points, compare_points
 from kdefrost.similarity.result import LayerComparison, LayerwiseSimilarity
 
@@ -190,9 +188,3 @@ def _check_images(images, models: list[keras.Model]):
     # A ReLU makes a number of what is none.
     if images.dtype.kind == "f" and not all(np.isfinite(block).all() for block in blocks(images)):
         raise ValueError("`images` must be finite. Received: infinite or undefined pixels")
-
-
-def check_memory_budget(memory_budget):
-    known = isinstance(memory_budget, numbers.Real) and not isinstance(memory_budget, bool)
-    if not known or not 0 < memory_budget < math.inf:
-        raise ValueError(f"`memory_budget` must be a positive number of bytes. Received: {memory_budget=}")

@@ -7,11 +7,23 @@ from kdefrost.training.recipe import Recipe
 
 
 def as_inputs(x) -> tuple:
+    """The inputs of a model of one or of several, as a tuple."""
     return x if isinstance(x, tuple) else (x,)
 
 
 def training_batches(inputs: tuple, targets: tuple, subset, recipe: Recipe, seed) -> "_Batches":
-    """All batches of a training: each epoch holds every example once, in an order of its own."""
+    """All batches of a training: each epoch holds every example once, in an order of its own.
+
+    Args:
+        inputs: Arrays `(examples, …)`.
+        targets: Labels `(examples, …)`, and weights `(examples,)` where there are any.
+        subset: Indices of the examples to train on.
+        recipe: How to train.
+        seed: Fixes the order of the examples.
+
+    Returns:
+        A context manager that gives a `tf.data.Dataset`.
+    """
     rng = np.random.default_rng(seed)
     order = np.concatenate([rng.permutation(subset) for _ in range(recipe.epochs)])
     starts, stops = _bounds(len(subset), recipe.batch_size)

@@ -8,7 +8,17 @@ from sklearn import metrics as exact
 
 
 def named_metrics(metrics: Sequence) -> dict[str, object]:
-    """The metrics by name, each checked to exist."""
+    """The metrics by name, each checked to exist.
+
+    Args:
+        metrics: Keras metrics, or names of them or of `EXACT`.
+
+    Returns:
+        A dict of what was given, by name, in its order.
+
+    Raises:
+        ValueError: If it is no list of such, or there is no such metric.
+    """
     if isinstance(metrics, (str, keras.metrics.Metric)) or not metrics:
         raise ValueError(f"`metrics` must be a list of Keras metrics or their names. Received: metrics={metrics!r}")
     named = {metric if isinstance(metric, str) else getattr(metric, "name", str(metric)): metric for metric in metrics}
@@ -19,7 +29,19 @@ def named_metrics(metrics: Sequence) -> dict[str, object]:
 
 
 def keras_metric(name: str, metric, kind: str = "classification") -> keras.metrics.Metric:
-    """A Keras metric with no state."""
+    """A Keras metric with no state.
+
+    Args:
+        name: What it is called.
+        metric: A Keras metric, its name, or a function of labels and outputs.
+        kind: The kind of task.
+
+    Returns:
+        The metric.
+
+    Raises:
+        ValueError: If it is none, or its name is not enough to make it.
+    """
     if isinstance(metric, str) and metric == "f1_score":
         # Without a threshold it takes the one largest output for the answer.
         return keras.metrics.F1Score(average="macro", threshold=0.5 if kind == "multi-label" else None)

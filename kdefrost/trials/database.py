@@ -157,6 +157,7 @@ _WAY_OUT = (
 
 
 def digest_of(*texts: str) -> str:
+    """What tells whether texts are as they were written."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 

@@ -31,6 +31,7 @@ class Shared(NamedTuple):
 
     @classmethod
     def of(cls, array, directory) -> "Shared":
+        """Shares an array, which is written to a file in a folder unless it is in one."""
         in_file = isinstance(array, DiskArray)
         return cls(array if in_file else collect(array, 0, directory), not in_file)
 
@@ -106,6 +107,17 @@ def _take_share(number: int):
 
 
 def packed(setting: Setting) -> bytes:
+    """Packs a setting for other processes.
+
+    Args:
+        setting: The setting.
+
+    Returns:
+        What `begin` takes.
+
+    Raises:
+        ValueError: If it cannot be sent.
+    """
     source = setting.source
     # Without what it was compiled with, which no trial needs.
     bare = keras.Model(source.inputs, source.outputs, name=source.name)

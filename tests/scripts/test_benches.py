@@ -12,7 +12,6 @@ from conftest import PROJECT, load_script
 
 import kdefrost
 from kdefrost.cutting.graph import Graph
-from kdefrost.models.normalization import with_keras_layers
 
 # The scripts are no package that is installed.
 sys.path.append(str(PROJECT))

@@ -1,4 +1,21 @@
-"""What a profile would take, before anything is trained."""
+"""What is said of a profile before anything is trained: of its images, and of what it would take."""
+
+
+def print_sizes(data, trials: dict):
+    """Says how many images there are of what."""
+    parts = {"to train on": trials["train"], "to choose the cut on": trials["validation"], "to test on": trials["test"]}
+    counts = ", ".join(f"{len(part.labels)} {use}" for use, part in parts.items() if part is not None)
+    patients = "" if data.groups is None else "; no patient is in two of these"
+    print(f"{data.name}: {len(data.classes)} classes, {counts} images{patients}.", flush=True)
+
+
+def warn_of_seen_images(source: str, trials: dict):
+    """Says where the scores that choose the cut flatter late cuts."""
+    from kdefrost.clones import bottleneck
+
+    if bottleneck(source) is not None and trials["validation"] is not None:
+        print(f"The source sees the images that choose the cut, as far as they pass through {source}: their scores")
+        print("flatter late cuts. Those of the test images do not.", flush=True)
 
 
 def autoencoder_flops(source: str, data, preset) -> float:

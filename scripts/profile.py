@@ -15,7 +15,7 @@ import dataclasses
 import time
 from pathlib import Path
 
-from planning import autoencoder_flops, duration, print_plan
+from planning import autoencoder_flops, duration, print_plan, print_sizes, warn_of_seen_images
 
 EXAMPLES = """examples:
   python scripts/profile.py --src gm --tgt digits
@@ -282,23 +282,6 @@ def describe(profile, arguments, preset):
         "versions": versions(),
     }
     return dataclasses.replace(profile, configuration={**profile.configuration, **named})
-
-
-def print_sizes(data, trials: dict):
-    """Says how many images there are of what."""
-    parts = {"to train on": trials["train"], "to choose the cut on": trials["validation"], "to test on": trials["test"]}
-    counts = ", ".join(f"{len(part.labels)} {use}" for use, part in parts.items() if part is not None)
-    patients = "" if data.groups is None else "; no patient is in two of these"
-    print(f"{data.name}: {len(data.classes)} classes, {counts} images{patients}.", flush=True)
-
-
-def warn_of_seen_images(source: str, trials: dict):
-    """Says where the scores that choose the cut flatter late cuts."""
-    from kdefrost.clones import bottleneck
-
-    if bottleneck(source) is not None and trials["validation"] is not None:
-        print(f"The source sees the images that choose the cut, as far as they pass through {source}: their scores")
-        print("flatter late cuts. Those of the test images do not.", flush=True)
 
 
 def report(profile, out: Path, seconds: float):

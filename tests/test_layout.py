@@ -84,7 +84,7 @@ ROOMS = {
     ),
     "policies neither train nor look into files": (
         r"(profile|compliance)\.policy",
-        rf"{ASKING}|trials\.(store|database|presence)|training\.(fitting|batches)",
+        rf"{ASKING}|trials\.(store|database|presence)|files|training\.(fitting|batches)",
     ),
     "results and what is said of them train nothing": (
         rf"{SAYING}|results|statistics|tables|drawing|export",

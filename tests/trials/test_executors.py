@@ -1,5 +1,6 @@
 """Trials side by side: the scores of one after another, and errors that say what happened."""
 
+import math
 import multiprocessing
 import os
 import pickle
@@ -69,6 +70,19 @@ def test_the_best_model_is_of_the_tail_of_the_other_process(easy, one, monkeypat
     monkeypatch.setattr(engine, "make_executor", None)
     score = _score_of_best_model(defroster, profile, 5, easy)
     assert score == pytest.approx(profile.best_trial(5).test["accuracy"])
+
+
+def test_springs_are_felt_in_other_processes_too(small, easy, one):
+    """In the profile's folder; no springs are its trials at cut 0, which another process ran."""
+    _, profile, directory = one
+    defroster = _defroster(small, directory=directory)
+    given = {"strengths": [0, math.inf], "layers": 1, "per_class": 5, "seeds": 2, "jobs": 2, "verbose": False}
+    compliance = defroster.compliance(**easy, **given)
+    free = {trial.seed: trial.test for trial in compliance.trials if not trial.layers}
+    assert free == {trial.seed: trial.test for trial in profile.trials if trial.key[:2] == (0, 5)}
+    np.testing.assert_allclose(compliance.distances(1, 0)[:, 1], 0, atol=1e-12)
+    assert (compliance.distances(1, 0)[:, 0] > 0.1).all()
+    assert len(read_answers(directory, {})) == len(profile.trials) + len(compliance.trials)
 
 
 class Unregistered(keras.layers.Layer):

@@ -177,7 +177,7 @@ class Defroster:
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
             profile_of = functools.partial(self._profile_of, experiment, store)
             for answer, weights in ask(all_of(questions), store, engine, verbose):
-                self._tails.offer(Trial.of(answer), weights, profile_of([answer.question]))
+                self._tails.offer(answer, weights, profile_of([answer.question]))
                 self._tails.settle(questions, store.answers, profile_of)
             # The last seed of a cut may have ended in another process.
             self._tails.settle(questions, store.answers, profile_of)
@@ -319,9 +319,10 @@ class Defroster:
             )
         trial = profile.best_trial(per_class)
         cut = next(cut for cut in self.cuts if cut.index == trial.cut)
-        weights = self._tails.find(trial)
+        question = Question.at(cut, trial.per_class, trial.seed, self.recipe)
+        weights = self._tails.find(question, trial)
         if weights is None:
-            weights = self._train_again(trial, cut, verbose)
+            weights = self._train_again(question, trial, verbose)
         extractor, tail = split(self.source, cut, output=experiment.task.output)
         tail.set_weights(weights)
         return with_keras_layers(join(extractor, tail))
@@ -376,11 +377,11 @@ class Defroster:
         configuration = {**self._configuration(experiment), "source_name": self.source.name}
         return DefrostProfile(self.cuts, trials, experiment.task.objective, configuration)
 
-    def _train_again(self, trial: Trial, cut: Cut, verbose: bool) -> list[np.ndarray]:
+    def _train_again(self, question: Question, trial: Trial, verbose: bool) -> list[np.ndarray]:
         """The tail's weights of a trial that ran before."""
         _, engine = self._last
         with in_scope(self.strategy):
-            ((answer, weights),) = engine.run([Question.at(cut, trial.per_class, trial.seed, self.recipe)], verbose)
+            ((answer, weights),) = engine.run([question], verbose)
         again = Trial.of(answer)
         if not same_scores(again, trial):
             warnings.warn(

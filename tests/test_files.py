@@ -10,6 +10,7 @@ import pytest
 import kdefrost
 from kdefrost.drawing import save_figure
 from kdefrost.files import check_folder, make_folder, read_json, write_atomically, writing
+from kdefrost.profile.best_tails import BestTails, _Tail
 
 
 @pytest.mark.parametrize("make", [check_folder, make_folder])
@@ -73,9 +74,7 @@ def test_figures_and_results_are_written_so_too(tmp_path, monkeypatch):
         lambda: save_figure(Figure(), full / "figure.png"),
         lambda: profile.save(full / "profile.json"),
         lambda: profile.save_csv(full / "profile.csv"),
-        lambda: kdefrost.profile.best_tails.BestTails(full)._keep(
-            kdefrost.Trial(0, 4, 0, {"accuracy": 0.5}, None, 1.0), [np.ones(3)]
-        ),
+        lambda: BestTails(full)._keep(_Tail("", kdefrost.Trial(0, 4, 0, {"accuracy": 0.5}, None, 1.0), [np.ones(3)])),
     ):
         with pytest.raises(OSError, match=r"could not be written \(No space left\)\. Make room there"):
             write()

@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,20 +24,21 @@ class BestTails:
 
     def __init__(self, directory: str | os.PathLike | None):
         self.directory = None if directory is None else Path(directory)
-        self._kept: dict[int, tuple[Trial, list[np.ndarray]]] = {}
-        self._candidates: dict[tuple[int, int], tuple[Trial, list[np.ndarray]]] = {}
+        self._kept: dict[int, _Tail] = {}
+        self._candidates: dict[tuple[int, int], _Tail] = {}
 
-    def offer(self, trial: Trial, weights: list[np.ndarray], profile: DefrostProfile):
+    def offer(self, answer: Answer, weights: list[np.ndarray], profile: DefrostProfile):
         """Takes the weights of a trial that has just ended, if it is the best of its cut and size so far.
 
         Args:
-            trial: The trial.
+            answer: What the trial answered.
             weights: Those of its tail.
             profile: A profile with the trial, for what is better.
         """
-        group = trial.cut, trial.per_class
-        if group not in self._candidates or profile.is_better(trial, self._candidates[group][0]):
-            self._candidates[group] = trial, weights
+        tail = _Tail(answer.question.address, Trial.of(answer), weights)
+        group = tail.trial.cut, tail.trial.per_class
+        if group not in self._candidates or profile.is_better(tail.trial, self._candidates[group].trial):
+            self._candidates[group] = tail
 
     def settle(
         self,
@@ -60,35 +62,46 @@ class BestTails:
             return
         profile = profile_of([q for q in questions if (q.cut, q.per_class) not in waiting])
         for group in complete:
-            trial, weights = self._candidates.pop(group)
-            if profile.is_scored(trial.per_class) and profile.best_trial(trial.per_class).key == trial.key:
-                self._keep(trial, weights)
+            tail = self._candidates.pop(group)
+            size = tail.trial.per_class
+            if profile.is_scored(size) and profile.best_trial(size).key == tail.trial.key:
+                self._keep(tail)
 
-    def find(self, trial: Trial) -> list[np.ndarray] | None:
-        """The weights of a trial's tail, `None` where they are not kept."""
-        kept, weights = self._kept.get(trial.per_class) or self._read(trial.per_class) or (None, None)
-        return weights if kept is not None and same_scores(kept, trial) else None
+    def find(self, question: Question, trial: Trial) -> list[np.ndarray] | None:
+        """The weights of the tail of a trial that answered a question, `None` where they are not kept."""
+        kept = self._kept.get(trial.per_class) or self._read(trial.per_class)
+        is_it = kept is not None and kept.address == question.address and same_scores(kept.trial, trial)
+        return kept.weights if is_it else None
 
-    def _keep(self, trial: Trial, weights: list[np.ndarray]):
-        self._kept[trial.per_class] = trial, weights
+    def _keep(self, tail: "_Tail"):
+        self._kept[tail.trial.per_class] = tail
         if self.directory is None:
             return
-        with writing(self._path(trial.per_class)) as file:
-            arrays = {f"w{number}": array for number, array in enumerate(weights)}
-            np.savez(file, trial=json.dumps(dataclasses.asdict(trial)), **arrays)
+        with writing(self._path(tail.trial.per_class)) as file:
+            arrays = {f"w{number}": array for number, array in enumerate(tail.weights)}
+            np.savez(file, address=tail.address, trial=json.dumps(dataclasses.asdict(tail.trial)), **arrays)
 
-    def _read(self, per_class: int) -> tuple[Trial, list[np.ndarray]] | None:
+    def _read(self, per_class: int) -> "_Tail | None":
         if self.directory is None or not self._path(per_class).exists():
             return None
         try:
             with self._path(per_class).open("rb") as opened, np.load(opened) as file:
-                return Trial(**json.loads(str(file["trial"]))), [file[f"w{i}"] for i in range(len(file.files) - 1)]
+                weights = [file[f"w{number}"] for number in range(len(file.files) - 2)]
+                return _Tail(str(file["address"]), Trial(**json.loads(str(file["trial"]))), weights)
         # A damaged file ends in whatever zipfile, NumPy or json raises; its tail is trained again.
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             return None
 
     def _path(self, per_class: int) -> Path:
         return self.directory / f"tail-{per_class}.npz"
+
+
+class _Tail(NamedTuple):
+    """A trained tail: the address of the question that it answered, the trial, and its weights."""
+
+    address: str
+    trial: Trial
+    weights: list[np.ndarray]
 
 
 def same_scores(one: Trial, other: Trial) -> bool:

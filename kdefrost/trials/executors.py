@@ -7,6 +7,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import multiprocessing
+import multiprocessing.context
 import multiprocessing.reduction
 import os
 import signal
@@ -71,6 +72,19 @@ def make_executor(
     return contextlib.nullcontext(TailRunner(setting)) if jobs is None else Processes(setting, jobs, directory)
 
 
+class _Spawning(multiprocessing.context.SpawnContext):
+    """Starts processes by `spawn`, and knows which."""
+
+    def __init__(self):
+        super().__init__()
+        self.started = []
+
+    def Process(self, *args, **options):
+        """Makes a process."""
+        self.started.append(super().Process(*args, **options))
+        return self.started[-1]
+
+
 class Processes:
     """Processes that run trials side by side.
 
@@ -90,11 +104,11 @@ class Processes:
 
     def __init__(self, setting: Setting, jobs: int, directory: str | os.PathLike | None = None):
         self._jobs, self._directory, self._setup = jobs, directory, worker.packed(setting)
-        self._held, self._features, self._running, self._watched = None, {}, {}, set()
+        self._held, self._features, self._running = None, {}, {}
 
     def __enter__(self):
-        context = multiprocessing.get_context("spawn")
-        self._others = set(multiprocessing.active_children())
+        context = _Spawning()
+        self._watched = context.started
         # A slot for each trial that runs. No lock: a process that dies with it would stop all others.
         self._shares = context.RawArray(ctypes.c_double, self._jobs)
         given = self._setup, context.Value("i", 0), self._shares
@@ -105,7 +119,9 @@ class Processes:
         # A trial that still runs is of no use to anybody.
         if kind is not None:
             for process in self._watched:
-                process.terminate()
+                # One that could not be started has no number.
+                if process.pid is not None:
+                    process.terminate()
         self._pool.shutdown(cancel_futures=True)
 
     def run(
@@ -134,7 +150,6 @@ class Processes:
         except BrokenProcessPool as error:
             raise self._reason() from error
         self._running[future] = assignment.question, free
-        self._watched |= set(multiprocessing.active_children()) - self._others
 
     def _shared(self, assignment: Assignment) -> dict[str, tuple[worker.Shared, ...]]:
         """The features, in files, which are written once for each cut at which they are held."""

@@ -8,11 +8,12 @@ import numpy as np
 from conftest import RECIPE
 
 import kdefrost
-from kdefrost.profile.best_tails import BestTails, same_scores
+from kdefrost.profile.best_tails import BestTails, _Tail, same_scores
 from kdefrost.profile.result import Trial
 from kdefrost.trials import engine
-from kdefrost.trials.question import Answer
+from kdefrost.trials.question import Answer, Question
 
+QUESTION = Question(0, 0, 4, 0, RECIPE)
 TRIALS = [
     Trial(cut=0, per_class=4, seed=seed, test={"accuracy": 0.5}, validation=None, seconds=1.0) for seed in range(2)
 ]
@@ -20,12 +21,14 @@ TRIALS = [
 
 def test_a_damaged_tail_is_as_good_as_none(tmp_path):
     tails = BestTails(tmp_path)
-    tails._keep(TRIALS[0], [np.ones(3)])
-    np.testing.assert_array_equal(BestTails(tmp_path).find(TRIALS[0]), [np.ones(3)])
-    assert BestTails(tmp_path).find(TRIALS[1]) is None
+    tails._keep(_Tail(QUESTION.address, TRIALS[0], [np.ones(3)]))
+    np.testing.assert_array_equal(BestTails(tmp_path).find(QUESTION, TRIALS[0]), [np.ones(3)])
+    assert BestTails(tmp_path).find(QUESTION, TRIALS[1]) is None
+    # Cuts of blocks and of layers are counted apart: the same numbers, and another place.
+    assert BestTails(tmp_path).find(dataclasses.replace(QUESTION, frozen_layers=1), TRIALS[0]) is None
     for content in (b"", b"half a file", (tmp_path / "tail-4.npz").read_bytes()[:-40]):
         (tmp_path / "tail-4.npz").write_bytes(content)
-        assert BestTails(tmp_path).find(TRIALS[0]) is None
+        assert BestTails(tmp_path).find(QUESTION, TRIALS[0]) is None
 
 
 def test_the_same_scores_are_the_same_even_where_they_are_no_numbers():
@@ -57,4 +60,5 @@ def test_the_best_tail_is_kept_in_whatever_order_trials_end(residual, easy, monk
     defroster = kdefrost.Defroster(residual, recipe=RECIPE, cuts=[2, 4])
     profile = defroster.profile(**easy, per_class=5, seeds=2, verbose=False)
     assert profile.best_cut(5).index == 4
-    assert defroster._tails.find(profile.best_trial(5)) == [np.array(0.6)]
+    question = Question.at(profile.best_cut(5), 5, profile.best_trial(5).seed, RECIPE)
+    assert defroster._tails.find(question, profile.best_trial(5)) == [np.array(0.6)]

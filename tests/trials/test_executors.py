@@ -146,7 +146,7 @@ def test_the_end_of_a_process_is_told_and_finished_trials_are_kept(small, easy, 
         for number, ended in enumerate(run(self, assignments, on_progress)):
             yield ended
             if number == 2:
-                os.kill(next(iter(self._watched)).pid, signal.SIGKILL)
+                os.kill(self._watched[0].pid, signal.SIGKILL)
 
     monkeypatch.setattr(Processes, "run", killed)
     with pytest.raises(ChildProcessError, match=r"A process of `jobs` has ended with exit code -9"):

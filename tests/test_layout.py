@@ -1,12 +1,13 @@
 """How the package is laid out: imports without a circle, rooms that know what they may, maps that name every file."""
 
 import ast
+import configparser
 import graphlib
 import re
 
 import pytest
 from conftest import PROJECT
-from setuptools.config.setupcfg import read_configuration
+from setuptools import find_packages
 
 PACKAGE = PROJECT / "kdefrost"
 FOLDERS = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
@@ -118,7 +119,10 @@ def test_files_are_short():
 
 
 def test_every_package_is_installed():
-    installed = read_configuration(PROJECT / "setup.cfg")["options"]["packages"]
+    settings = configparser.ConfigParser()
+    settings.read(PROJECT / "setup.cfg")
+    assert settings["options"]["packages"] == "find:"
+    installed = find_packages(str(PROJECT), include=[settings["options.packages.find"]["include"]])
     assert sorted(installed) == ["kdefrost", *(f"kdefrost.{folder.name}" for folder in FOLDERS)]
 
 

@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +52,9 @@ class Result(abc.ABC):
         except ImportError as error:
             raise ImportError("`to_dataframe` needs pandas: pip install pandas") from error
         head, *rows = self.rows()
-        return pandas.DataFrame(rows, columns=head)
+        # A column with no number at all would be one of objects.
+        numbers = [[math.nan if value is None else value for value in row] for row in rows]
+        return pandas.DataFrame(numbers, columns=head)
 
     def save(self, path: str | os.PathLike):
         """Writes the result to a JSON file, in which an infinite number is `Infinity`."""

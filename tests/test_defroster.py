@@ -184,7 +184,7 @@ def test_the_best_model_scores_what_the_profile_says(request, easy, network, cut
         assert set(_graph_of(model)) == {"keras"}
 
 
-def test_a_tail_that_is_not_kept_is_trained_again_to_the_samescores_of(small, easy, tmp_path, monkeypatch):
+def test_a_tail_that_is_not_kept_is_trained_again_to_the_same_scores(small, easy, tmp_path, monkeypatch):
     arguments = {"per_class": 5, "seeds": 2, "verbose": False}
     first = kdefrost.Defroster(small, recipe=RECIPE, cuts=[1, 2], directory=tmp_path)
     kept = first.best_model(first.profile(**easy, **arguments), per_class=5)

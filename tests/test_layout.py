@@ -106,11 +106,12 @@ def test_rooms_know_what_they_may(room, unknown):
     }
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [PACKAGE, *FOLDERS], ids=lambda folder: folder.name)
 def test_a_packages_docstring_names_each_of_its_files(folder):
     map_of_it = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
     named = re.findall(r"^ *(\w+) {2,}\S", map_of_it, re.MULTILINE)
-    assert sorted(named) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert sorted(named) == sorted(files | {path.parent.name for path in folder.glob("*/__init__.py")})
 
 
 def test_files_are_short():

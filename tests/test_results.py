@@ -82,6 +82,7 @@ def test_numbers_of_a_set_that_there_is_not_are_missing_in_a_data_frame(small):
     trials = tuple(dataclasses.replace(trial, validation=None) for trial in profile.trials)
     frame = dataclasses.replace(profile, trials=trials).to_dataframe()
     assert frame["validation_accuracy"].isna().all() and frame["test_accuracy"].notna().sum() == 4
+    assert frame["validation_accuracy"].dtype == float
 
 
 def test_without_pandas_a_data_frame_is_refused_in_a_sentence(result, monkeypatch):

@@ -3,8 +3,8 @@
 networks        Wide-ResNets, and networks by name (`wide_resnet`, `build_model`)
 normalization   batch normalisation by TensorFlow's fused kernel
 imagenet        networks trained on ImageNet, with their preprocessing (`imagenet_source`)
-    resnets         ResNet-18 with torchvision's weights (`resnet18`)
-    preprocessing   what these networks do to raw images
+resnets         ResNet-18 with torchvision's weights (`resnet18`)
+preprocessing   what these networks do to raw images
 loading         source models from files and by name (`load_source`)
 """
 

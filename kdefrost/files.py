@@ -1,13 +1,18 @@
 """Files that are there whole or not at all, the folders that they are in, and what they say of versions."""
 
 import contextlib
+import glob
 import json
 import os
+import platform
+import shutil
 import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import BinaryIO
+
+_PART = ".part"
 
 
 def read_json(path: Path) -> dict:
@@ -44,7 +49,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: If it could not be written, as where the disk is full; nothing is left of it.
     """
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    beside = part_of(path)
     try:
         with beside.open("wb") as file:
             yield file
@@ -65,6 +70,37 @@ def write_atomically(path: Path, text: str):
     """Writes a text so that the file is there whole or not at all; see `writing`."""
     with writing(path) as file:
         file.write(text.encode())
+
+
+def part_of(path: Path) -> Path:
+    """Where this process writes what is at its place when it is whole, a file or a folder: beside it."""
+    return path.with_name(f"{path.name}.{platform.node()}.{os.getpid()}{_PART}")
+
+
+def clear_parts(directory: Path, name: str = "*"):
+    """Deletes what processes of this machine that were killed had begun to write.
+
+    Args:
+        directory: The folder in which it lies.
+        name: What it was to become, as a pattern of `glob`.
+    """
+    for part in directory.glob(f"{name}.{glob.escape(platform.node())}.*{_PART}"):
+        process = part.suffixes[-2].removeprefix(".")
+        if process.isdigit() and not _is_running(int(process)):
+            shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    # On Windows the question would end the process.
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def check_folder(directory: str | os.PathLike):

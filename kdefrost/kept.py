@@ -1,6 +1,7 @@
 """What takes long to make, kept on disk under a content address and found again there."""
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 import keras
 
 from kdefrost import fingerprint
-from kdefrost.files import versions, write_atomically
+from kdefrost.files import clear_parts, part_of, versions, write_atomically
 from kdefrost.models.loading import load_source
 
 _MANIFEST = "manifest.json"
@@ -77,8 +78,8 @@ def writing(folder: Path, report: dict) -> Iterator[Path]:
         The folder beside it to write the files in.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _clear_away(folder)
-    beside = folder.with_name(f"{folder.name}.{os.getpid()}.part")
+    clear_parts(folder.parent, glob.escape(folder.name))
+    beside = part_of(folder)
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
@@ -100,27 +101,6 @@ def _put(beside: Path, folder: Path):
     except OSError:
         if not _matches_manifest(folder):
             raise
-
-
-def _clear_away(folder: Path):
-    """Deletes what processes that were killed had begun to write for a folder."""
-    for part in folder.parent.glob(f"{folder.name}.*.part"):
-        number = part.name.removeprefix(f"{folder.name}.").removesuffix(".part")
-        if number.isdigit() and not _is_running(int(number)):
-            shutil.rmtree(part, ignore_errors=True)
-
-
-def _is_running(process: int) -> bool:
-    # On Windows the question would end the process.
-    if os.name == "nt":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _matches_manifest(folder: Path) -> bool:

@@ -3,14 +3,19 @@
 import errno
 import json
 import os
+import platform
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
 
 import kdefrost
 from kdefrost.drawing import save_figure
-from kdefrost.files import check_folder, make_folder, read_json, write_atomically, writing
+from kdefrost.files import check_folder, clear_parts, make_folder, part_of, read_json, write_atomically, writing
 from kdefrost.profile.best_tails import BestTails, _Tail
+from kdefrost.trials.store import FILE, Store
 
 
 @pytest.mark.parametrize("make", [check_folder, make_folder])
@@ -86,3 +91,36 @@ def test_a_damaged_file_is_named(text, tmp_path):
     (tmp_path / "damaged.json").write_text(text)
     with pytest.raises(ValueError, match=r"damaged\.json is damaged: .* Delete it, or choose another folder"):
         read_json(tmp_path / "damaged.json")
+
+
+def test_a_store_clears_away_what_a_killed_process_had_begun_to_write(tmp_path):
+    script = f"""
+        import os, pathlib
+        from kdefrost.files import writing
+        with writing(pathlib.Path({str(tmp_path / "tail-5.npz")!r})) as file:
+            file.write(b"half")
+            os._exit(9)
+        """
+    assert subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True).returncode == 9
+    (part,) = tmp_path.iterdir()
+    with Store(tmp_path, {}):
+        assert not part.exists()
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_what_a_running_process_or_another_machine_writes_is_left(tmp_path):
+    ours, gone = part_of(tmp_path / "it"), subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    machine = platform.node()
+    theirs, dead = (tmp_path / f"it.{name}.{gone.pid}.part" for name in (f"{machine}x", machine))
+    for path in (ours, theirs, dead, tmp_path / "mine.part", tmp_path / f"it.{machine}.mine.part"):
+        path.touch()
+    clear_parts(tmp_path, "other")
+    assert dead.exists()
+    clear_parts(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        ours.name,
+        theirs.name,
+        "mine.part",
+        f"it.{machine}.mine.part",
+    }

@@ -5,6 +5,8 @@ import uuid
 import warnings
 from pathlib import Path
 
+from kdefrost.files import clear_parts
+
 _RUNNING = ".running-"
 # Another process that begins may take a file that is not locked yet for one of a process that is gone.
 _TRIES = 5
@@ -60,7 +62,8 @@ class Presence:
         self._path(self.owner).unlink(missing_ok=True)
 
     def _clear_away(self):
-        """Deletes the files of processes that are gone."""
+        """Deletes the files of processes that are gone, and what they had begun to write."""
+        clear_parts(self._directory)
         for path in self._directory.glob(f"{_RUNNING}*"):
             if _is_free(path):
                 path.unlink(missing_ok=True)

@@ -46,7 +46,7 @@ def add_profile_options(parser: argparse.ArgumentParser):
     add = parser.add_argument
     add("--task", default="wide_resnet_16_1", choices=TASKS, help="source, target and size (wide_resnet_16_1)")
     add("--ways", nargs="+", default=list(WAYS), choices=WAYS, metavar="WAY", help=f"{', '.join(WAYS)} (all)")
-    add("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR), or of the idc archive")
+    command.add_options(parser, "--data-dir")
     add("--weights", metavar="FILE", help="local file of the ImageNet weights of mobilenet_v2 (downloaded)")
     add("--epochs", type=count, metavar="N", help="epochs of each trial (of the task)")
     add("--seeds", type=count, metavar="N", help="trials at each cut (of the task)")
@@ -55,8 +55,11 @@ def add_profile_options(parser: argparse.ArgumentParser):
 
 
 def add_growth_options(parser: argparse.ArgumentParser):
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of TensorFlow Datasets (TFDS_DATA_DIR)")
-    parser.add_argument("--out", default="runs/growth", metavar="DIR", help="folder of the results (runs/growth)")
+    folders = {
+        "data_dir": {"help": "folder of TensorFlow Datasets (TFDS_DATA_DIR)"},
+        "out": {"default": "runs/growth", "help": "folder of the results (%(default)s)"},
+    }
+    command.add_options(parser, "--data-dir", "--out", **folders)
 
 
 def add_no_options(parser: argparse.ArgumentParser):
@@ -110,7 +113,9 @@ def main():
         for name in [what] if what else ["training", "head"]:
             run(BENCHES[name], rounds, arguments)
 
-    command.main(measure)
+    command.main(
+        measure, "Measurements begin anew; profile's raw numbers so far are in --out, if given: name a new file."
+    )
 
 
 def run(bench: Bench, rounds: int | None, arguments: dict):
@@ -122,16 +127,16 @@ def run(bench: Bench, rounds: int | None, arguments: dict):
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser(__doc__)
     parser.add_argument("--rounds", type=count, metavar="N", help="number of measurements of each (5)")
     commands = parser.add_subparsers(dest="what", metavar="what", help="what to measure (training and head)")
     for name, bench in BENCHES.items():
-        command = commands.add_parser(name)
+        own = commands.add_parser(name)
         if bench.rounds is not None:
             text = f"number of measurements of each ({bench.rounds})"
             # Suppressed, or it would replace what is given before the name.
-            command.add_argument("--rounds", type=count, default=argparse.SUPPRESS, metavar="N", help=text)
-        bench.add_options(command)
+            own.add_argument("--rounds", type=count, default=argparse.SUPPRESS, metavar="N", help=text)
+        bench.add_options(own)
     return parser.parse_args()
 
 

@@ -42,7 +42,10 @@ def parse_arguments() -> argparse.Namespace:
     clones = ["isogm", "gm", "ae4", "ae32"]
     add("--clones", nargs="+", default=clones, metavar="NAME", help=f"isogm, gm, ae<k> ({' '.join(clones)})")
     size = "resize all images to N×N, such as those of idc for an autoencoder, which halves them three times"
-    shared = {"image_size": {"help": f"{size} (the set's own)"}}
+    shared = {
+        "image_size": {"help": f"{size} (the set's own)"},
+        "preset": {"help": "networks and epochs (%(default)s)"},
+    }
     command.add_options(parser, "--preset", "--data-dir", "--image-size", **shared)
     add("--seed", type=int, default=0, metavar="N", help="seed of the clones (%(default)s)")
     command.add_options(parser, "--out", out={"help": "folder of the results (runs/clones-<what runs>)"})

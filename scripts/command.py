@@ -51,8 +51,8 @@ _OPTIONS = {
 }
 
 
-def parser(description: str, examples: str) -> argparse.ArgumentParser:
-    """A parser whose help ends in examples."""
+def parser(description: str, examples: str | None = None) -> argparse.ArgumentParser:
+    """A parser whose help is laid out as it is written, and ends in examples where there are some."""
     form = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(description=description, epilog=examples, formatter_class=form)
 
@@ -82,6 +82,11 @@ def main(run: Callable[[], None], stopped: str = "The same command begins anew."
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(f"\nStopped. {stopped}")
+
+
+def is_trained(source: str) -> bool:
+    """Whether a source is there already, and not trained by a command."""
+    return source.endswith(".keras") or source.startswith("imagenet:")
 
 
 def indices_or_names(words: list[str]) -> str | int | list[int | str]:

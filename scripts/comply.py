@@ -84,11 +84,7 @@ def run(arguments: argparse.Namespace):
 
     # Each number of layers is traced anew, of which TensorFlow warns.
     tf.get_logger().setLevel("ERROR")
-    if arguments.src.endswith(".keras") or arguments.src.startswith("imagenet:"):
-        raise ValueError(
-            f"--src must be a clone or a data set, on which a network is trained here. Received: {arguments.src}; for "
-            "trained networks there is kdefrost.Defroster(source).compliance in Python."
-        )
+    check_source(arguments.src)
     preset = kdefrost.PRESETS[arguments.preset]
     model, seeds = arguments.model or preset.model, preset.seeds if arguments.seeds is None else arguments.seeds
     layers = parse_layers(arguments.layers)
@@ -101,9 +97,11 @@ def run(arguments: argparse.Namespace):
         recipe = dataclasses.replace(recipe, epochs=arguments.epochs)
     strengths = arguments.strengths or (FEW_STRENGTHS if several else STRENGTHS)
     trials = {**sets, "per_class": per_class, "seeds": seeds, "classes": len(data.classes), "jobs": arguments.jobs}
-    # Mistakes in the arguments show here, before anything is trained.
-    check(kdefrost.build_model(model, classes, data.image_shape), layers, strengths, trials, recipe)
-    out = make_folder(command.out_folder(arguments.out, name_parts(arguments, several, per_class)))
+    out = command.out_folder(arguments.out, name_parts(arguments, several, per_class))
+    # All that the source will be but its weights: mistakes in the arguments show here, before anything is trained.
+    untrained = kdefrost.standardized(kdefrost.build_model(model, classes, data.image_shape), data.train.images)
+    check(kdefrost.Defroster(untrained, recipe, directory=out), layers, strengths, trials)
+    make_folder(out)
     print(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.", flush=True)
     given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
     network = kdefrost.train_source(arguments.src, data, model, preset.source, PROJECT / "saved_models", **given)
@@ -120,15 +118,23 @@ def run(arguments: argparse.Namespace):
     report(compliance, profile, out, "-".join(arguments.layers), time.perf_counter() - start)
 
 
-def check(network, layers: list[int] | None, strengths, trials: dict, recipe):
-    """Refuses what would end in an error after hours: with a network like the source that is not trained."""
-    import kdefrost
+def check_source(source: str):
+    """Refuses a network that is trained already."""
+    if command.is_trained(source):
+        raise ValueError(
+            f"--src must be a clone or a data set, on which a network is trained here. Received: {source}; for "
+            "trained networks there is kdefrost.Defroster(source).compliance in Python."
+        )
+
+
+def check(defroster, layers: list[int] | None, strengths, trials: dict):
+    """Refuses what would end in an error after hours: by a defroster of a network that is yet to be trained."""
     from kdefrost.compliance.policy import under_springs
     from kdefrost.trials.rows import as_seeds
 
-    defroster = kdefrost.Defroster(network, recipe)
-    defroster.plan(**trials, verbose=False)
-    under_springs(network, defroster.cuts, strengths, layers, trials["per_class"], as_seeds(trials["seeds"]), recipe)
+    defroster.plan(**trials, verbose=False, trained=False)
+    size = trials["per_class"], as_seeds(trials["seeds"]), defroster.recipe
+    under_springs(defroster.source, defroster.cuts, strengths, layers, *size)
     known = [cut.frozen_layers for cut in defroster.cuts]
     if layers is not None and len(layers) > 1 and not set(layers) <= set(known):
         raise ValueError(

@@ -109,14 +109,14 @@ def run(arguments: argparse.Namespace):
     preset = fill_in(kdefrost.PRESETS[arguments.preset], arguments)
     check_export(arguments.export)
     network, seen = None, None
-    if is_trained(arguments):
+    if command.is_trained(arguments.src):
         network = kdefrost.load_source(arguments.src, arguments.weights, image_size(arguments))
     data = load_target(arguments, network)
     trials = choose_trials(data, preset, arguments)
     print_sizes(data, trials)
     source = {"model": preset.model, "recipe": preset.source, "directory": PROJECT / "saved_models"}
     source |= {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
-    if not is_trained(arguments):
+    if not command.is_trained(arguments.src):
         classes, images = kdefrost.source_size(arguments.src, data, arguments.data_dir)
         seen = preset.source.epochs * images
         network = kdefrost.kept_source(arguments.src, data, **source)
@@ -134,21 +134,23 @@ def run(arguments: argparse.Namespace):
             print_plan(plan, defroster.source, trials["train"], seen, autoencoder_flops(arguments.src, data, preset))
         return
     make_folder(out)
-    if not is_trained(arguments):
+    if not command.is_trained(arguments.src):
         with in_scope(strategy):
             network = kdefrost.train_source(arguments.src, data, **source)
         defroster = make_defroster(network, data, preset, arguments, out, strategy)
+    draw(defroster, trials, data.classes, preset, arguments, out)
+
+
+def draw(defroster, trials: dict, classes: list[str], preset, arguments, out: Path):
+    """Runs what is missing of the profile, writes it, and exports the best model where that is asked for."""
+    import kdefrost
+
     start = time.perf_counter()
     profile = describe(defroster.profile(**trials), arguments, preset)
     report(profile, out, time.perf_counter() - start)
     if arguments.export:
         model = defroster.best_model(profile, max(profile.per_class))
-        print(f"  {kdefrost.export(model, arguments.export, profile, class_names=data.classes)}")
-
-
-def is_trained(arguments) -> bool:
-    """Whether the source is there already, and not trained here."""
-    return arguments.src.endswith(".keras") or arguments.src.startswith("imagenet:")
+        print(f"  {kdefrost.export(model, arguments.export, profile, class_names=classes)}")
 
 
 def image_size(arguments) -> int | None:
@@ -182,7 +184,7 @@ def make_defroster(network, data, preset, arguments, out: Path, strategy):
     """The defroster of a source, with the preprocessing that the source takes inside it."""
     import kdefrost
 
-    if not is_trained(arguments) or arguments.inputs == "standardized":
+    if not command.is_trained(arguments.src) or arguments.inputs == "standardized":
         network = kdefrost.standardized(network, data.train.images)
     return kdefrost.Defroster(
         network,
@@ -199,7 +201,7 @@ def make_defroster(network, data, preset, arguments, out: Path, strategy):
 
 def fill_in(preset, arguments):
     """The preset, with what the command line says otherwise."""
-    if arguments.model and is_trained(arguments):
+    if arguments.model and command.is_trained(arguments.src):
         raise ValueError("--model names a network to train as a source; with a trained --src there is none to train.")
     if arguments.inputs != "raw" and not arguments.src.endswith(".keras"):
         raise ValueError("--inputs is for a .keras source; of the others it is known what they take.")
@@ -276,7 +278,7 @@ def describe(profile, arguments, preset):
         "source_name": arguments.src,
         "target": arguments.tgt,
         "preset": arguments.preset,
-        "model": None if is_trained(arguments) else preset.model,
+        "model": None if command.is_trained(arguments.src) else preset.model,
         "per_class": profile.per_class,
         "seeds": len(profile.seeds),
         "versions": versions(),

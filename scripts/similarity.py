@@ -70,13 +70,7 @@ def run(arguments: argparse.Namespace):
     sources = list(dict.fromkeys(arguments.src))
     data = kdefrost.load_data(arguments.tgt, arguments.data_dir, image_size=arguments.image_size)
     # Mistakes in the arguments show here, before anything is trained.
-    for name in sources:
-        if name.endswith(".keras") or name.startswith("imagenet:"):
-            raise ValueError(
-                f"--src must be clones or data sets, on which networks are trained here. Received: {name}; trained "
-                "networks are compared by kdefrost.similarity.layerwise."
-            )
-        kdefrost.source_size(name, data, arguments.data_dir)
+    check_sources(sources, data, arguments.data_dir)
     layers = command.indices_or_names(arguments.layers)
     kdefrost.cut_points(kdefrost.build_model(model, len(data.classes), data.image_shape), layers)
     images = test_images(data)
@@ -97,6 +91,19 @@ def run(arguments: argparse.Namespace):
                 results[name].append(compare(source, target, images, layers, arguments.memory, out / "pairs"))
     joined = {name: kdefrost.LayerwiseSimilarity.joined(parts) for name, parts in results.items()}
     report(joined, data.name, out)
+
+
+def check_sources(sources: list[str], data, data_dir: str | None):
+    """Refuses what is no clone of the target and no data set."""
+    import kdefrost
+
+    for name in sources:
+        if command.is_trained(name):
+            raise ValueError(
+                f"--src must be clones or data sets, on which networks are trained here. Received: {name}; trained "
+                "networks are compared by kdefrost.similarity.layerwise."
+            )
+        kdefrost.source_size(name, data, data_dir)
 
 
 def test_images(data):

@@ -14,7 +14,7 @@ import numpy as np
 import kdefrost
 from kdefrost.cutting.features import FeatureFlow
 from kdefrost.drawing import save_figure
-from kdefrost.files import write_atomically
+from kdefrost.files import make_folder, write_atomically
 from kdefrost.tables import align
 from scripts.benches.tasks import TASKS
 from scripts.benches.work import read_images, write_images
@@ -31,6 +31,8 @@ def bench_growth(rounds: int, data_dir: str | None, out: str):
     with tempfile.TemporaryDirectory() as folder:
         write_images(TASK, kdefrost.load_data(TASK.data, data_dir), Path(folder))
         train, test = read_images(Path(folder))
+    # A place that is none shows here, before hours of measuring.
+    place = make_folder(out)
     # Untrained: speed does not depend on the weights.
     source = kdefrost.build_model(TASK.network, int(train[1].max()) + 1, train[0].shape[1:])
     measures = []
@@ -41,13 +43,11 @@ def bench_growth(rounds: int, data_dir: str | None, out: str):
             measures.append({"round": number, **size, **timed_profile(source, train, test, **size)})
         print(f"  round {number} of {rounds} done", flush=True)
     print(report(measures))
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "growth.json", json.dumps(measures))
+    write_atomically(place / "growth.json", json.dumps(measures))
     figure = draw(measures)
     for name in ("growth.png", "growth.svg"):
-        save_figure(figure, folder / name)
-    print("\n".join(f"  {folder / name}" for name in ("growth.json", "growth.png", "growth.svg")))
+        save_figure(figure, place / name)
+    print("\n".join(f"  {place / name}" for name in ("growth.json", "growth.png", "growth.svg")))
 
 
 def sizes() -> list[dict[str, int]]:

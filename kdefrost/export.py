@@ -108,7 +108,7 @@ def model_card(
     if profile is not None:
         lines += ["", *_facts(profile, max(profile.per_class) if per_class is None else per_class)]
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
-    return "\n".join([*lines, "", _USE, f"Written with {packages}.", ""])
+    return "\n".join([*lines, "", *_reading(model.inputs[0]), _USE, f"Written with {packages}.", ""])
 
 
 _USE = f"""```python
@@ -119,6 +119,26 @@ model = keras.models.load_model(folder + "/{_KERAS}")  # with Keras alone
 outputs = model.predict(images)
 ```
 """
+
+
+def _reading(taken) -> list[str]:
+    """How to read an image file as `load_data` does; nothing for a model that takes no images."""
+    sizes = taken.shape[1:]
+    modes = {1: "L", 3: "RGB"}
+    if len(sizes) != 3 or None in sizes or sizes[-1] not in modes:
+        return []
+    height, width, channels = sizes
+    text = f"""An image file, read as those of a folder that kdefrost trains on, with values from 0 to 255:
+
+```python
+with Image.open(file) as image:  # PIL
+    # Phones store an upright photograph lying on its side, and note that in the file.
+    image = ImageOps.exif_transpose(image).convert("{modes[channels]}")
+image = image.resize(({width}, {height}), Image.Resampling.BILINEAR)
+images = np.asarray(image, "{taken.dtype}").reshape(1, {height}, {width}, {channels})
+```
+"""
+    return [text]
 
 
 def _facts(profile: DefrostProfile, per_class: int) -> list[str]:

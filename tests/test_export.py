@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import tiny
+from PIL import Image, ImageOps
 
 import kdefrost
+from kdefrost.data.image_files import ImageFiles
+from kdefrost.export import model_card
 
 RECIPE = kdefrost.Recipe(epochs=2, batch_size=16)
 
@@ -75,6 +78,26 @@ def test_the_card_says_what_the_model_is(trained, tmp_path):
         f"keras {keras.__version__}",
     ):
         assert words in card
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "grayscale"), (3, "rgb")])
+def test_the_card_reads_a_photograph_as_a_folder_is_read(tmp_path, channels, mode):
+    inputs = keras.Input((8, 6, channels))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
+    notes, rng = Image.Exif(), np.random.default_rng(0)
+    notes[0x0112] = 6
+    Image.fromarray(rng.integers(0, 256, (30, 50, 3)).astype(np.uint8)).save(tmp_path / "1.jpg", exif=notes)
+    lines = model_card(model).split("```python\n")[1].split("```")[0]
+    known = {"Image": Image, "ImageOps": ImageOps, "np": np, "file": tmp_path / "1.jpg"}
+    exec(lines, known)
+    expected = ImageFiles(tmp_path, ["1.jpg"], (8, 6), mode)
+    np.testing.assert_array_equal(known["images"], expected)
+    assert known["images"].dtype == np.float32
+
+
+def test_a_card_of_a_model_that_takes_no_images_reads_none():
+    inputs = keras.Input((8,))
+    assert "Image" not in model_card(keras.Model(inputs, keras.layers.Dense(2)(inputs)))
 
 
 def test_any_model_is_exported_without_layers_of_kdefrosts(tmp_path):

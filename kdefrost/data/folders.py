@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Names of what systems put beside people's own files begin so.
+_HIDDEN = (".", "__MACOSX")
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # Names of the part to test on; the first that is there counts.
 _TEST_PARTS = ("test", "validation", "val")
@@ -47,7 +49,7 @@ def list_folder(folder: str | os.PathLike) -> Listing:
 
     All images in a class's folder and below are of that class. In place of `test`,
     `validation` or `val` will do; capitals do not matter in these names. What is hidden
-    (`.name`) is ignored.
+    (`.name`), and `__MACOSX`, which archives from a Mac hold beside the images, is ignored.
 
     Args:
         folder: The folder.
@@ -152,7 +154,7 @@ def _image_files(root: Path, folder: str) -> list[str]:
     files = []
     for entry in os.scandir(root / folder):
         path = f"{folder}/{entry.name}"
-        if entry.name.startswith("."):
+        if entry.name.startswith(_HIDDEN):
             continue
         if entry.is_dir():
             files += _image_files(root, path)
@@ -169,4 +171,6 @@ def _patients(folder: Path) -> list[str]:
 
 def _subfolders(folder: Path) -> tuple[str, ...]:
     """Sorted names of the sub-folders that are not hidden."""
-    return tuple(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."))
+    return tuple(
+        sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(_HIDDEN))
+    )

@@ -1,5 +1,6 @@
 """Images in files, decoded as they are asked for."""
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -8,11 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 # Per color mode, PIL's name of it and the number of channels.
 _COLOR_MODES = {"rgb": ("RGB", 3), "grayscale": ("L", 1)}
+# In fingerprints: earlier versions did not turn photographs upright, so that theirs were other images.
+_READING = "upright"
 _THREADS = min(8, os.cpu_count() or 1)
 # Few enough images that all threads share a batch, enough that handing them out costs little.
 _BLOCK = 8
@@ -23,7 +26,8 @@ class ImageFiles:
 
     Stands for a uint8 array `(images, height, width, channels)`: indexing by images and
     `np.asarray` give arrays, `take` gives other `ImageFiles`. An image of another size is
-    resized (stretched; bilinear and antialiased). 16-bit grey is scaled to 8 bits,
+    resized (stretched; bilinear and antialiased). An image is turned as its EXIF orientation
+    says, which is how phones store an upright photograph. 16-bit grey is scaled to 8 bits,
     transparency is dropped, and of an animation the first frame is taken.
 
     Args:
@@ -34,7 +38,7 @@ class ImageFiles:
 
     Raises:
         ValueError: If there is no such color mode; and, when an image is asked for, if its
-            file is empty, truncated or no image.
+            file is empty, truncated, no image or a broken link.
 
     Example:
 
@@ -69,18 +73,18 @@ class ImageFiles:
 
         The content is not read: a file replaced by another one of as many bytes goes unnoticed.
         """
-        digest = hashlib.sha256(f"{self.shape[1:]}\n".encode())
+        digest = hashlib.sha256(f"{_READING}\n{self.shape[1:]}\n".encode())
         for file in self._files:
-            size = (self._root / file).stat().st_size
+            size = self._path(file).stat().st_size
             digest.update(os.fsencode(file) + f"\0{size}\n".encode())
         return digest.hexdigest()[:16]
 
     @functools.cached_property
     def content_fingerprint(self) -> str:
         """Hash of the files' relative paths and bytes, the image size and the color mode; reads all files once."""
-        digest = hashlib.sha256(f"{self.shape[1:]}\n".encode())
+        digest = hashlib.sha256(f"{_READING}\n{self.shape[1:]}\n".encode())
         for file in self._files:
-            digest.update(os.fsencode(file) + b"\0" + hashlib.sha256((self._root / file).read_bytes()).digest())
+            digest.update(os.fsencode(file) + b"\0" + hashlib.sha256(self._path(file).read_bytes()).digest())
         return digest.hexdigest()[:16]
 
     def __len__(self) -> int:
@@ -154,7 +158,7 @@ class ImageFiles:
         return True
 
     def _decode(self, row: int) -> np.ndarray:
-        path = self._root / self._files[row]
+        path = self._path(self._files[row])
         try:
             return _decode(path, self._image_size, _COLOR_MODES[self._color_mode][0])
         # A broken file ends in whatever the decoder of its format stumbles over.
@@ -162,10 +166,13 @@ class ImageFiles:
             # Missing or not permitted: no fault of the image, and the system's words name the file.
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise ValueError(
-                f"The image file {path} cannot be read ({_reason(path, error)}): remove it, or leave out all such "
-                'files by load_data(on_corrupt="skip"), --on-corrupt skip.'
-            ) from error
+            raise _unreadable(path, _reason(path, error)) from error
+
+    def _path(self, file: str) -> Path:
+        path = self._root / file
+        if path.is_symlink() and not path.exists():
+            raise _unreadable(path, f"it is a link to {os.readlink(path)}, which is not there")
+        return path
 
 
 def _in_threads(work: Callable[[range], object], count: int) -> Iterator:
@@ -182,10 +189,18 @@ def _decode(path: Path, image_size: tuple[int, int], mode: str) -> np.ndarray:
         image.load()
         # Without it the colours stay as stored, and PIL does not warn that it cannot convert it.
         image.info.pop("transparency", None)
+        _turn_upright(image)
         converted = _eight_bit(image).convert(mode)
     if converted.size != (width, height):
         converted = converted.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(converted).reshape(height, width, -1)
+
+
+def _turn_upright(image: Image.Image):
+    """Turns an image as its EXIF orientation says."""
+    # Broken notes on an image, which end in whatever PIL stumbles over, are no fault of its pixels.
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
@@ -196,6 +211,13 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         raise ValueError("it has 32 bits per pixel, whose range is not known, and must have 8 or 16")
     return image
+
+
+def _unreadable(path: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"The image file {path} cannot be read ({reason}): remove it, or leave out all such files by "
+        'load_data(on_corrupt="skip"), --on-corrupt skip.'
+    )
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -123,6 +123,60 @@ def test_every_kind_of_image_gives_the_colours_it_shows(tmp_path):
     np.testing.assert_array_equal(greys[:], np.tile(grey[None, ..., None], (3, 1, 1, 1)))
 
 
+# As the EXIF standard numbers them: how an upright image is stored, which PIL undoes.
+_STORED = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: np.rot90(upright),
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tiff", "webp"])
+def test_photographs_stand_upright_however_they_are_stored(tmp_path, ending):
+    upright = np.zeros((24, 40, 3), np.uint8)
+    upright[:12, :20], upright[12:, :20], upright[:12, 20:] = 250, 120, 60
+    for orientation, stored in _STORED.items():
+        notes = Image.Exif()
+        notes[0x0112] = orientation
+        image = Image.fromarray(np.ascontiguousarray(stored(upright)))
+        image.save(tmp_path / f"{orientation}.{ending}", exif=notes, quality=95)
+    images = ImageFiles(tmp_path, [f"{orientation}.{ending}" for orientation in _STORED], (24, 40))
+    for orientation, image in zip(_STORED, images, strict=True):
+        np.testing.assert_allclose(image.astype(int), upright, atol=12, err_msg=f"orientation {orientation}")
+
+
+def test_deep_grey_stands_upright_too(tmp_path):
+    upright, notes = np.arange(24, dtype=np.uint8).reshape(4, 6) * 10, Image.Exif()
+    notes[0x0112] = 6
+    Image.fromarray(np.rot90(upright).astype(np.uint16) * 257).save(tmp_path / "deep.png", exif=notes)
+    image = ImageFiles(tmp_path, ["deep.png"], (4, 6), "grayscale")[0]
+    np.testing.assert_array_equal(image, upright[..., None])
+
+
+@pytest.mark.parametrize("notes", [b"", b"Exif\0\0garbage", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"])
+def test_an_image_with_broken_notes_is_read_as_it_is_stored(tmp_path, notes):
+    write(tmp_path / "plain.png", np.arange(24, dtype=np.uint8).reshape(4, 6))
+    with Image.open(tmp_path / "plain.png") as image:
+        image.save(tmp_path / "noted.png", exif=notes)
+    images = ImageFiles(tmp_path, ["plain.png", "noted.png"], (4, 6))
+    np.testing.assert_array_equal(images[0], images[1])
+
+
+def test_a_broken_link_is_a_sentence_and_skipped_with_the_corrupt(tmp_path):
+    write(tmp_path / "good.png", 10)
+    (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
+    images = ImageFiles(tmp_path, ["good.png", "link.png"], (4, 6))
+    for read in (lambda: images[:], lambda: images.fingerprint, lambda: images.content_fingerprint):
+        with pytest.raises(ValueError, match=r"link\.png cannot be read \(it is a link to .*gone\.png, which is not"):
+            read()
+    assert images.readable().tolist() == [True, False]
+
+
 def test_images_of_another_size_are_stretched_and_averaged(tmp_path):
     write(tmp_path / "even.jpg", 90)
     checks = np.indices((40, 60)).sum(axis=0) % 2 * np.uint8(255)
@@ -215,6 +269,8 @@ def test_classes_are_the_sorted_folders_and_hidden_files_are_none(tmp_path):
     for file in ("żaba/ż.png", "cat/b.PNG", "cat/a/deep.Jpg", "Dog/1.webp", "cat/.hidden.png", ".git/1.png"):
         write(tmp_path / file, 0)
     write(tmp_path / "cat" / ".thumbs" / "1.png", 0)
+    write(tmp_path / "__MACOSX" / "cat" / "._a.png", 0)
+    write(tmp_path / "cat" / "__MACOSX" / "1.png", 0)
     write(tmp_path / "beside.png", 0)
     (tmp_path / "cat" / "notes.txt").touch()
     listing = list_folder(tmp_path)

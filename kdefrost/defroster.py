@@ -77,7 +77,7 @@ class Defroster:
             are those of one device within rounding.
 
     Raises:
-        ValueError: If the source cannot be cut, a cut does not exist, or `strategy` is none of one process
+        ValueError: If the source cannot be cut, a cut or the recipe is none, or `strategy` is none of one process
             or, of several replicas, not the only one that this process trains under.
 
     Example:
@@ -110,6 +110,8 @@ class Defroster:
             raise ValueError(f"`memory_budget` must be a whole number of bytes or None. Received: {memory_budget!r}")
         if feature_dtype not in FEATURE_DTYPES:
             raise ValueError(f"`feature_dtype` must be one of {', '.join(FEATURE_DTYPES)}. Received: {feature_dtype!r}")
+        if recipe is not None and not isinstance(recipe, Recipe):
+            raise ValueError(f"`recipe` must be a kdefrost.Recipe or None. Received: {recipe!r}")
         check_training(in_use(strategy))
         self.source, self.strategy = source, strategy
         self.recipe = Recipe(epochs=60) if recipe is None else recipe

@@ -12,6 +12,11 @@ from tqdm import tqdm
 from kdefrost.data.image_files import ImageFiles
 from kdefrost.data.storage import Collector, Rows, collect, existing_folder
 
+# Kinds of dtypes that Keras takes no examples of: objects, texts, bytes, times, complex numbers.
+_NO_NUMBERS = "OUSMmc"
+# So many examples are looked through at a time.
+_BLOCK = 256
+
 
 class LabelledSet(NamedTuple):
     """Examples `(examples, …)`, in memory or not, and their labels `(examples, …)`."""
@@ -36,14 +41,16 @@ def read_sets(
         The sets by name, without those that are `None`.
 
     Raises:
-        ValueError: If one is no labelled set, or there is none to score on.
+        ValueError: If one is no labelled set of finite numbers, or there is none to score on.
     """
+    there = {name: examples for name, examples in given.items() if examples is not None}
+    for name, examples in there.items():
+        _check_kind(name, examples)
     if given["test"] is None and given["validation"] is None:
         raise ValueError("Give `test`, `validation` or both: without either there is nothing to score a trial on.")
     budget = memory_budget // len(given)
     # Where only a plan is asked for, the folder may not be there.
     directory = existing_folder(directory)
-    there = {name: examples for name, examples in given.items() if examples is not None}
     return {name: _read(name, examples, budget, directory, verbose) for name, examples in there.items()}
 
 
@@ -72,23 +79,21 @@ def read_images(name: str, images, memory_budget: int, directory: str | os.PathL
         An array, in memory or on disk.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there are none, or their values are no finite numbers.
     """
     if not isinstance(images, tf.data.Dataset):
         if isinstance(images, tuple):
             raise ValueError(
                 f"`{name}` must be images alone. Received: a tuple of {len(images)}; leave out the labels."
             )
-        images = images if isinstance(images, ImageFiles) else np.asarray(images)
-        if len(images.shape) < 2 or len(images) == 0 or images.dtype == object:
-            raise ValueError(
-                f"`{name}` must be images (images, …) of one size, at least one. Received: shape {images.shape}, dtype "
-                f"{images.dtype}"
-            )
+        images = _as_numbers(name, images)
+        if len(images.shape) < 2 or len(images) == 0:
+            raise ValueError(f"`{name}` must be images (images, …), at least one. Received: shape {images.shape}")
         return hold(images, memory_budget, directory, verbose)
     first = _first_of_each(name, images)
     collector, empty = Collector(memory_budget, directory), True
     for batch in _batches(name, first, verbose):
+        _check_finite(name, batch)
         collector.append(batch)
         empty = False
     if empty:
@@ -115,16 +120,54 @@ def _batches(name: str, dataset: tf.data.Dataset, verbose: bool) -> Iterator:
     return iter(tqdm(iterator, f"Reading {name}", total, unit="batch", disable=not verbose, delay=3))
 
 
+def _check_kind(name: str, examples):
+    """Refuses what is neither a data set nor a pair."""
+    is_pair = isinstance(examples, (tuple, list)) and len(examples) == 2
+    if not is_pair and not isinstance(examples, tf.data.Dataset):
+        count = f" of {len(examples)}" if isinstance(examples, (tuple, list)) else ""
+        raise ValueError(
+            f"`{name}` must be a pair (x, y) or a tf.data.Dataset of such batches. Received: "
+            f"{type(examples).__name__}{count}."
+        )
+
+
+def _as_numbers(name: str, x) -> "np.ndarray | ImageFiles":
+    """Examples as an array of finite numbers, or image files as they are."""
+    if isinstance(x, ImageFiles):
+        return x
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        # Lists of images of several sizes; NumPy says so at length.
+        raise ValueError(f"The examples of `{name}` must be of one shape: resize them. NumPy says: {error}") from error
+    if x.dtype.kind in _NO_NUMBERS:
+        raise ValueError(
+            f"The examples of `{name}` must be an array (examples, …) of numbers. Received: shape {x.shape}, dtype "
+            f"{x.dtype}; np.stack makes one array of images of one shape."
+        )
+    _check_finite(name, x)
+    return x
+
+
+def _check_finite(name: str, x: np.ndarray):
+    """Refuses NaN and infinity, a block of examples at a time."""
+    # Other kinds are whole numbers; bfloat16 is of a kind of its own ("V").
+    if x.dtype.kind not in "fV":
+        return
+    for start in range(0, len(x), _BLOCK):
+        block = x[start : start + _BLOCK]
+        fine = np.isfinite(block.reshape(len(block), -1)).all(axis=1)
+        if not fine.all():
+            raise ValueError(
+                f"The examples of `{name}` must be finite numbers. Received NaN or infinity in example "
+                f"{start + int(fine.argmin())} of {len(x)}, and maybe in others: mend or leave out those."
+            )
+
+
 def _read(name: str, examples, memory_budget: int, directory, verbose: bool) -> LabelledSet:
     if isinstance(examples, tf.data.Dataset):
         return _read_dataset(name, examples, memory_budget, directory, verbose)
-    if not isinstance(examples, (tuple, list)) or len(examples) != 2:
-        raise ValueError(
-            f"`{name}` must be a pair (x, y) or a tf.data.Dataset of such batches. Received: {type(examples).__name__}."
-        )
-    x, y = examples
-    x = x if isinstance(x, ImageFiles) else np.asarray(x)
-    y = np.asarray(y)
+    x, y = _as_numbers(name, examples[0]), np.asarray(examples[1])
     if len(x) != len(y) or len(x) == 0:
         raise ValueError(f"`{name}` must have as many labels as examples, at least one: {len(x)} x, {len(y)} y.")
     return LabelledSet(x, y)
@@ -141,8 +184,11 @@ def _read_dataset(name: str, dataset: tf.data.Dataset, memory_budget: int, direc
         raise ValueError(f"`{name}` must be a tf.data.Dataset of batches (x, y). Received elements: {spec}")
     if spec[1].shape.rank == 0:
         raise ValueError(f"`{name}` must be a tf.data.Dataset of batches (x, y); batch it. Received elements: {spec}")
+    if not (spec[0].dtype.is_floating or spec[0].dtype.is_integer or spec[0].dtype.is_bool):
+        raise ValueError(f"`{name}` must be a tf.data.Dataset whose x are numbers. Received elements: {spec}")
     images, labels, contents = Collector(memory_budget, directory), [], []
     for x, y in _batches(name, dataset, verbose):
+        _check_finite(name, x)
         images.append(x)
         labels.append(y)
         contents += [

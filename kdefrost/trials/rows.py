@@ -46,7 +46,7 @@ def draw_test_sample(groups: dict[str, np.ndarray], per_class: int | None, seed:
 
 def as_sizes(values: int | Sequence[int], name: str = "per_class") -> list[int]:
     """The numbers of examples per class, in order, from one or several."""
-    values = [values] if isinstance(values, (int, np.integer)) else list(values)
+    values = list(values) if np.iterable(values) else [values]
     if not values or any(isinstance(v, bool) or not isinstance(v, (int, np.integer)) or v < 1 for v in values):
         raise ValueError(f"`{name}` must be whole numbers, at least 1. Received: {name}={values}")
     return sorted({int(value) for value in values})

@@ -62,6 +62,43 @@ def test_bad_sets(given, message):
         read_sets(10**6, None, train=given, test=(X, Y), validation=None)
 
 
+def _with(value, row=17):
+    x = X.astype(np.float32)
+    x[row, 1, 2, 0] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (_with(np.nan), r"The examples of `train` must be finite.*in example 17 of 20"),
+        (_with(-np.inf, 0), r"The examples of `train` must be finite.*in example 0 of 20"),
+        (tf.cast(_with(np.inf), tf.bfloat16), r"The examples of `train` must be finite.*in example 17 of 20"),
+        (np.array([*X, None], object)[:20], r"The examples of `train` must be an array .*dtype object"),
+        ([*X[:10], *X[10:, :3]], r"The examples of `train` must be of one shape: resize them"),
+        (X.astype(str), r"The examples of `train` must be an array .* of numbers"),
+    ],
+    ids=["NaN", "infinite", "bfloat16", "objects", "sizes", "texts"],
+)
+def test_examples_that_are_no_finite_numbers_are_refused(x, message):
+    with pytest.raises(ValueError, match=message):
+        read_sets(10**6, None, train=(x, Y), test=(X, Y), validation=None)
+    if isinstance(x, np.ndarray) and x.dtype != object:
+        with pytest.raises(ValueError, match="`train` must be"):
+            read_sets(10**6, None, train=_batches(x), test=(X, Y), validation=None)
+
+
+def test_the_largest_numbers_are_finite():
+    x = np.full((3, 2), np.finfo(np.float32).max, np.float32)
+    sets = read_sets(10**6, None, train=(x, Y[:3]), test=(x, Y[:3]), validation=None)
+    np.testing.assert_array_equal(sets["train"].x, x)
+
+
+def test_a_set_that_is_none_is_named_before_another_is_missed():
+    with pytest.raises(ValueError, match=r"`train` must be a pair .*Received: tuple of 3\."):
+        read_sets(10**6, None, train=(X, Y, Y), test=None, validation=None)
+
+
 def test_without_anything_to_score_on():
     with pytest.raises(ValueError, match="`test`, `validation` or both"):
         read_sets(10**6, None, train=(X, Y), test=None, validation=None)

@@ -77,8 +77,8 @@ class Defroster:
             are those of one device within rounding.
 
     Raises:
-        ValueError: If the source cannot be cut, a cut or the recipe is none, or `strategy` is none of one process
-            or, of several replicas, not the only one that this process trains under.
+        ValueError: If the source cannot be cut, a cut does not exist, `recipe` is no `Recipe`, or `strategy` is none
+            of one process or, of several replicas, not the only one that this process trains under.
 
     Example:
 

@@ -91,12 +91,12 @@ def read_images(name: str, images, memory_budget: int, directory: str | os.PathL
             raise ValueError(f"`{name}` must be images (images, …), at least one. Received: shape {images.shape}")
         return hold(images, memory_budget, directory, verbose)
     first = _first_of_each(name, images)
-    collector, empty = Collector(memory_budget, directory), True
+    collector, count = Collector(memory_budget, directory), 0
     for batch in _batches(name, first, verbose):
-        _check_finite(name, batch)
+        _check_finite(name, batch, count)
         collector.append(batch)
-        empty = False
-    if empty:
+        count += len(batch)
+    if not count:
         raise ValueError(f"`{name}` must be a tf.data.Dataset that is not empty.")
     return collector.collected()
 
@@ -149,8 +149,8 @@ def _as_numbers(name: str, x) -> "np.ndarray | ImageFiles":
     return x
 
 
-def _check_finite(name: str, x: np.ndarray):
-    """Refuses NaN and infinity, a block of examples at a time."""
+def _check_finite(name: str, x: np.ndarray, before: int = 0):
+    """Refuses NaN and infinity, a block of examples at a time; so many examples came before these."""
     # Other kinds are whole numbers; bfloat16 is of a kind of its own ("V").
     if x.dtype.kind not in "fV":
         return
@@ -160,7 +160,8 @@ def _check_finite(name: str, x: np.ndarray):
         if not fine.all():
             raise ValueError(
                 f"The examples of `{name}` must be finite numbers. Received NaN or infinity in example "
-                f"{start + int(fine.argmin())} of {len(x)}, and maybe in others: mend or leave out those."
+                f"{before + start + int(fine.argmin())}, counted from 0, and maybe in later ones: mend them or leave "
+                "them out."
             )
 
 
@@ -188,7 +189,7 @@ def _read_dataset(name: str, dataset: tf.data.Dataset, memory_budget: int, direc
         raise ValueError(f"`{name}` must be a tf.data.Dataset whose x are numbers. Received elements: {spec}")
     images, labels, contents = Collector(memory_budget, directory), [], []
     for x, y in _batches(name, dataset, verbose):
-        _check_finite(name, x)
+        _check_finite(name, x, len(contents))
         images.append(x)
         labels.append(y)
         contents += [

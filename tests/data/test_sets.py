@@ -71,9 +71,9 @@ def _with(value, row=17):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (_with(np.nan), r"The examples of `train` must be finite.*in example 17 of 20"),
-        (_with(-np.inf, 0), r"The examples of `train` must be finite.*in example 0 of 20"),
-        (tf.cast(_with(np.inf), tf.bfloat16), r"The examples of `train` must be finite.*in example 17 of 20"),
+        (_with(np.nan), r"The examples of `train` must be finite.*in example 17,"),
+        (_with(-np.inf, 0), r"The examples of `train` must be finite.*in example 0,"),
+        (tf.cast(_with(np.inf), tf.bfloat16), r"The examples of `train` must be finite.*in example 17,"),
         (np.array([*X, None], object)[:20], r"The examples of `train` must be an array .*dtype object"),
         ([*X[:10], *X[10:, :3]], r"The examples of `train` must be of one shape: resize them"),
         (X.astype(str), r"The examples of `train` must be an array .* of numbers"),
@@ -84,7 +84,8 @@ def test_examples_that_are_no_finite_numbers_are_refused(x, message):
     with pytest.raises(ValueError, match=message):
         read_sets(10**6, None, train=(x, Y), test=(X, Y), validation=None)
     if isinstance(x, np.ndarray) and x.dtype != object:
-        with pytest.raises(ValueError, match="`train` must be"):
+        numbers = x.dtype.kind == "f"
+        with pytest.raises(ValueError, match=message if numbers else "`train` must be .* whose x are numbers"):
             read_sets(10**6, None, train=_batches(x), test=(X, Y), validation=None)
 
 

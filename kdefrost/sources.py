@@ -22,7 +22,7 @@ from kdefrost.progress import share_bar
 from kdefrost.training.recipe import AutoencoderRecipe, Recipe
 
 # Changed whenever the same settings come to mean another network.
-_FORMAT = 2
+_FORMAT = 3
 
 
 def train_source(

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from kdefrost.devices import Strategy, check_training
 from kdefrost.training.batches import as_inputs, training_batches
@@ -71,7 +72,24 @@ class _DecayInGradient:
 
 
 class DecayedSGD(_DecayInGradient, ElasticSGD):
-    """SGD whose weight decay is part of the gradient."""
+    """SGD as PyTorch has it: weight decay is part of the gradient, and the rate of a step multiplies all its velocity.
+
+    With gradient g of loss and decay, momentum β and learning rate η: v ← β v + g, w ← w − η v. Keras's own keeps η v,
+    in which each gradient has the rate of its own step.
+    """
+
+    def _step(self, gradient, variable, learning_rate):
+        if not self.momentum:
+            super()._step(gradient, variable, learning_rate)
+            return
+        velocity = self.momentums[self._get_variable_index(variable)]
+        self.assign(velocity, self.momentum * velocity + gradient)
+        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * velocity)
+
+    def _account_for(self, index: int, shift, learning_rate):
+        if self.momentum:
+            # Where the rate is 0 nothing has moved.
+            self.assign_add(self.momentums[index], ops.divide_no_nan(shift, ops.cast(learning_rate, shift.dtype)))
 
 
 class DecayedAdam(_DecayInGradient, ElasticAdam):

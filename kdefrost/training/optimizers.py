@@ -42,7 +42,7 @@ class _Elastic:
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable."""
-        super().update_step(gradient, variable, learning_rate)
+        self._step(gradient, variable, learning_rate)
         index = self._get_variable_index(variable)
         anchor = None if self._coupling is None else self._coupling.anchor_of(self._trainable_variables[index])
         self._is_traced = True
@@ -55,13 +55,17 @@ class _Elastic:
         share = 1.0 / (1.0 + 1.0 / stiffness)
         shift = ops.cast(share, variable.dtype) * ops.subtract(variable, anchor)
         self.assign_sub(variable, shift)
-        self._account_for(index, shift)
+        self._account_for(index, shift, learning_rate)
+
+    def _step(self, gradient, variable, learning_rate):
+        """The step without a coupling."""
+        super().update_step(gradient, variable, learning_rate)
 
     def _step_length(self, index: int, learning_rate):
         """How far a unit of gradient moves a variable in the step in which it acts."""
         raise NotImplementedError
 
-    def _account_for(self, index: int, shift):
+    def _account_for(self, index: int, shift, learning_rate):
         """Adds the pull to what the optimiser remembers of the step."""
 
     def get_config(self) -> dict:
@@ -145,7 +149,7 @@ class ElasticSGD(_Elastic, keras.optimizers.SGD):
     def _step_length(self, index: int, learning_rate):
         return learning_rate * self._gain
 
-    def _account_for(self, index: int, shift):
+    def _account_for(self, index: int, shift, learning_rate):
         if self.momentum:
             self.assign_sub(self.momentums[index], shift / ops.cast(self._gain, shift.dtype))
 

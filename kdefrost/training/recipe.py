@@ -16,10 +16,10 @@ class Recipe:
         batch_size: Number of examples per step; an epoch's last batch holds what is left.
         learning_rate: The highest learning rate: that of the first step, or of the first
             after the warm-up.
-        momentum: Momentum, from 0 to below 1; Adam's decay of its first moment. As in Keras each
-            gradient enters the velocity times the learning rate of its own step. PyTorch
-            multiplies the whole velocity by the present rate, which where it falls within some
-            20 steps is another training.
+        momentum: Momentum β, from 0 to below 1; Adam's decay of its first moment. It is that of PyTorch,
+            in which the paper's networks were trained: v ← β v + gradient, w ← w − rate · v. Keras
+            keeps rate · v instead, each gradient with the rate of its own step, which where the rate
+            falls within some 20 steps is another training.
         weight_decay: Factor of the weights that is added to their gradient (L2
             regularisation, which is what PyTorch's SGD calls weight decay).
         batch_norm_momentum: Momentum of batch normalisation's moving statistics in tails. A

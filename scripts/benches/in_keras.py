@@ -79,7 +79,7 @@ def _start_anew(seed: int):
 
 
 def _train(model: keras.Model, x, y, test, work: Work) -> float:
-    """Trains and tests a model by the recipe that kdefrost follows by default."""
+    """Trains and tests a model by Keras's own nearest to the recipe that kdefrost follows by default."""
     recipe = work.recipe
     schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.steps(len(y)))
     # Keras's decay acts beside the gradient, and so is ten times weaker under a momentum of 0.9.

@@ -128,7 +128,6 @@ def _train(tail: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, work: Work):
         tail.parameters(), recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=recipe.steps(len(y)))
-    (group,) = optimizer.param_groups
     tail.train()
     for _ in range(recipe.epochs):
         for rows in torch.randperm(len(y)).split(recipe.batch_size):
@@ -136,11 +135,7 @@ def _train(tail: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, work: Work):
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            before = group["lr"]
             schedule.step()
-            # Keras's velocity holds steps, each of its own learning rate; PyTorch's holds gradients, and all of it
-            # takes the present rate. Where a schedule is a few steps long that is another training.
-            group["momentum"] = recipe.momentum * before / group["lr"] if group["lr"] else 0.0
 
 
 def _converted(call: Call) -> torch.nn.Module:

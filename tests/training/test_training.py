@@ -75,7 +75,7 @@ def test_fit_is_adam_with_decay_in_the_gradient():
 
 
 def test_fit_is_momentum_sgd_with_decay_in_the_gradient():
-    """Three epochs against the same steps in NumPy."""
+    """Three epochs against PyTorch's steps in NumPy: the rate multiplies the whole velocity."""
     recipe = kdefrost.Recipe(epochs=3, batch_size=4, learning_rate=0.3, momentum=0.9, weight_decay=0.05)
     x, y = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], "float32"), np.array([0, 1, 1])
     model = _linear()
@@ -85,9 +85,27 @@ def test_fit_is_momentum_sgd_with_decay_in_the_gradient():
         exponentials = np.exp(x @ kernel)
         probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
         gradient = x.T @ (probabilities - np.eye(2)[y]) / 3 + 0.05 * kernel
-        velocity = 0.9 * velocity - 0.15 * (1 + np.cos(np.pi * step / 3)) * gradient
-        kernel = kernel + velocity
+        velocity = 0.9 * velocity + gradient
+        kernel = kernel - 0.15 * (1 + np.cos(np.pi * step / 3)) * velocity
     training.compile_model(model, recipe)
+    training.fit(model, x, y, recipe, seed=0)
+    np.testing.assert_allclose(model.get_weights()[0], kernel, rtol=1e-5)
+
+
+def test_springs_under_momentum_in_numpy():
+    """Two steps of backward Euler: v' = β v + g + 2 λ (w' - a) and w' = w - η v', solved for w'."""
+    recipe = kdefrost.Recipe(epochs=2, batch_size=4, learning_rate=0.3, momentum=0.9, weight_decay=0.0)
+    x, y = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], "float32"), np.array([0, 1, 1])
+    model, source = _linear(), _linear()
+    kernel, anchor = (each.get_weights()[0].astype("float64") for each in (model, source))
+    velocity = np.zeros_like(kernel)
+    for rate in (0.3, 0.15):
+        exponentials = np.exp(x @ kernel)
+        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        pushed = 0.9 * velocity + x.T @ (probabilities - np.eye(2)[y]) / 3
+        after = (kernel - rate * pushed + 2 * rate * 0.7 * anchor) / (1 + 2 * rate * 0.7)
+        velocity, kernel = pushed + 2 * 0.7 * (after - anchor), after
+    training.compile_model(model, recipe, coupling=kdefrost.ElasticCoupling(model, source, 1, strength=0.7))
     training.fit(model, x, y, recipe, seed=0)
     np.testing.assert_allclose(model.get_weights()[0], kernel, rtol=1e-5)
 

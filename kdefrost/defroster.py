@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kdefrost.compliance import STRENGTHS, ComplianceProfile, ComplianceTrial
 from kdefrost.compliance.measuring import COMPARED_IMAGES, Straying, measured_layers
@@ -33,8 +34,8 @@ from kdefrost.trials.engine import Engine
 from kdefrost.trials.executors import check_jobs
 from kdefrost.trials.experiment import Experiment, Learning, prepare
 from kdefrost.trials.plan import Plan
-from kdefrost.trials.question import Question
-from kdefrost.trials.rows import as_seeds, as_sizes
+from kdefrost.trials.question import TAILS, Question
+from kdefrost.trials.rows import as_folds, as_seeds, as_sizes
 from kdefrost.trials.store import Store, read_answers
 
 
@@ -43,7 +44,8 @@ class Defroster:
 
     At each cut the layers before it stay as the source has them, and the tail after it is
     re-initialised and trained on the target; the scores over the cuts are the defrosting
-    profile (Gerace et al., 2023).
+    profile (Gerace et al., 2023). The cut is chosen on images that were held out: a
+    validation set, or folds of the training images in turn where there is no more than these.
 
     Args:
         source: A functional or sequential Keras model with one input and one output,
@@ -75,6 +77,8 @@ class Defroster:
         strategy: The `tf.distribute.Strategy` of one process under which features, training and scoring
             run; by default the one in whose `scope()` `profile` or `compliance` is called. Scores
             are those of one device within rounding.
+        tails: `"new"` re-initialises all layers after the cut; `"pretrained"` starts them from the source's
+            weights, all but the output layer, which is what fine-tuning all but the first layers means.
 
     Raises:
         ValueError: If the source cannot be cut, a cut does not exist, `recipe` is no `Recipe`, or `strategy` is none
@@ -84,9 +88,9 @@ class Defroster:
 
     ```python
     defroster = kdefrost.Defroster(source, recipe=kdefrost.Recipe(epochs=60), directory="runs/mine")
-    profile = defroster.profile((x, y), test=(x_test, y_test), per_class=[16, 64], seeds=3)
+    profile = defroster.profile((x, y))  # chosen by five folds of all examples
     print(profile.summary())
-    model = defroster.best_model(profile, per_class=64)
+    model = defroster.best_model(profile)  # trained on all of them
     ```
     """
 
@@ -104,7 +108,10 @@ class Defroster:
         memory_budget: int | None = None,
         feature_dtype: str = "float32",
         strategy: Strategy | None = None,
+        tails: str = "new",
     ):
+        if tails not in TAILS:
+            raise ValueError(f"`tails` must be one of {', '.join(TAILS)}. Received: tails={tails!r}")
         memory_budget = machine_memory() // 4 if memory_budget is None else memory_budget
         if isinstance(memory_budget, bool) or not isinstance(memory_budget, (int, np.integer)) or memory_budget < 0:
             raise ValueError(f"`memory_budget` must be a whole number of bytes or None. Received: {memory_budget!r}")
@@ -113,7 +120,7 @@ class Defroster:
         if recipe is not None and not isinstance(recipe, Recipe):
             raise ValueError(f"`recipe` must be a kdefrost.Recipe or None. Received: {recipe!r}")
         check_training(in_use(strategy))
-        self.source, self.strategy = source, strategy
+        self.source, self.strategy, self.tails = source, strategy, tails
         self.recipe = Recipe(epochs=60) if recipe is None else recipe
         self.cuts = tuple(cut_points(source, cuts))
         self.directory = directory
@@ -121,24 +128,33 @@ class Defroster:
         self.memory_budget, self.feature_dtype = memory_budget, feature_dtype
         # Of the last call of `profile`.
         self._last: tuple[Experiment, Engine] | None = None
-        self._tails = BestTails(directory)
+        self._best_tails = BestTails(directory)
 
     def profile(
         self,
         train,
         test=None,
         validation=None,
-        per_class: int | Sequence[int] = (16, 64, 256),
-        seeds: int | Sequence[int] = 5,
+        per_class: int | Sequence[int] | None = None,
+        seeds: int | Sequence[int] | None = None,
+        folds: int | None = None,
+        repeats: int = 1,
+        groups=None,
         classes: int | None = None,
         test_per_class: int | None = None,
         jobs: int | None = None,
         verbose: bool = True,
     ) -> DefrostProfile:
-        """Runs all trials that are missing: every cut at every size with every seed.
+        """Runs all trials that are missing: every cut at every size with every seed, and fold.
 
         For one seed, all cuts see the same examples in the same order, and a larger
         training set contains the smaller ones.
+
+        With folds every example serves to train and to choose: the examples of a trial are divided, each
+        part is held out in turn, and the trial trains on the others, in as many steps as on all of them,
+        because with fewer early cuts would look worse than they are. What a fold cannot show is what the
+        examples that it lacks would add, which is most at early cuts, whose tails are the largest; nor how
+        sure its few examples are of small differences: two cuts that are not told apart may differ.
 
         Args:
             train: The target's training examples: a pair `(x, y)` with `x` as the source
@@ -147,11 +163,18 @@ class Defroster:
                 zeros and ones, or numbers; see `output` and `loss`. Numbers of about mean 0 and
                 deviation 1 suit the default learning rate.
             test: The examples whose scores are reported, in the same form.
-            validation: The examples whose scores choose the cut. Without them the test
-                scores do, which flatters the chosen cut; the profile says so.
+            validation: The examples whose scores choose the cut. Without them folds do, or without
+                those the test scores, which flatters the chosen cut; the profile says so.
             per_class: Number, or numbers, of training examples per class; where there are
-                no classes (multi-label, regression), of training examples.
-            seeds: Number of repeats, or their seeds.
+                no classes (multi-label, regression), of training examples. By default all
+                there are, of unequal classes as many as there are.
+            seeds: Number of repeats, or their seeds; by default 5, with folds 1.
+            folds: Number of parts into which a trial's training examples are divided, at least 2; by
+                default 5 where neither `test` nor `validation` is given, else none. Each part has
+                its share of every class.
+            repeats: Number of divisions into folds.
+            groups: The group (patient) of each training example `(examples,)`, names or numbers; no fold
+                divides one. `train` is then a pair.
             classes: Number of classes; by default the largest training label plus one.
             test_per_class: Where given, each seed is scored on a class-balanced sample of
                 its own of at most so many test examples per class.
@@ -168,21 +191,30 @@ class Defroster:
 
         Raises:
             ValueError: If the data do not fit the source or each other, a class has fewer
-                examples than asked for, the folder holds another configuration's results, or
+                examples than asked for or than folds, the folder holds another configuration's results, or
                 with `jobs` the source cannot be sent to another process.
             ChildProcessError: If a process of `jobs` ends before its trial, as where memory runs out.
+
+        Example:
+
+        ```python
+        profile = defroster.profile((x, y), groups=patients, folds=5, repeats=2)
+        print(profile.best_cut(), [cut.index for cut in profile.near_best_cuts()])
+        ```
         """
-        experiment = self._prepare(train, test, validation, per_class, classes, test_per_class, jobs, verbose)
-        questions = everything(self.cuts, as_sizes(per_class), as_seeds(seeds), self.recipe)
+        given = {"train": train, "test": test, "validation": validation}
+        experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose)
+        questions = self._questions(experiment, per_class, seeds, folds, repeats)
         engine = self._engine(experiment, jobs)
         self._last = experiment, engine
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
             profile_of = functools.partial(self._profile_of, experiment, store)
             for answer, weights in ask(all_of(questions), store, engine, verbose):
-                self._tails.offer(answer, weights, profile_of([answer.question]))
-                self._tails.settle(questions, store.answers, profile_of)
+                if answer.question.fold is None:
+                    self._best_tails.offer(answer, weights, profile_of([answer.question]))
+                    self._best_tails.settle(questions, store.answers, profile_of)
             # The last seed of a cut may have ended in another process.
-            self._tails.settle(questions, store.answers, profile_of)
+            self._best_tails.settle(questions, store.answers, profile_of)
             return profile_of(questions)
 
     def plan(
@@ -190,8 +222,11 @@ class Defroster:
         train,
         test=None,
         validation=None,
-        per_class=(16, 64, 256),
-        seeds=5,
+        per_class=None,
+        seeds=None,
+        folds=None,
+        repeats=1,
+        groups=None,
         classes=None,
         test_per_class=None,
         jobs=None,
@@ -213,8 +248,9 @@ class Defroster:
         Raises:
             ValueError: As `profile`.
         """
-        experiment = self._prepare(train, test, validation, per_class, classes, test_per_class, jobs, verbose)
-        questions = everything(self.cuts, as_sizes(per_class), as_seeds(seeds), self.recipe)
+        given = {"train": train, "test": test, "validation": validation}
+        experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose)
+        questions = self._questions(experiment, per_class, seeds, folds, repeats)
         told_by = self._remembered(experiment)
         if not trained:
             del told_by["source"]
@@ -274,10 +310,13 @@ class Defroster:
         print(compliance.summary())
         ```
         """
+        if test is None and validation is None:
+            raise ValueError("Give `test`, `validation` or both: without either there is nothing to score a trial on.")
         (per_class,), seeds = as_sizes([per_class]), as_seeds(seeds)
         held = strengths, layers, per_class, seeds, self.recipe, bool(normalization)
         questions = under_springs(self.source, self.cuts, *held)
-        experiment = self._prepare(train, test, validation, per_class, classes, test_per_class, jobs, verbose)
+        given = {"train": train, "test": test, "validation": validation}
+        experiment = self._prepare(given, per_class, classes, test_per_class, None, jobs, verbose)
         compared = tuple(cut for cut in self.cuts if cut.frozen_layers)
         # Trained from the images on, whichever cuts there are.
         engine = self._engine(experiment, jobs, cut_points(self.source)[:1], Straying(compared))
@@ -290,16 +329,20 @@ class Defroster:
         objective = experiment.task.objective
         return ComplianceProfile(measured_layers(self.source), compared, trials, objective, configuration)
 
-    def best_model(self, profile: DefrostProfile, per_class: int, verbose: bool = True) -> keras.Model:
-        """Gives the model of the best trial at the best cut, ready to be used.
+    def best_model(
+        self, profile: DefrostProfile, per_class: int | None = None, seed: int | None = None, verbose: bool = True
+    ) -> keras.Model:
+        """Gives a model of the best cut, trained on all examples of its size, ready to be used.
 
-        That is the extractor and the tail that was trained for the seed with the best score
-        on the set that chose the cut. The tail is the one of the profile's run where it was
-        kept, else it is trained again.
+        That is the extractor and a trained tail. With folds no trial of the profile has seen all examples:
+        the tail is trained anew on all of them, as scikit-learn's `GridSearchCV` refits. Else it is that of
+        the trial with the best score on the set that chose the cut; the one of the profile's run where
+        it was kept, else it is trained again.
 
         Args:
             profile: A profile of this defroster.
-            per_class: The size of its training set.
+            per_class: The size of its training set; by default the only one of the profile.
+            seed: The seed of the tail; by default that of the best trial, with folds the profile's first.
             verbose: Whether to show a progress bar while training.
 
         Returns:
@@ -310,6 +353,22 @@ class Defroster:
             ValueError: If the profile has no trial of that size or is not of this
                 defroster, or the tail must be trained again and `profile` was not called.
         """
+        experiment = self._check_mine(profile)
+        cut, size, trial = profile.best_cut(per_class), profile.size(per_class), None
+        if profile.folds is None:
+            trial = profile.best_trial(per_class) if seed is None else profile.trial(cut, per_class, seed)
+        seed = trial.seed if trial else profile.seeds[0] if seed is None else as_seeds([seed])[0]
+        cut = next(mine for mine in self.cuts if mine.index == cut.index)
+        question = Question.at(cut, size, seed, self.recipe, tail=self.tails)
+        weights = self._best_tails.find(question, trial)
+        if weights is None:
+            weights = self._train_again(question, trial, verbose)
+        extractor, tail = split(self.source, cut, output=experiment.task.output)
+        tail.set_weights(weights)
+        return with_keras_layers(join(extractor, tail))
+
+    def _check_mine(self, profile: DefrostProfile) -> Experiment:
+        """Refuses a profile of another defroster or of other data than those of the last call."""
         if self._last is None:
             raise ValueError("Call `profile` with the data first: it says what the model's output is.")
         experiment, _ = self._last
@@ -319,18 +378,10 @@ class Defroster:
             raise ValueError(
                 f"`profile` is not of this defroster's last call of `profile`, which had another {' and '.join(other)}."
             )
-        trial = profile.best_trial(per_class)
-        cut = next(cut for cut in self.cuts if cut.index == trial.cut)
-        question = Question.at(cut, trial.per_class, trial.seed, self.recipe)
-        weights = self._tails.find(question, trial)
-        if weights is None:
-            weights = self._train_again(question, trial, verbose)
-        extractor, tail = split(self.source, cut, output=experiment.task.output)
-        tail.set_weights(weights)
-        return with_keras_layers(join(extractor, tail))
+        return experiment
 
     def _prepare(
-        self, train, test, validation, per_class, classes, test_per_class, jobs: int | None, verbose: bool
+        self, given: dict, per_class, classes, test_per_class, groups, jobs: int | None, verbose: bool
     ) -> Experiment:
         """Reads and checks what is given, and concludes from it what is learnt."""
         check_jobs(jobs)
@@ -341,9 +392,26 @@ class Defroster:
         sizes = as_sizes(per_class)
         if test_per_class is not None:
             as_sizes(test_per_class, "test_per_class")
-        given = {"train": train, "test": test, "validation": validation}
+        if groups is not None and isinstance(given["train"], tf.data.Dataset):
+            raise ValueError(
+                "`groups` needs `train` as a pair (x, y): the examples of a tf.data.Dataset come in no fixed order."
+            )
         sets = read_sets(self.memory_budget, self.directory, verbose, **given)
-        return prepare(self.source, self.cuts[-1], sets, self.learning, sizes, classes, test_per_class)
+        return prepare(self.source, self.cuts[-1], sets, self.learning, sizes, classes, test_per_class, groups)
+
+    def _questions(self, experiment: Experiment, per_class, seeds, folds, repeats) -> list[Question]:
+        """All that a profile asks, which is checked against the examples that there are."""
+        if folds is not None and "validation" in experiment.sets:
+            raise ValueError("`folds` must be None where `validation` is given: one of them chooses the cut.")
+        if folds is None and not experiment.evaluated:
+            folds = 5
+        if folds is None and experiment.groups is not None:
+            raise ValueError("`groups` are for folds: give `folds`, or leave `groups` out.")
+        seeds = (5 if folds is None else 1) if seeds is None else seeds
+        asked = as_sizes(per_class), as_seeds(seeds), self.recipe, as_folds(folds, repeats), self.tails
+        questions = everything(self.cuts, *asked)
+        experiment.draw(question.rows for question in questions)
+        return questions
 
     def _engine(
         self,
@@ -360,6 +428,7 @@ class Defroster:
         own = {
             "recipe": dataclasses.asdict(self.recipe),
             "feature_dtype": self.feature_dtype,
+            "tails": self.tails,
             # Not their names, which Keras numbers as a process goes on.
             "cuts": [[cut.index, cut.frozen_layers, cut.shape_text] for cut in self.cuts],
         }
@@ -374,16 +443,21 @@ class Defroster:
 
     def _profile_of(self, experiment: Experiment, store: Store, questions: Sequence[Question]) -> DefrostProfile:
         """The profile of questions that are answered."""
-        answers, in_order = store.answers, sorted(questions, key=lambda question: question.key)
-        trials = tuple(Trial.of(answers[question]) for question in in_order)
-        configuration = {**self._configuration(experiment), "source_name": self.source.name}
+        answers = store.answers
+        trials = tuple(sorted((Trial.of(answers[each]) for each in questions), key=lambda trial: trial.key))
+        own = {"source_name": self.source.name, "examples": len(experiment.sets["train"].y)}
+        configuration = {**self._configuration(experiment), **own}
         return DefrostProfile(self.cuts, trials, experiment.task.objective, configuration)
 
-    def _train_again(self, question: Question, trial: Trial, verbose: bool) -> list[np.ndarray]:
-        """The tail's weights of a trial that ran before."""
-        _, engine = self._last
-        with in_scope(self.strategy):
+    def _train_again(self, question: Question, trial: Trial | None, verbose: bool) -> list[np.ndarray]:
+        """The tail's weights of a question, which a trial has answered before unless it is `None`."""
+        experiment, engine = self._last
+        with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
             ((answer, weights),) = engine.run([question], verbose)
+            if trial is None:
+                store.keep(answer)
+                self._best_tails.keep(answer, weights)
+                return weights
         again = Trial.of(answer)
         if not same_scores(again, trial):
             warnings.warn(

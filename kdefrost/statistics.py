@@ -22,6 +22,11 @@ def error_over_seeds(values: np.ndarray) -> np.ndarray:
     return np.array([standard_error(column) for column in _there(values)])
 
 
+def variance_over_seeds(values: np.ndarray) -> np.ndarray:
+    """The unbiased variance of each column, an array `(…,)`, NaN with fewer than two values in a column."""
+    return np.array([column.var(ddof=1) if len(column) > 1 else math.nan for column in _there(values)])
+
+
 def standard_error(values: np.ndarray) -> float:
     """The standard error of the mean of some numbers `(n,)`, NaN with fewer than two."""
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else math.nan

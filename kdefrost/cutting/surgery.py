@@ -92,6 +92,23 @@ def tail_of(
     return tail
 
 
+def kept_layers(model: keras.Model, cut: Cut, tail: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a tail that are copies of the source's; the others are its new output.
+
+    Args:
+        model: The source.
+        cut: The cut.
+        tail: What `tail_of` made after it, with a new output.
+
+    Returns:
+        The layers.
+    """
+    graph = cuttable(model)
+    copied = _copy(graph, find(graph, cut), _before_output(graph), name="features")
+    names = {layer.name for layer in copied.layers}
+    return [layer for layer in tail.layers if layer.name in names]
+
+
 def segment(model: keras.Model, start: Cut, stop: Cut) -> keras.Model:
     """Makes the model between two cuts, which turns features at one into features at the other.
 
@@ -143,12 +160,23 @@ def _copy(graph: Graph, start: list[Tensor], stop: list[Tensor], name: str, subs
 
 
 def _with_new_output(graph: Graph, start: list[Tensor], output, substitutes) -> keras.Model:
-    position = graph.output_position()
-    old = graph.calls[position] if position < len(graph.calls) else None
+    old = _old_output(graph)
     inputs, names = [input_like(tensor) for tensor in start], {tensor.reference[0] for tensor in start}
-    (features,) = replay(graph, start, inputs, old.inputs if old else graph.outputs, substitutes, names)
+    (features,) = replay(graph, start, inputs, _before_output(graph), substitutes, names)
     new = _attach(output, features, default_name=old.name if old else "output", names=names)
     return keras.Model(_single(inputs), new, name="tail")
+
+
+def _old_output(graph: Graph):
+    """The call of the source's output layer; `None` where it ends in features."""
+    position = graph.output_position()
+    return graph.calls[position] if position < len(graph.calls) else None
+
+
+def _before_output(graph: Graph) -> list[Tensor]:
+    """What a new output layer takes."""
+    old = _old_output(graph)
+    return old.inputs if old else graph.outputs
 
 
 def _attach(output, features, default_name: str, names: set[str]):

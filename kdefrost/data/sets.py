@@ -41,13 +41,11 @@ def read_sets(
         The sets by name, without those that are `None`.
 
     Raises:
-        ValueError: If one is no labelled set of finite numbers, or there is none to score on.
+        ValueError: If one is no labelled set of finite numbers.
     """
     there = {name: examples for name, examples in given.items() if examples is not None}
     for name, examples in there.items():
         _check_kind(name, examples)
-    if given["test"] is None and given["validation"] is None:
-        raise ValueError("Give `test`, `validation` or both: without either there is nothing to score a trial on.")
     budget = memory_budget // len(given)
     # Where only a plan is asked for, the folder may not be there.
     directory = existing_folder(directory)

@@ -1,7 +1,9 @@
 """The profile: which cut, how sure that is, and what the choice is worth.
 
 policy       ask everything: every cut at every size with every seed
-result       raw scores over cuts × sizes × seeds, and what follows from them (`DefrostProfile`, `Trial`)
+trial        one training, as a profile has it (`Trial`)
+choice       which cut is best, and which are not told apart from it
+result       raw scores over cuts × sizes × seeds or folds, and what follows from them (`DefrostProfile`)
 words        what a profile says in sentences and tables
 comparison   profiles of several sources side by side (`Comparison`)
 figures      drawn from profiles and comparisons
@@ -10,7 +12,8 @@ best_tails   the trained tails of the best trials
 
 from kdefrost.profile import figures, words
 from kdefrost.profile.comparison import Comparison
-from kdefrost.profile.result import DefrostProfile, Trial
+from kdefrost.profile.result import DefrostProfile
+from kdefrost.profile.trial import Trial
 
 # Here, because words and figures take results, which know of neither.
 DefrostProfile.cells = words.cells

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from kdefrost.files import writing
-from kdefrost.profile.result import DefrostProfile, Trial
+from kdefrost.profile.result import DefrostProfile
+from kdefrost.profile.trial import Trial
 from kdefrost.trials.question import Answer, Question
 
 
@@ -24,8 +25,8 @@ class BestTails:
 
     def __init__(self, directory: str | os.PathLike | None):
         self.directory = None if directory is None else Path(directory)
-        self._kept: dict[int, _Tail] = {}
-        self._candidates: dict[tuple[int, int], _Tail] = {}
+        self._kept: dict[int | None, _Tail] = {}
+        self._candidates: dict[tuple[int, int | None], _Tail] = {}
 
     def offer(self, answer: Answer, weights: list[np.ndarray], profile: DefrostProfile):
         """Takes the weights of a trial that has just ended, if it is the best of its cut and size so far.
@@ -67,11 +68,16 @@ class BestTails:
             if profile.is_scored(size) and profile.best_trial(size).key == tail.trial.key:
                 self._keep(tail)
 
-    def find(self, question: Question, trial: Trial) -> list[np.ndarray] | None:
-        """The weights of the tail of a trial that answered a question, `None` where they are not kept."""
-        kept = self._kept.get(trial.per_class) or self._read(trial.per_class)
-        is_it = kept is not None and kept.address == question.address and same_scores(kept.trial, trial)
-        return kept.weights if is_it else None
+    def keep(self, answer: Answer, weights: list[np.ndarray]):
+        """Keeps the weights of a trial, as those of its size."""
+        self._keep(_Tail(answer.question.address, Trial.of(answer), weights))
+
+    def find(self, question: Question, trial: Trial | None = None) -> list[np.ndarray] | None:
+        """The weights of the tail that answered a question, `None` where they are not kept, or are another trial's."""
+        kept = self._kept.get(question.per_class) or self._read(question.per_class)
+        if kept is None or kept.address != question.address:
+            return None
+        return kept.weights if trial is None or same_scores(kept.trial, trial) else None
 
     def _keep(self, tail: "_Tail"):
         self._kept[tail.trial.per_class] = tail
@@ -81,7 +87,7 @@ class BestTails:
             arrays = {f"w{number}": array for number, array in enumerate(tail.weights)}
             np.savez(file, address=tail.address, trial=json.dumps(dataclasses.asdict(tail.trial)), **arrays)
 
-    def _read(self, per_class: int) -> "_Tail | None":
+    def _read(self, per_class: int | None) -> "_Tail | None":
         if self.directory is None or not self._path(per_class).exists():
             return None
         try:
@@ -92,8 +98,8 @@ class BestTails:
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
             return None
 
-    def _path(self, per_class: int) -> Path:
-        return self.directory / f"tail-{per_class}.npz"
+    def _path(self, per_class: int | None) -> Path:
+        return self.directory / f"tail-{'all' if per_class is None else per_class}.npz"
 
 
 class _Tail(NamedTuple):

@@ -1,58 +1,31 @@
 """The defrosting profile: raw scores over cuts × sizes × seeds, and what follows from them."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
-from scipy import stats
 
 from kdefrost.cutting.cut import Cut
+from kdefrost.profile.choice import best_column, near_best_columns, paired, variance_share
+from kdefrost.profile.trial import Trial
 from kdefrost.results import Result
-from kdefrost.statistics import error_over_seeds, mean_over_seeds
+from kdefrost.statistics import mean_over_seeds, variance_over_seeds
 from kdefrost.training.labels import has_classes
 from kdefrost.training.tasks import Objective
-from kdefrost.trials.question import Answer
-
-
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """One training of one tail.
-
-    Attributes:
-        cut: Index of the cut.
-        per_class: Number of training examples per class.
-        seed: Seed of the subset, the initialisation and the order.
-        test: Scores on the test set by metric, `None` without one.
-        validation: Scores on the validation set by metric, `None` without one.
-        seconds: Time that training and evaluation took; the first trial of a cut in a run
-            also compiles its tail.
-    """
-
-    cut: int
-    per_class: int
-    seed: int
-    test: dict[str, float] | None
-    validation: dict[str, float] | None
-    seconds: float
-
-    @property
-    def key(self) -> tuple[int, int, int]:
-        """What tells trials of one profile apart."""
-        return self.cut, self.per_class, self.seed
-
-    @classmethod
-    def of(cls, answer: Answer) -> Self:
-        """The trial that gave an answer."""
-        return cls(*answer.question.key, answer.test, answer.validation, answer.seconds)
 
 
 @dataclasses.dataclass(frozen=True)
 class DefrostProfile(Result):
     """Scores of all trials of a profile.
 
-    The best cut is chosen by the objective's scores on the validation set, or, where there
-    is none, by those on the test set: its test score is then optimistic, and `chosen_on`
-    says so.
+    The best cut is chosen by the objective's scores on the validation set, or on the folds that
+    were held out in turn, or, where there is neither, by those on the test set: its test score is
+    then optimistic, and `chosen_on` says so.
+
+    Cuts are compared within blocks, for which all of them see the same examples in the same
+    order: the seeds, or with folds the folds of each repeat and seed. Whatever takes a size,
+    `per_class`, takes the only one there is by default; `None` is all examples there are.
 
     Attributes:
         cuts: The cuts, from the input to the output.
@@ -62,7 +35,7 @@ class DefrostProfile(Result):
     """
 
     KIND = "profile"
-    FORMAT = 2
+    FORMAT = 3
 
     cuts: tuple[Cut, ...]
     trials: tuple[Trial, ...]
@@ -70,9 +43,9 @@ class DefrostProfile(Result):
     configuration: dict = dataclasses.field(default_factory=dict)
 
     @property
-    def per_class(self) -> list[int]:
-        """The sizes of the training sets, in examples per class, in order."""
-        return sorted({trial.per_class for trial in self.trials})
+    def per_class(self) -> list[int | None]:
+        """The sizes of the training sets, in examples per class, in order; `None` is all examples there are."""
+        return sorted({trial.per_class for trial in self.trials}, key=lambda size: np.inf if size is None else size)
 
     @property
     def seeds(self) -> list[int]:
@@ -80,8 +53,18 @@ class DefrostProfile(Result):
         return sorted({trial.seed for trial in self.trials})
 
     @property
+    def blocks(self) -> list[tuple[int, int, int]]:
+        """The blocks, `(seed, repeat, fold)`, in order: the rows of `scores`."""
+        return sorted({trial.block for trial in self.trials})
+
+    @property
+    def folds(self) -> int | None:
+        """Number of folds of a partition, `None` without folds."""
+        return max((trial.fold + 1 for trial in self.trials if trial.fold is not None), default=None)
+
+    @property
     def chosen_on(self) -> str:
-        """The set whose scores choose the cut: `"validation"`, or `"test"` where there is none."""
+        """The set whose scores choose the cut: `"validation"`, be it of folds, or `"test"` where there is none."""
         return "validation" if all(trial.validation is not None for trial in self.trials) else "test"
 
     @property
@@ -95,16 +78,16 @@ class DefrostProfile(Result):
         names = dict.fromkeys(name for trial in self.trials for name in (trial.test or trial.validation))
         return sorted(names, key=lambda name: name != self.objective.name)
 
-    def scores(self, per_class: int, on: str = "test", metric: str | None = None) -> np.ndarray:
+    def scores(self, per_class: int | None = None, on: str = "test", metric: str | None = None) -> np.ndarray:
         """The scores at one size.
 
         Args:
             per_class: Number of training examples per class.
-            on: `"test"` or `"validation"`.
+            on: `"test"`, or `"validation"`, which with folds is the fold that is held out.
             metric: Name of the metric, by default the objective's.
 
         Returns:
-            Array `(seeds, cuts)`, NaN where there is no score.
+            Array `(seeds, cuts)`, with folds `(blocks, cuts)`, NaN where there is no score.
 
         Raises:
             ValueError: If there is no trial of that size, no such metric, or `on` is
@@ -113,33 +96,28 @@ class DefrostProfile(Result):
         metric = self.objective.name if metric is None else metric
         if on not in ("test", "validation"):
             raise ValueError(f'`on` must be "test" or "validation". Received: on={on!r}')
-        if per_class not in self.per_class:
-            sizes = ", ".join(map(str, self.per_class)) or "none"
-            raise ValueError(f"There are no trials with per_class={per_class}; sizes tried: {sizes}.")
         if metric not in self.metrics:
             raise ValueError(f"`metric` must be one of {', '.join(self.metrics)}. Received: metric={metric!r}")
-        rows = {seed: row for row, seed in enumerate(self.seeds)}
-        columns = {cut.index: column for column, cut in enumerate(self.cuts)}
-        scores = np.full((len(rows), len(columns)), np.nan)
-        for trial in self.trials:
-            if trial.per_class == per_class and getattr(trial, on) is not None:
-                scores[rows[trial.seed], columns[trial.cut]] = getattr(trial, on)[metric]
-        return scores
+        return self._table(per_class, lambda trial: (getattr(trial, on) or {}).get(metric, np.nan))
 
-    def mean(self, per_class: int, on: str = "test", metric: str | None = None) -> np.ndarray:
-        """The mean over seeds of `scores`, an array `(cuts,)`, NaN where untried."""
+    def mean(self, per_class: int | None = None, on: str = "test", metric: str | None = None) -> np.ndarray:
+        """The mean over seeds, or folds, of `scores`, an array `(cuts,)`, NaN where untried."""
         return mean_over_seeds(self.scores(per_class, on, metric))
 
-    def standard_error(self, per_class: int, on: str = "test", metric: str | None = None) -> np.ndarray:
-        """The standard error of `mean`, an array `(cuts,)`, NaN with fewer than two seeds.
+    def standard_error(self, per_class: int | None = None, on: str = "test", metric: str | None = None) -> np.ndarray:
+        """The standard error of `mean`, an array `(cuts,)`, NaN with fewer than two seeds or folds.
 
         It covers subset, initialisation and order, and the test sample where every seed has
-        its own; otherwise the sampling of the test set, the same for all, is not in it.
+        its own; otherwise the sampling of the test set, the same for all, is not in it. Of
+        folds it is corrected for what they are trained on in common; see `variance_share`.
         """
-        return error_over_seeds(self.scores(per_class, on, metric))
+        scores = self.scores(per_class, on, metric)
+        counts = np.maximum(1, np.isfinite(scores).sum(axis=0))
+        shares = np.array([self._variance_share(per_class, count) for count in counts])
+        return np.sqrt(variance_over_seeds(scores) * shares)
 
-    def difference(self, per_class: int, cut: Cut, other: Cut) -> np.ndarray:
-        """The objective's score at one cut less that at another, seed by seed.
+    def difference(self, per_class: int | None, cut: Cut, other: Cut) -> np.ndarray:
+        """The objective's score at one cut less that at another, block by block.
 
         For one seed all cuts see the same examples in the same order, so that what they have
         in common is not in these differences.
@@ -150,15 +128,24 @@ class DefrostProfile(Result):
             other: The one that it is compared with.
 
         Returns:
-            Array `(seeds,)` of differences on the set that is reported, NaN for a seed that lacks either.
+            Array `(blocks,)` of differences on the set that is reported, NaN for one that lacks either.
         """
         scores = self.scores(per_class, self.reported_on)
         return scores[:, self.cuts.index(cut)] - scores[:, self.cuts.index(other)]
 
-    def best_cut(self, per_class: int) -> Cut:
+    def gain(self, per_class: int | None, cut: Cut, other: Cut) -> tuple[float, float]:
+        """The mean of `difference` and its standard error, NaN where no block has both."""
+        gains = self.difference(per_class, cut, other)
+        gains = gains[np.isfinite(gains)]
+        if not len(gains):
+            return np.nan, np.nan
+        variance = variance_over_seeds(gains[:, None])[0]
+        return float(gains.mean()), float(np.sqrt(variance * self._variance_share(per_class, len(gains))))
+
+    def best_cut(self, per_class: int | None = None) -> Cut:
         """The cut with the best mean of the scores that choose.
 
-        Where some seeds lack some of the tried cuts, the seeds that have all of them decide,
+        Where some blocks lack some of the tried cuts, the blocks that have all of them decide,
         if there are any.
 
         Args:
@@ -173,14 +160,13 @@ class DefrostProfile(Result):
         """
         if not self.is_scored(per_class):
             raise ValueError(f"No trial with per_class={per_class} has a number for its {self.objective.name}.")
-        mean = mean_over_seeds(self._paired(per_class))
-        return self.cuts[int(np.flatnonzero(mean == np.nanmax(mean))[-1])]
+        return self.cuts[best_column(self._table(per_class, self._worth))]
 
-    def is_scored(self, per_class: int) -> bool:
+    def is_scored(self, per_class: int | None = None) -> bool:
         """Whether any trial of that size has a number for the objective on the set that chooses."""
         return bool(np.isfinite(self.scores(per_class, self.chosen_on)).any())
 
-    def best_trial(self, per_class: int) -> Trial:
+    def best_trial(self, per_class: int | None = None) -> Trial:
         """The trial at the best cut with the best of the scores that choose; of equal ones the first seed.
 
         Args:
@@ -188,16 +174,37 @@ class DefrostProfile(Result):
 
         Returns:
             The `Trial`.
+
+        Raises:
+            ValueError: As `best_cut`, or with folds, whose trials lack a part of the examples.
         """
-        at = self.best_cut(per_class).index
-        trials = [trial for trial in self.trials if trial.per_class == per_class and trial.cut == at]
+        if self.folds is not None:
+            raise ValueError(
+                "No trial of a profile with folds has seen all examples; `Defroster.best_model` trains one."
+            )
+        at, size = self.best_cut(per_class).index, self.size(per_class)
+        trials = [trial for trial in self.trials if trial.per_class == size and trial.cut == at]
         return max(sorted(trials, key=lambda trial: trial.seed), key=self._worth)
+
+    def trial(self, cut: Cut, per_class: int | None, seed: int) -> Trial:
+        """The trial at a cut of a size with a seed.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        size = self.size(per_class)
+        for trial in self.trials:
+            if (trial.cut, trial.per_class, trial.seed) == (cut.index, size, seed):
+                return trial
+        raise ValueError(
+            f"`seed` must be one of the profile's, {', '.join(map(str, self.seeds))}. Received: seed={seed!r}"
+        )
 
     def is_better(self, trial: Trial, other: Trial) -> bool:
         """Whether a trial has a better one of the scores that choose, or an equal one and an earlier seed."""
         return (self._worth(trial), -trial.seed) > (self._worth(other), -other.seed)
 
-    def near_best_cuts(self, per_class: int, confidence: float = 0.95) -> list[Cut]:
+    def near_best_cuts(self, per_class: int | None = None, confidence: float = 0.95) -> list[Cut]:
         """The tried cuts that are not told apart from the best one, itself among them.
 
         Multiple comparisons with the best (Hsu, 1984) in a randomised block design: for one
@@ -206,7 +213,8 @@ class DefrostProfile(Result):
         (n − 1)(k − 1) degrees of freedom; a cut is told apart when its mean is more than
         t √(2σ²/n) worse than the best, t being the one-sided quantile for k − 1 comparisons
         (Bonferroni). With one seed no cut is told apart. The sampling of the set that chooses,
-        the same for all cuts, is not in σ.
+        the same for all cuts, is not in σ. With folds these are the blocks, and 2σ²/n grows as the
+        variance of their means does; see `variance_share`.
 
         Args:
             per_class: Number of training examples per class.
@@ -215,11 +223,29 @@ class DefrostProfile(Result):
         Returns:
             A list of `Cut` in their order.
         """
-        scores = self._paired(per_class)
-        mean = mean_over_seeds(scores)
-        finite = np.isfinite(mean)
-        near = finite & (mean >= np.nanmax(mean) - _margin(scores[:, finite], confidence))
+        scores = self._table(per_class, self._worth)
+        near = near_best_columns(scores, confidence, self._variance_share(per_class, len(paired(scores))))
         return [cut for cut, is_near in zip(self.cuts, near, strict=True) if is_near]
+
+    def size(self, per_class: int | None = None) -> int | None:
+        """The size that is meant: the one that is given, or the only one there is.
+
+        Args:
+            per_class: Number of training examples per class.
+
+        Returns:
+            The size, `None` for all examples there are.
+
+        Raises:
+            ValueError: If there is no trial of that size, or several sizes and none is given.
+        """
+        sizes = self.per_class
+        if per_class in sizes:
+            return per_class
+        if per_class is None and len(sizes) == 1:
+            return sizes[0]
+        tried = ", ".join("all examples" if size is None else str(size) for size in sizes) or "none"
+        raise ValueError(f"There are no trials with per_class={per_class}; sizes tried: {tried}.")
 
     @property
     def has_classes(self) -> bool:
@@ -235,10 +261,11 @@ class DefrostProfile(Result):
         """The trials, one a row, in order of cut, size and seed; the first row names the columns."""
         names = {cut.index: cut.name for cut in self.cuts}
         columns = [(on, metric) for on in ("test", "validation") for metric in self.metrics]
-        rows = [["cut", "layer", "per_class", "seed", *(f"{on}_{metric}" for on, metric in columns), "seconds"]]
+        trial = ["cut", "layer", "per_class", "seed", "repeat", "fold"]
+        rows = [[*trial, *(f"{on}_{metric}" for on, metric in columns), "seconds"]]
         for t in sorted(self.trials, key=lambda trial: trial.key):
             values = [(getattr(t, on) or {}).get(metric) for on, metric in columns]
-            rows.append([t.cut, names[t.cut], t.per_class, t.seed, *values, t.seconds])
+            rows.append([t.cut, names[t.cut], t.per_class, t.seed, t.repeat, t.fold, *values, t.seconds])
         return rows
 
     @classmethod
@@ -256,27 +283,17 @@ class DefrostProfile(Result):
         score = getattr(trial, self.chosen_on)[self.objective.name]
         return self.objective.sign * score if np.isfinite(score) else -np.inf
 
-    def _paired(self, per_class: int) -> np.ndarray:
-        """What `_worth` gives `(seeds, cuts)`, of the seeds that have all tried cuts if there are any."""
-        worth = np.full((len(self.seeds), len(self.cuts)), np.nan)
+    def _table(self, per_class: int | None, value: Callable[[Trial], float]) -> np.ndarray:
+        """A number of each trial of a size, `(blocks, cuts)`, NaN where untried."""
+        size, blocks = self.size(per_class), {block: row for row, block in enumerate(self.blocks)}
         columns = {cut.index: column for column, cut in enumerate(self.cuts)}
+        table = np.full((len(blocks), len(columns)), np.nan)
         for trial in self.trials:
-            if trial.per_class == per_class:
-                worth[self.seeds.index(trial.seed), columns[trial.cut]] = self._worth(trial)
-        untried = np.isnan(worth)
-        complete = ~untried[:, ~untried.all(axis=0)].any(axis=1)
-        return worth[complete] if complete.any() else worth
+            if trial.per_class == size:
+                table[blocks[trial.block], columns[trial.cut]] = value(trial)
+        return table
 
-
-def _margin(scores: np.ndarray, confidence: float) -> float:
-    """How far below the best of `(seeds, cuts)` a mean may be and not be told apart."""
-    seeds, cuts = scores.shape
-    if cuts == 1:
-        return 0.0
-    if seeds == 1 or np.isnan(scores).any():
-        return np.inf
-    residuals = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0) + scores.mean()
-    freedom = (seeds - 1) * (cuts - 1)
-    variance = np.square(residuals).sum() / freedom
-    quantile = stats.t.ppf(1 - (1 - confidence) / (cuts - 1), freedom)
-    return float(quantile * np.sqrt(2 * variance / seeds))
+    def _variance_share(self, per_class: int | None, blocks: int) -> float:
+        # Where all examples there are make the set, other seeds are other folds of the same ones.
+        sets = 1 if self.size(per_class) is None else len(self.seeds)
+        return variance_share(blocks, self.folds, sets)

@@ -4,14 +4,13 @@ import numpy as np
 
 from kdefrost.cutting.cut import Cut
 from kdefrost.profile.result import DefrostProfile
-from kdefrost.statistics import standard_error
 from kdefrost.tables import align, format_difference, format_score, in_percent, label_of
 
 # What a table has where there is no score: as wide as a mark and the space before it, and the score.
 UNTRIED = "–  "
 
 
-def sentence(profile: DefrostProfile, per_class: int) -> str:
+def sentence(profile: DefrostProfile, per_class: int | None) -> str:
     """Says in plain words what to freeze, and what it is worth.
 
     Args:
@@ -20,7 +19,7 @@ def sentence(profile: DefrostProfile, per_class: int) -> str:
 
     Returns:
         A sentence with scores of the objective and differences from both ends, which are
-        paired over seeds, ± their standard error.
+        paired over seeds or folds, ± their standard error.
     """
     if not profile.is_scored(per_class):
         return f"No trial has a number for its {label_of(profile.objective.name)}."
@@ -60,7 +59,7 @@ def table(profile: DefrostProfile, metric: str | None = None) -> str:
     return align([head, *rows], left=(1,))
 
 
-def cells(profile: DefrostProfile, per_class: int, metric: str | None = None) -> list[str]:
+def cells(profile: DefrostProfile, per_class: int | None, metric: str | None = None) -> list[str]:
     """The scores of one size as they are in `table`, one for each cut: mean ± standard error, and mark.
 
     Args:
@@ -80,14 +79,25 @@ def summary(profile: DefrostProfile) -> str:
     """A table for each metric, a line on how to read them, and a sentence per size."""
     if not profile.trials:
         return "No trials have finished."
-    seeds = f"Mean ± standard error over {len(profile.seeds)} seeds" if len(profile.seeds) > 1 else "One seed"
     tables = [f"{heading(profile, metric)}\n\n{table(profile, metric)}\n" for metric in profile.metrics]
-    sentences = [f"{size_text(profile, size)}: {sentence(profile, size)}" for size in profile.per_class]
-    return "\n".join([*tables, *_learnt(profile), f"{seeds}. {marks_text(profile)}", "", *sentences])
+    sentences = [f"{size_text(profile, size).capitalize()}: {sentence(profile, size)}" for size in profile.per_class]
+    return "\n".join([*tables, *_learnt(profile), f"{spread_text(profile)}. {marks_text(profile)}", "", *sentences])
 
 
-def size_text(profile: DefrostProfile, per_class: int) -> str:
-    """A size in words: so many per class, or so many examples where there are no classes."""
+def spread_text(profile: DefrostProfile) -> str:
+    """What means and errors are taken over."""
+    seeds, repeats = len(profile.seeds), len({repeat for _, repeat, _ in profile.blocks})
+    if profile.folds is None:
+        return f"Mean ± standard error over {seeds} seeds" if seeds > 1 else "One seed"
+    again = [f"{count} {name}" for count, name in ((repeats, "repeats"), (seeds, "seeds")) if count > 1]
+    times = f" of {' and '.join(again)}" if again else ""
+    return f"Mean ± standard error over {profile.folds} folds{times}, corrected for what they are trained on in common"
+
+
+def size_text(profile: DefrostProfile, per_class: int | None) -> str:
+    """A size in words: so many per class, so many examples where there are no classes, or all that there are."""
+    if per_class is None:
+        return f"all {profile.configuration.get('examples', '')} examples".replace("  ", " ")
     return f"{per_class} per class" if profile.has_classes else f"{per_class} examples"
 
 
@@ -106,7 +116,12 @@ def heading(profile: DefrostProfile, metric: str) -> str:
     """What a metric's scores are: the set, the metric, its unit, and whether the lowest choose."""
     unit = " in %" if in_percent(metric) else ""
     lower = ", lower is better" if (metric, "min") == (profile.objective.name, profile.objective.direction) else ""
-    return f"{profile.reported_on.capitalize()} {label_of(metric)}{unit}{lower}"
+    return f"{set_name(profile, profile.reported_on).capitalize()} {label_of(metric)}{unit}{lower}"
+
+
+def set_name(profile: DefrostProfile, on: str) -> str:
+    """What a set is called: the validation set of folds is what was held out in turn."""
+    return "cross-validated" if on == "validation" and profile.folds is not None else on
 
 
 def marks_text(profile: DefrostProfile, best: str = "*") -> str:
@@ -116,29 +131,29 @@ def marks_text(profile: DefrostProfile, best: str = "*") -> str:
         profile: The profile.
         best: How the best cut is marked.
     """
-    flattery = " itself, which flatters it" if profile.chosen_on == "test" else ""
+    flattery = ", which flatters it" if profile.chosen_on == profile.reported_on else ""
+    chosen = "the held-out folds" if profile.folds is not None else f"the {profile.chosen_on} set"
+    itself = " itself" if profile.chosen_on == profile.reported_on and profile.folds is None else ""
     return (
-        f"{best} best cut, chosen by {label_of(profile.objective.name)} on the {profile.chosen_on} set{flattery}; "
+        f"{best} best cut, chosen by {label_of(profile.objective.name)} on {chosen}{itself}{flattery}; "
         "~ not told apart from it."
     )
 
 
-def _gains(profile: DefrostProfile, per_class: int, best: Cut) -> str:
+def _gains(profile: DefrostProfile, per_class: int | None, best: Cut) -> str:
     """The best cut's distance from the two ends of the profile, paired over seeds."""
     ends = {"training from scratch": profile.cuts[0]} if profile.cuts[0].index == 0 else {}
     if profile.cuts[-1].frozen_layers == profile.cuts[-1].layers - 1:
         ends["retraining only the output layer"] = profile.cuts[-1]
     gained = []
     for name, end in ends.items():
-        gains = profile.difference(per_class, best, end)
-        gains = gains[np.isfinite(gains)]
-        if end is not best and len(gains):
-            gain = format_difference(profile.objective.name, gains.mean(), standard_error(gains))
-            gained.append(f"{gain} {name}")
+        gain, error = profile.gain(per_class, best, end)
+        if end is not best and np.isfinite(gain):
+            gained.append(f"{format_difference(profile.objective.name, gain, error)} {name}")
     return f", {' and '.join(gained)}" if gained else ""
 
 
-def _marks(profile: DefrostProfile, per_class: int) -> list[str]:
+def _marks(profile: DefrostProfile, per_class: int | None) -> list[str]:
     if not profile.is_scored(per_class):
         return [" "] * len(profile.cuts)
     best, near = profile.best_cut(per_class), profile.near_best_cuts(per_class)

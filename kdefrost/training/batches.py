@@ -11,7 +11,9 @@ def as_inputs(x) -> tuple:
     return x if isinstance(x, tuple) else (x,)
 
 
-def training_batches(inputs: tuple, targets: tuple, subset, recipe: Recipe, seed) -> "_Batches":
+def training_batches(
+    inputs: tuple, targets: tuple, subset, recipe: Recipe, seed, in_place_of: int | None = None
+) -> "_Batches":
     """All batches of a training: each epoch holds every example once, in an order of its own.
 
     Args:
@@ -20,20 +22,25 @@ def training_batches(inputs: tuple, targets: tuple, subset, recipe: Recipe, seed
         subset: Indices of the examples to train on.
         recipe: How to train.
         seed: Fixes the order of the examples.
+        in_place_of: Number of examples that `subset` stands for: the batches are as many as those of so many,
+            each smaller in proportion.
 
     Returns:
         A context manager that gives a `tf.data.Dataset`.
     """
     rng = np.random.default_rng(seed)
     order = np.concatenate([rng.permutation(subset) for _ in range(recipe.epochs)])
-    starts, stops = _bounds(len(subset), recipe.batch_size)
+    starts, stops = _bounds(len(subset), recipe.batch_size, len(subset) if in_place_of is None else in_place_of)
     epochs = np.arange(recipe.epochs)[:, None] * len(subset)
     return _Batches(inputs, targets, order, (starts + epochs).ravel(), (stops + epochs).ravel())
 
 
-def _bounds(examples: int, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    starts = np.arange(0, examples, batch_size)
-    return starts, np.minimum(starts + batch_size, examples)
+def _bounds(examples: int, batch_size: int, in_place_of: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the batches of an epoch start and stop."""
+    edges = np.append(np.arange(0, in_place_of, batch_size), in_place_of) * examples // in_place_of
+    # Batches of one or two examples can come to nothing.
+    edges = np.unique(edges)
+    return edges[:-1], edges[1:]
 
 
 class _Batches:
@@ -47,6 +54,7 @@ class _Batches:
     def __init__(self, inputs: tuple, targets: tuple, order, starts, stops, shares=None):
         self.arrays, self.inputs = (*inputs, *targets), len(inputs)
         self.order, self.starts, self.stops, self.shares = order, starts, stops, shares
+        self.steps = len(starts)
 
     def pieces(self, replicas: int) -> "_Batches":
         """The same batches, each in as many pieces as there are replicas, one after the other.

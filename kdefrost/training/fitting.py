@@ -163,6 +163,7 @@ def fit(
     subset: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     on_progress: Callable[[float], None] | None = None,
+    in_place_of: int | None = None,
 ):
     """Trains a compiled model from its present weights.
 
@@ -175,17 +176,18 @@ def fit(
         subset: Indices of the examples to train on; all by default.
         weights: Weights of the examples in the loss `(examples,)`.
         on_progress: Called as the training goes on with the share of it that is done.
+        in_place_of: Number of examples that `subset` stands for, as a part of them: the steps are as many as
+            for so many, on batches that are smaller in proportion. By default its own number.
     """
-    inputs = as_inputs(x)
     subset = np.arange(len(y)) if subset is None else np.asarray(subset)
-    steps, strategy = recipe.steps(len(subset)), model.distribute_strategy
+    targets = (y,) if weights is None else (y, weights)
+    batches = training_batches(as_inputs(x), targets, subset, recipe, seed, in_place_of)
+    steps, strategy = batches.steps, model.distribute_strategy
     for variable in model.optimizer.variables:
         # The learning rate is the schedule's, not a variable; all else starts from zero.
         variable.assign(np.zeros(variable.shape, variable.dtype))
     model.optimizer.schedule.total_steps.assign(steps)
     callbacks = [_Progress(steps, on_progress)] if on_progress else []
-    targets = (y,) if weights is None else (y, weights)
-    batches = training_batches(inputs, targets, subset, recipe, seed)
     options = {"epochs": 1, "verbose": 0, "callbacks": callbacks, "shuffle": False}
     if strategy.num_replicas_in_sync == 1:
         with batches as examples:

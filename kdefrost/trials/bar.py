@@ -71,8 +71,10 @@ class ProgressBar:
     def end(self, answer: Answer):
         """Moves on to a trial's end."""
         self.leave_out(answer.question)
-        self.on = "validation" if answer.test is None else "test"
-        self.score = getattr(answer, self.on)[self.objective]
+        for on, scores in (("test", answer.test), ("validation", answer.validation)):
+            if scores is not None:
+                self.on, self.score = on, scores[self.objective]
+                break
 
     def leave_out(self, question: Question):
         """Moves on past a trial that another process has taken on."""

@@ -58,9 +58,9 @@ class Engine:
             A `Plan`. Where features would exceed the memory budget, a short measurement told where they would be.
         """
         experiment = self._experiment
-        subsets = experiment.subsets(question.rows for question in questions)
-        examples = {question: len(subsets[question.rows]) for question in questions}
-        trained = len(set().union(*(rows.tolist() for rows in subsets.values())))
+        drawn = experiment.draw(question.rows for question in questions)
+        examples = {question: len(drawn[question.rows].train) for question in questions}
+        trained = len(set().union(*(each.all.tolist() for each in drawn.values())))
         uses = Counter()
         for question in questions:
             uses[question.cut] += question.recipe.epochs * examples[question] + experiment.evaluated
@@ -81,7 +81,7 @@ class Engine:
             Each answer as it comes, with the weights of its tail.
         """
         experiment, plan = self._experiment, self.plan(questions)
-        examples = experiment.gather({q.rows for q in questions}, self._budget, self._directory, verbose)
+        examples = experiment.gather(experiment.draw(q.rows for q in questions), self._budget, self._directory, verbose)
         setting = Setting(experiment.source, experiment.task, examples.labels, experiment.class_weight, self._observe)
         jobs = None if self._jobs is None else min(self._jobs, len(questions))
         with ProgressBar(plan, verbose) as bar, make_executor(setting, jobs, self._directory) as executor:

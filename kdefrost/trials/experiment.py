@@ -12,9 +12,10 @@ from kdefrost import fingerprint
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.surgery import tail_of
 from kdefrost.data.sets import LabelledSet, hold, take_rows
-from kdefrost.training.labels import as_labels, example_weights, kind_of, loss_name, strata
+from kdefrost.training.labels import as_labels, example_weights, has_classes, kind_of, loss_name, strata
 from kdefrost.training.tasks import Objective, Task, make_task
-from kdefrost.trials.rows import draw_test_sample, subset
+from kdefrost.trials.question import Fold
+from kdefrost.trials.rows import Drawn, draw_test_sample, hold_out_fold, subset
 
 # Changed whenever the same configuration comes to give other scores.
 _FORMAT = 5
@@ -44,13 +45,13 @@ class Examples(NamedTuple):
     Attributes:
         images: Images by the name of the set, of the training set those that some trial uses.
         labels: Their labels, likewise.
-        rows: By `(per_class, seed)`, the rows of the training images.
+        rows: By `Question.rows`, the rows of the training images.
         samples: By seed, the rows of the test images; `None` for all.
     """
 
     images: dict
     labels: dict[str, np.ndarray]
-    rows: dict[tuple[int, int], np.ndarray]
+    rows: dict[tuple, Drawn]
     samples: dict[int, np.ndarray | None]
 
 
@@ -64,6 +65,7 @@ class Experiment:
         task: What is learnt.
         class_weight: Weights of the classes in the loss.
         test_per_class: Largest number of test examples per class that a seed is scored on; `None` for all.
+        groups: The group of each training example, which no fold divides; `None` where they are independent.
     """
 
     source: keras.Model
@@ -71,22 +73,28 @@ class Experiment:
     task: Task
     class_weight: dict[int, float] | str | None = None
     test_per_class: int | None = None
+    groups: np.ndarray | None = None
 
     @property
     def evaluated(self) -> int:
         """Number of examples that each trial is scored on, at most."""
         return sum(len(part.y) for name, part in self.sets.items() if name != "train")
 
-    def subsets(self, keys: Iterable[tuple[int, int]]) -> dict[tuple[int, int], np.ndarray]:
-        """The rows of the training set by `(per_class, seed)`."""
-        groups = self._strata("train")
-        return {key: subset(groups, *key) for key in set(keys)}
+    def draw(self, keys: Iterable[tuple[int | None, int, Fold | None]]) -> dict[tuple, Drawn]:
+        """The rows of the training set by `Question.rows`."""
+        strata, classes = self._strata("train"), self._classes
+        drawn = {}
+        for key in set(keys):
+            per_class, seed, fold = key
+            rows = subset(strata, per_class, seed)
+            drawn[key] = Drawn(rows) if fold is None else hold_out_fold(rows, classes, self.groups, fold, seed)
+        return drawn
 
-    def gather(self, keys: Iterable[tuple[int, int]], memory_budget: int, directory, verbose: bool) -> Examples:
+    def gather(self, drawn: dict[tuple, Drawn], memory_budget: int, directory, verbose: bool) -> Examples:
         """Reads the examples of trials.
 
         Args:
-            keys: Their `(per_class, seed)`.
+            drawn: Their rows by `Question.rows`.
             memory_budget: Bytes that images may take in memory; more go to disk.
             directory: Folder for what goes to disk.
             verbose: Whether to show a progress bar where reading takes long.
@@ -94,15 +102,17 @@ class Experiment:
         Returns:
             The `Examples`.
         """
-        sets, subsets = self.sets, self.subsets(keys)
-        used = np.unique(np.concatenate(list(subsets.values())))
-        rows = {key: np.searchsorted(used, chosen) for key, chosen in subsets.items()}
+        sets, used = self.sets, np.unique(np.concatenate([each.all for each in drawn.values()]))
+        rows = {
+            key: Drawn(*(part if part is None else np.searchsorted(used, part) for part in each))
+            for key, each in drawn.items()
+        }
         labels = {name: part.y for name, part in sets.items()} | {"train": sets["train"].y[used]}
         images = {name: part.x for name, part in sets.items()} | {"train": take_rows(sets["train"].x, used)}
         budget = memory_budget // len(images)
         images = {name: hold(array, budget, directory, verbose) for name, array in images.items()}
         groups = {name: self._strata(name) for name in sets}
-        samples = {seed: draw_test_sample(groups, self.test_per_class, seed) for _, seed in subsets}
+        samples = {seed: draw_test_sample(groups, self.test_per_class, seed) for _, seed, _ in drawn}
         return Examples(images, labels, rows, samples)
 
     @functools.cached_property
@@ -124,7 +134,13 @@ class Experiment:
             },
             "source": fingerprint.of_model(self.source),
             "data": {name: fingerprint.of_arrays(part.x, part.y) for name, part in self.sets.items()},
+            "groups": None if self.groups is None else fingerprint.of_arrays(self.groups),
         }
+
+    @property
+    def _classes(self) -> np.ndarray | None:
+        """The class of each training example; `None` where there are no classes."""
+        return self._strata("train") if has_classes(self.task.kind, self.task.units) else None
 
     def _strata(self, name: str) -> np.ndarray:
         return strata(self.sets[name].y, self.task.kind)
@@ -138,6 +154,7 @@ def prepare(
     sizes: Sequence[int],
     classes: int | None = None,
     test_per_class: int | None = None,
+    groups: np.ndarray | None = None,
 ) -> Experiment:
     """Concludes from labelled sets what is learnt, and checks that all fits together.
 
@@ -149,6 +166,7 @@ def prepare(
         sizes: Numbers of training examples per class.
         classes: Number of classes; by default the largest training label plus one.
         test_per_class: As for `Experiment`.
+        groups: As for `Experiment`.
 
     Returns:
         The `Experiment`.
@@ -165,7 +183,20 @@ def prepare(
     check_sets(sets, source, task)
     check_sizes(strata(sets["train"].y, kind), sizes, task)
     example_weights(learning.class_weight, sets["train"].y, kind, task.units)
-    return Experiment(source, sets, task, learning.class_weight, test_per_class)
+    return Experiment(source, sets, task, learning.class_weight, test_per_class, as_groups(groups, sets["train"]))
+
+
+def as_groups(groups, train: LabelledSet) -> np.ndarray | None:
+    """The group of each training example as whole numbers, from names or numbers of any kind."""
+    if groups is None:
+        return None
+    groups = np.asarray(groups)
+    if groups.shape != (len(train.y),):
+        raise ValueError(
+            f"`groups` must name the group of each of the {len(train.y)} examples of `train`. Received: groups of "
+            f"shape {groups.shape}"
+        )
+    return np.unique(groups, return_inverse=True)[1]
 
 
 def _check_output(source: keras.Model, last: Cut, task: Task):
@@ -202,29 +233,30 @@ def check_sets(sets: dict[str, LabelledSet], source: keras.Model, task: Task):
 
 
 def check_sizes(groups: np.ndarray, sizes: Sequence[int], task: Task):
-    """Checks that there are as many training examples as asked for.
+    """Checks that there are as many training examples as asked for; of all there are, that each class has one.
 
     Args:
         groups: The class of each training example.
-        sizes: Numbers of examples per class.
+        sizes: Numbers of examples per class, or `None` for all there are.
         task: What is learnt.
 
     Raises:
         ValueError: If there are not.
     """
+    largest = max(size or 0 for size in sizes)
     if task.kind != "classification":
         smallest = int(np.unique(groups, return_counts=True)[1].min())
-        if max(sizes) > smallest:
+        if largest > smallest:
             raise ValueError(
-                f"`per_class` must be at most {smallest}, the number of training examples. Received: {max(sizes)}."
+                f"`per_class` must be at most {smallest}, the number of training examples. Received: {largest}."
             )
         return
     counts = np.bincount(groups, minlength=task.units)
     smallest = int(counts.argmin())
     if counts[smallest] == 0:
         raise ValueError(f"Class {smallest} has no example in `train`; label the classes from 0 without gaps.")
-    if max(sizes) > counts[smallest]:
+    if largest > counts[smallest]:
         raise ValueError(
             f"`per_class` must be at most {counts[smallest]}, the number of training examples of class {smallest}. "
-            f"Received: {max(sizes)}."
+            f"Received: {largest}."
         )

@@ -30,57 +30,73 @@ class Springs:
 
 
 @dataclasses.dataclass(frozen=True)
+class Fold:
+    """A part of a trial's examples that is held out, and scored on in the place of a validation set.
+
+    Attributes:
+        number: Which fold, counted from 0.
+        folds: How many there are.
+        repeat: Which partition into folds, counted from 0.
+    """
+
+    number: int
+    folds: int
+    repeat: int = 0
+
+
+# How a tail starts: all of it new, or with the source's weights in all but the output layer.
+TAILS = ("new", "pretrained")
+
+
+@dataclasses.dataclass(frozen=True)
 class Question:
     """What one trial answers; what all trials of a run have in common is its `Experiment`.
 
     Attributes:
         cut: Index of the cut.
         frozen_layers: Number of layers with kernels before it: cuts of blocks and of layers are counted apart.
-        per_class: Number of training examples per class.
-        seed: Seed of the subset, the initialisation and the order.
+        per_class: Number of training examples per class; `None` for all there are.
+        seed: Seed of the subset, the folds, the initialisation and the order.
         recipe: How the tail is trained.
         springs: What holds the tail's first layers; `None` for nothing.
         compared: Numbers of layers with kernels after which what the trained network makes of images is compared with
             what the source makes of them.
+        fold: Which of these examples are held out; `None` for none.
+        tail: How the tail starts, one of `TAILS`.
     """
 
     cut: int
     frozen_layers: int
-    per_class: int
+    per_class: int | None
     seed: int
     recipe: Recipe
     springs: Springs | None = None
     compared: tuple[int, ...] = ()
+    fold: Fold | None = None
+    tail: str = "new"
 
     @classmethod
-    def at(
-        cls,
-        cut: Cut,
-        per_class: int,
-        seed: int,
-        recipe: Recipe,
-        springs: Springs | None = None,
-        compared: tuple[int, ...] = (),
-    ) -> Self:
-        """The question at a cut."""
-        return cls(cut.index, cut.frozen_layers, per_class, seed, recipe, springs, compared)
+    def at(cls, cut: Cut, *asked, **others) -> Self:
+        """The question at a cut, with all else as the class takes it."""
+        return cls(cut.index, cut.frozen_layers, *asked, **others)
 
     @classmethod
     def from_dict(cls, values: dict) -> Self:
         """Makes a question from what `dataclasses.asdict` and JSON made of it."""
         springs = values["springs"] and Springs(**values["springs"])
+        fold = values["fold"] and Fold(**values["fold"])
         recipe, compared = Recipe(**values["recipe"]), tuple(values["compared"])
-        return cls(**{**values, "recipe": recipe, "springs": springs, "compared": compared})
+        return cls(**{**values, "recipe": recipe, "springs": springs, "compared": compared, "fold": fold})
 
     @property
-    def key(self) -> tuple[int, int, int]:
-        """`(cut index, per_class, seed)`, what tells trials of one profile apart."""
-        return self.cut, self.per_class, self.seed
+    def rows(self) -> tuple[int | None, int, Fold | None]:
+        """`(per_class, seed, fold)`, on which the training examples depend."""
+        return self.per_class, self.seed, self.fold
 
     @property
-    def rows(self) -> tuple[int, int]:
-        """`(per_class, seed)`, on which the training examples depend."""
-        return self.per_class, self.seed
+    def draw(self) -> tuple[int, ...]:
+        """The seeds of what is drawn for a trial, whatever its cut and size."""
+        return (self.seed,) if self.fold is None else (self.seed, self.fold.repeat, self.fold.number)
 
     @property
     def address(self) -> str:
@@ -92,7 +108,10 @@ class Question:
         if self.springs is not None:
             strength = "rigid springs" if self.springs.are_rigid else f"λ = {self.springs.strength:g}"
             held = f"{self.springs.layers} layers held by {strength}, "
-        return f"{held or f'cut {self.cut}, '}{self.per_class} per class, seed {self.seed}"
+        size = "all images" if self.per_class is None else f"{self.per_class} per class"
+        fold = "" if self.fold is None else f", fold {self.fold.number + 1} of {self.fold.folds}"
+        again = f", repeat {self.fold.repeat}" if self.fold is not None and self.fold.repeat else ""
+        return f"{held or f'cut {self.cut}, '}{size}, seed {self.seed}{fold}{again}"
 
 
 @dataclasses.dataclass(frozen=True)

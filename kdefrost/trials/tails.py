@@ -14,14 +14,14 @@ from kdefrost import training
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.features import Inference
 from kdefrost.cutting.initialization import reinitialize
-from kdefrost.cutting.surgery import segment, tail_of
+from kdefrost.cutting.surgery import kept_layers, segment, tail_of
 from kdefrost.data.storage import Rows
 from kdefrost.models.normalization import FUSED_LAYERS
 from kdefrost.training.coupling import ElasticCoupling
 from kdefrost.training.labels import example_weights
 from kdefrost.training.tasks import Task
 from kdefrost.trials.question import Answer, Question, Springs
-from kdefrost.trials.rows import INITIALISATION, ORDER
+from kdefrost.trials.rows import INITIALISATION, ORDER, Drawn
 
 # Weights start below 10; what has grown to this, or to no number, learns nothing any more.
 _DIVERGED = 1e6
@@ -35,7 +35,7 @@ class Assignment(NamedTuple):
         cut: Its cut.
         held: The cut at which the features are: `cut`, or one before it from which frozen layers go on.
         features: By the name of the set, a tuple of arrays `(examples, …)`, one for each tensor of `held`.
-        rows: The examples to train on.
+        rows: The examples to train on, and those of a fold to score on.
         sample: The test examples to score on; `None` for all.
     """
 
@@ -43,7 +43,7 @@ class Assignment(NamedTuple):
     cut: Cut
     held: Cut
     features: dict[str, tuple]
-    rows: np.ndarray
+    rows: Drawn
     sample: np.ndarray | None
 
 
@@ -117,7 +117,7 @@ def _build_of(assignment: Assignment) -> tuple:
     """What a compiled tail is made for; the strength of springs is set from trial to trial, unless they are rigid."""
     springs = assignment.question.springs
     coupled = None if springs is None else (springs.layers, springs.are_rigid, springs.normalization)
-    return assignment.cut, assignment.held, assignment.question.recipe, coupled
+    return assignment.cut, assignment.held, assignment.question.recipe, assignment.question.tail, coupled
 
 
 class Tail:
@@ -139,6 +139,9 @@ class Tail:
         for layer in self.model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = self._recipe.batch_norm_momentum
+        # The layers that start from the source's weights, and these.
+        kept = kept_layers(source, cut, self.model) if assignment.question.tail == "pretrained" else []
+        self._kept = [(layer, layer.get_weights()) for layer in kept]
         # Where the features at the cut are not held, the frozen layers before it run too.
         self._whole = self.model if held == cut else _in_a_row(segment(source, held, cut), self.model)
         self._coupling = self._couple(assignment.question.springs)
@@ -148,7 +151,7 @@ class Tail:
     def run(
         self,
         question: Question,
-        rows: np.ndarray,
+        rows: Drawn,
         sample: np.ndarray | None,
         on_progress: Callable[[float], None] | None = None,
     ) -> Answer:
@@ -156,7 +159,7 @@ class Tail:
 
         Args:
             question: One that the tail is made for.
-            rows: The examples to train on.
+            rows: The examples to train on, and those of a fold to score on.
             sample: The test examples to score on; `None` for all.
             on_progress: Called as the training goes on with the share of it that is done.
 
@@ -164,22 +167,30 @@ class Tail:
             The `Answer`; the tail has its weights until the next.
         """
         start = time.perf_counter()
-        reinitialize(self.model, (INITIALISATION, question.seed, question.cut))
-        self._hold(question.springs)
+        self._start(question)
         training.fit(
             self._whole,
             self._features["train"],
             self._setting.task.targets(self._setting.labels["train"]),
             self._recipe,
-            seed=(ORDER, question.seed, question.per_class),
-            subset=rows,
-            weights=self._weights(rows),
+            seed=(ORDER, *question.draw, question.per_class or 0),
+            subset=rows.train,
+            weights=self._weights(rows.train),
             on_progress=on_progress,
+            in_place_of=len(rows.all),
         )
-        scores = {"test": self._score("test", sample), "validation": self._score("validation")}
+        chosen = ("validation", None) if rows.held_out is None else ("train", rows.held_out)
+        scores = {"test": self._score("test", sample), "validation": self._score(*chosen)}
         seconds = round(time.perf_counter() - start, 3)
         self._warn_if_diverged(question)
         return Answer(question, **scores, seconds=seconds, observed=self._observe())
+
+    def _start(self, question: Question):
+        """Gives the tail the weights that it starts from."""
+        reinitialize(self.model, (INITIALISATION, *question.draw, question.cut))
+        for layer, weights in self._kept:
+            layer.set_weights(weights)
+        self._hold(question.springs)
 
     def _couple(self, springs: Springs | None) -> ElasticCoupling | None:
         if springs is None:

@@ -26,6 +26,10 @@
              through a MobileNetV2 of width 0.35: peak memory, and time (about 10 minutes; it
              runs only by name)
 
+  choice     what ways of choosing a cut are worth to a user who has few images: a quarter or a tenth held out,
+             folds, the last cut, half of the layers, from scratch, and networks that are fine-tuned whole; on
+             recorded situations, of which those that are missing are recorded first (hours; it runs only by name)
+
 Without a name: training and head. Images are random unless it says otherwise: speed does not depend on
 what they show. `bench.py profile --help` lists what one of them takes.
 """
@@ -60,6 +64,15 @@ def add_growth_options(parser: argparse.ArgumentParser):
         "out": {"default": "runs/growth", "help": "folder of the results (%(default)s)"},
     }
     command.add_options(parser, "--data-dir", "--out", **folders)
+
+
+def add_choice_options(parser: argparse.ArgumentParser):
+    add = parser.add_argument
+    add("--records", default="docs/choice", metavar="DIR", help="folder of the records (%(default)s)")
+    add("--only", nargs="+", metavar="NAME", help="situations to judge, or to record (all)")
+    add("--idc", metavar="DIR", help="folder of the IDC patches (KDEFROST_IDC_DIR)")
+    add("--mobilenet", metavar="FILE", help="local file of the weights of MobileNet 0.75 (downloaded)")
+    add("--mobilenet-v2", metavar="FILE", help="local file of the weights of MobileNetV2 0.35 (downloaded)")
 
 
 def add_no_options(parser: argparse.ArgumentParser):
@@ -101,6 +114,7 @@ BENCHES = {
     "trials": Bench("trials", "bench_trials", None),
     "autoencoder": Bench("autoencoder", "bench_autoencoder"),
     "similarity": Bench("similarity", "bench_similarity"),
+    "choice": Bench("choice", "bench_choice", None, add_choice_options),
     "streaming": Bench("streaming", "bench_streaming"),
 }
 

@@ -310,13 +310,13 @@ class Defroster:
         print(compliance.summary())
         ```
         """
-        if test is None and validation is None:
-            raise ValueError("Give `test`, `validation` or both: without either there is nothing to score a trial on.")
         (per_class,), seeds = as_sizes([per_class]), as_seeds(seeds)
         held = strengths, layers, per_class, seeds, self.recipe, bool(normalization)
         questions = under_springs(self.source, self.cuts, *held)
         given = {"train": train, "test": test, "validation": validation}
         experiment = self._prepare(given, per_class, classes, test_per_class, None, jobs, verbose)
+        if not experiment.evaluated:
+            raise ValueError("Give `test`, `validation` or both: without either there is nothing to score a trial on.")
         compared = tuple(cut for cut in self.cuts if cut.frozen_layers)
         # Trained from the images on, whichever cuts there are.
         engine = self._engine(experiment, jobs, cut_points(self.source)[:1], Straying(compared))

@@ -10,7 +10,7 @@ import numpy as np
 from kdefrost.cutting.cut import Cut
 from kdefrost.files import write_atomically
 from kdefrost.profile.result import DefrostProfile
-from kdefrost.profile.words import UNTRIED, heading, marks_text
+from kdefrost.profile.words import UNTRIED, heading, marks_text, spread_text
 from kdefrost.results import as_csv, joined_rows
 from kdefrost.tables import align, markdown
 
@@ -148,15 +148,16 @@ class Comparison:
     def _legend(self, best: str) -> str:
         seeds = sorted({len(profile.seeds) for profile in self.profiles.values()})
         number = " to ".join(map(str, dict.fromkeys([seeds[0], seeds[-1]])))
-        spread = (
-            f"Mean ± standard error over {number} seeds, differences paired by seed" if seeds[-1] > 1 else "One seed"
-        )
+        spread = spread_text(self.common)
+        if self.common.folds is None and seeds[-1] > 1:
+            spread = f"Mean ± standard error over {number} seeds, differences paired by seed"
         return f"{spread}. {marks_text(self.common, best)}"
 
 
 def _facts(profile: DefrostProfile) -> Iterator[tuple[str, object]]:
     """What profiles must have alike, where both have it."""
     yield "per_class", profile.per_class
+    yield "folds", profile.folds
     yield "objective", f"{profile.objective.name} ({profile.objective.direction})"
     yield "metrics", profile.metrics
     yield "the cut chosen on", profile.chosen_on

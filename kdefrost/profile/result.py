@@ -53,8 +53,8 @@ class DefrostProfile(Result):
         return sorted({trial.seed for trial in self.trials})
 
     @property
-    def blocks(self) -> list[tuple[int, int, int]]:
-        """The blocks, `(seed, repeat, fold)`, in order: the rows of `scores`."""
+    def blocks(self) -> list[tuple[int, ...]]:
+        """The blocks, `(seed,)` or with folds `(seed, repeat, fold)`, in order: the rows of `scores`."""
         return sorted({trial.block for trial in self.trials})
 
     @property
@@ -261,11 +261,11 @@ class DefrostProfile(Result):
         """The trials, one a row, in order of cut, size and seed; the first row names the columns."""
         names = {cut.index: cut.name for cut in self.cuts}
         columns = [(on, metric) for on in ("test", "validation") for metric in self.metrics]
-        trial = ["cut", "layer", "per_class", "seed", "repeat", "fold"]
-        rows = [[*trial, *(f"{on}_{metric}" for on, metric in columns), "seconds"]]
+        block = ["seed"] if self.folds is None else ["seed", "repeat", "fold"]
+        rows = [["cut", "layer", "per_class", *block, *(f"{on}_{metric}" for on, metric in columns), "seconds"]]
         for t in sorted(self.trials, key=lambda trial: trial.key):
             values = [(getattr(t, on) or {}).get(metric) for on, metric in columns]
-            rows.append([t.cut, names[t.cut], t.per_class, t.seed, t.repeat, t.fold, *values, t.seconds])
+            rows.append([t.cut, names[t.cut], t.per_class, *t.block, *values, t.seconds])
         return rows
 
     @classmethod

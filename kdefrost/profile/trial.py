@@ -32,14 +32,14 @@ class Trial:
     fold: int | None = None
 
     @property
-    def key(self) -> tuple[int, int, int, int, int]:
-        """What tells trials of one profile apart, and orders them."""
-        return self.cut, self.per_class or 0, *self.block
+    def key(self) -> tuple[int | None, ...]:
+        """`(cut index, per_class, seed)`, and with folds repeat and fold: what tells trials of one profile apart."""
+        return self.cut, self.per_class, *self.block
 
     @property
-    def block(self) -> tuple[int, int, int]:
-        """`(seed, repeat, fold)`, for which all cuts see the same examples in the same order; 0 without folds."""
-        return self.seed, self.repeat or 0, self.fold or 0
+    def block(self) -> tuple[int, ...]:
+        """`(seed,)`, or with folds `(seed, repeat, fold)`, for which all cuts see the same examples in one order."""
+        return (self.seed,) if self.fold is None else (self.seed, self.repeat, self.fold)
 
     @classmethod
     def of(cls, answer: Answer) -> Self:

@@ -86,9 +86,10 @@ def summary(profile: DefrostProfile) -> str:
 
 def spread_text(profile: DefrostProfile) -> str:
     """What means and errors are taken over."""
-    seeds, repeats = len(profile.seeds), len({repeat for _, repeat, _ in profile.blocks})
+    seeds = len(profile.seeds)
     if profile.folds is None:
         return f"Mean ± standard error over {seeds} seeds" if seeds > 1 else "One seed"
+    repeats = len({repeat for _, repeat, _ in profile.blocks})
     again = [f"{count} {name}" for count, name in ((repeats, "repeats"), (seeds, "seeds")) if count > 1]
     times = f" of {' and '.join(again)}" if again else ""
     return f"Mean ± standard error over {profile.folds} folds{times}, corrected for what they are trained on in common"

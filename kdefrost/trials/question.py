@@ -89,13 +89,18 @@ class Question:
         return cls(**{**values, "recipe": recipe, "springs": springs, "compared": compared, "fold": fold})
 
     @property
+    def key(self) -> tuple[int | None, ...]:
+        """`(cut index, per_class, seed)`, and with folds repeat and fold: what tells trials of one profile apart."""
+        return self.cut, self.per_class, *self.draw
+
+    @property
     def rows(self) -> tuple[int | None, int, Fold | None]:
         """`(per_class, seed, fold)`, on which the training examples depend."""
         return self.per_class, self.seed, self.fold
 
     @property
     def draw(self) -> tuple[int, ...]:
-        """The seeds of what is drawn for a trial, whatever its cut and size."""
+        """`(seed,)`, and with folds repeat and fold: the seeds of what is drawn for a trial, whatever its cut and size."""
         return (self.seed,) if self.fold is None else (self.seed, self.fold.repeat, self.fold.number)
 
     @property

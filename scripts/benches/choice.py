@@ -1,6 +1,5 @@
 """What ways of choosing a cut are worth, on recorded situations."""
 
-
 from kdefrost.files import make_folder
 from scripts.benches.situations import SITUATIONS
 

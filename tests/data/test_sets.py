@@ -100,11 +100,6 @@ def test_a_set_that_is_none_is_named_before_another_is_missed():
         read_sets(10**6, None, train=(X, Y, Y), test=None, validation=None)
 
 
-def test_without_anything_to_score_on():
-    with pytest.raises(ValueError, match="`test`, `validation` or both"):
-        read_sets(10**6, None, train=(X, Y), test=None, validation=None)
-
-
 @pytest.fixture
 def files(tmp_path):
     from PIL import Image

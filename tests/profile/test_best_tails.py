@@ -61,4 +61,4 @@ def test_the_best_tail_is_kept_in_whatever_order_trials_end(residual, easy, monk
     profile = defroster.profile(**easy, per_class=5, seeds=2, verbose=False)
     assert profile.best_cut(5).index == 4
     question = Question.at(profile.best_cut(5), 5, profile.best_trial(5).seed, RECIPE)
-    assert defroster._tails.find(question, profile.best_trial(5)) == [np.array(0.6)]
+    assert defroster._best_tails.find(question, profile.best_trial(5)) == [np.array(0.6)]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kdefrost
-from kdefrost.profile.result import _margin
+from kdefrost.profile.choice import _margin
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_best_and_near_best_cuts_by_hand(cuts):
     # Less the means of cuts (0.50, 0.70, 0.71) and of seeds (0.64, 0.633…), residuals are
     # ∓1/300, ∓1/300, ±2/300: squares of 12/90000 on 2 degrees of freedom, σ² = 6.67e-5. With
     # t(0.975, 2) = 4.303 the margin is 4.303 √(2 · 6.67e-5 / 2) = 0.0351.
-    assert _margin(scores[:, [0, 2, 3]], 0.95) == pytest.approx(0.0351, abs=1e-4)
+    assert _margin(scores[:, [0, 2, 3]], 0.95, 1 / len(scores)) == pytest.approx(0.0351, abs=1e-4)
     assert profile.near_best_cuts(16) == [cuts[2], cuts[3]]
     # At 99.9 % t(0.9995, 2) = 31.6, the margin 0.258.
     assert profile.near_best_cuts(16, confidence=0.999) == [cuts[0], cuts[2], cuts[3]]

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -26,15 +27,15 @@ from kdefrost.files import check_folder
 from kdefrost.models.normalization import with_keras_layers
 from kdefrost.profile import DefrostProfile, Trial
 from kdefrost.profile.best_tails import BestTails, same_scores
-from kdefrost.profile.policy import everything
+from kdefrost.profile.policy import everything, walk_back
 from kdefrost.training.recipe import Recipe
 from kdefrost.training.tasks import Objective
-from kdefrost.trials.asking import all_of, ask, missing
+from kdefrost.trials.asking import Policy, all_of, ask, missing
 from kdefrost.trials.engine import Engine
 from kdefrost.trials.executors import check_jobs
 from kdefrost.trials.experiment import Experiment, Learning, prepare
 from kdefrost.trials.plan import Plan
-from kdefrost.trials.question import TAILS, Question
+from kdefrost.trials.question import TAILS, Answer, Question
 from kdefrost.trials.rows import as_folds, as_seeds, as_sizes
 from kdefrost.trials.store import Store, read_answers
 
@@ -140,6 +141,7 @@ class Defroster:
         folds: int | None = None,
         repeats: int = 1,
         groups=None,
+        patience: int | None = None,
         classes: int | None = None,
         test_per_class: int | None = None,
         jobs: int | None = None,
@@ -175,6 +177,8 @@ class Defroster:
             repeats: Number of divisions into folds.
             groups: The group (patient) of each training example `(examples,)`, names or numbers; no fold
                 divides one. `train` is then a pair.
+            patience: Where given, cuts are tried from the last one back, until so many in a row are no better
+                than the best so far; earlier ones, which cost the most, are left out. By default all are tried.
             classes: Number of classes; by default the largest training label plus one.
             test_per_class: Where given, each seed is scored on a class-balanced sample of
                 its own of at most so many test examples per class.
@@ -205,17 +209,19 @@ class Defroster:
         given = {"train": train, "test": test, "validation": validation}
         experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose)
         questions = self._questions(experiment, per_class, seeds, folds, repeats)
+        policy = self._policy(experiment, questions, patience)
         engine = self._engine(experiment, jobs)
         self._last = experiment, engine
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
             profile_of = functools.partial(self._profile_of, experiment, store)
-            for answer, weights in ask(all_of(questions), store, engine, verbose):
+            for answer, weights in ask(policy, store, engine, verbose):
                 if answer.question.fold is None:
                     self._best_tails.offer(answer, weights, profile_of([answer.question]))
-                    self._best_tails.settle(questions, store.answers, profile_of)
+                    self._best_tails.settle(policy(store.answers), store.answers, profile_of)
             # The last seed of a cut may have ended in another process.
-            self._best_tails.settle(questions, store.answers, profile_of)
-            return profile_of(questions)
+            asked = policy(store.answers)
+            self._best_tails.settle(asked, store.answers, profile_of)
+            return profile_of(asked)
 
     def plan(
         self,
@@ -227,13 +233,14 @@ class Defroster:
         folds=None,
         repeats=1,
         groups=None,
+        patience=None,
         classes=None,
         test_per_class=None,
         jobs=None,
         verbose: bool = True,
         trained: bool = True,
     ) -> Plan:
-        """Says what `profile` would run with the same arguments, and runs nothing of it.
+        """Says what `profile` would run with the same arguments, with `patience` at most, and runs nothing of it.
 
         Where features would exceed the memory budget, a short measurement tells where they would be.
 
@@ -251,6 +258,8 @@ class Defroster:
         given = {"train": train, "test": test, "validation": validation}
         experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose)
         questions = self._questions(experiment, per_class, seeds, folds, repeats)
+        # With patience too it may come to all of them.
+        self._policy(experiment, questions, patience)
         told_by = self._remembered(experiment)
         if not trained:
             del told_by["source"]
@@ -412,6 +421,21 @@ class Defroster:
         questions = everything(self.cuts, *asked)
         experiment.draw(question.rows for question in questions)
         return questions
+
+    def _policy(self, experiment: Experiment, questions: list[Question], patience: int | None) -> Policy:
+        """All questions at once, or cut by cut from the last one back."""
+        if patience is None:
+            return all_of(questions)
+        if isinstance(patience, bool) or not isinstance(patience, (int, np.integer)) or patience < 1:
+            raise ValueError(f"`patience` must be a whole number of cuts, at least 1, or None. Received: {patience!r}")
+        objective = experiment.task.objective
+        on = "validation" if "validation" in experiment.sets or questions[0].fold is not None else "test"
+
+        def worth(answer: Answer) -> float:
+            score = getattr(answer, on)[objective.name]
+            return objective.sign * score if np.isfinite(score) else -math.inf
+
+        return walk_back(questions, patience, worth)
 
     def _engine(
         self,

@@ -35,7 +35,7 @@ class ImageData:
     Attributes:
         name: Its name.
         train: Training images and labels.
-        test: Test images and labels.
+        test: Test images and labels; None where there are none.
         classes: Names of the classes, in the order of the labels.
         groups: For each training image the group (patient) that it is of, `(examples,)`;
             None where images are independent.
@@ -43,7 +43,7 @@ class ImageData:
 
     name: str
     train: Examples
-    test: Examples
+    test: Examples | None
     classes: tuple[str, ...]
     groups: np.ndarray | None = None
 

@@ -27,6 +27,7 @@ def load_data(
     color_mode: str = "rgb",
     split: str = "patient",
     on_corrupt: str = "raise",
+    test_share: float = 0.2,
 ) -> ImageData:
     """Loads a labelled image data set.
 
@@ -46,16 +47,18 @@ def load_data(
             resized (stretched). By default the set's own; where its images differ in size
             64×64, for a folder 224×224, for IDC 50×50.
         color_mode: `"rgb"` or `"grayscale"`, for a folder and IDC.
-        split: How a fifth of IDC is set aside for the test: `"patient"`, whole patients, so
+        split: How a part of IDC is set aside for the test: `"patient"`, whole patients, so
             that none is on both sides; or `"random"`, patches of each class at random.
         on_corrupt: What to do, in a folder and IDC, with a file that is empty, truncated or
             no image: `"raise"`, an error when it is read; or `"skip"`, read all files once
             now and leave such files out with a warning.
+        test_share: Share of the images of IDC, and of a folder without parts, that is set aside for the
+            test, from 0 to below 1. With 0 there is none: all images are to train on.
 
     Returns:
         An `ImageData` with uint8 images; those of a folder and of IDC are `ImageFiles`,
-        decoded when asked for. The test images are the set's own; of the digits, and of a
-        folder without parts, a fixed fifth, balanced over the classes. A class with a
+        decoded when asked for. The test images are the set's own; of the digits a fixed fifth,
+        of a folder without parts the same of `test_share`, balanced over the classes. A class with a
         single image keeps it in train. IDC split by patient has the patients as `groups`.
 
     Raises:
@@ -68,14 +71,17 @@ def load_data(
     >>> kdefrost.load_data("digits").train.images.shape
     (1437, 8, 8, 1)
     """
+    if isinstance(test_share, bool) or not isinstance(test_share, numbers.Real) or not 0 <= test_share < 1:
+        raise ValueError(f"`test_share` must be from 0 to below 1. Received: test_share={test_share!r}")
     image_size = _height_and_width(image_size)
+    files = color_mode, on_corrupt, test_share
     if name == "digits":
         return _load_digits(image_size)
     if name == "idc":
-        return _load_files("idc", _list_idc(data_dir, split), image_size or _IDC_SIZE, color_mode, on_corrupt)
+        return _load_files("idc", _list_idc(data_dir, split), image_size or _IDC_SIZE, *files)
     if os.path.isdir(name):
         folder = Path(os.path.abspath(name))
-        return _load_files(folder.name, list_folder(folder), image_size or _FOLDER_SIZE, color_mode, on_corrupt)
+        return _load_files(folder.name, list_folder(folder), image_size or _FOLDER_SIZE, *files)
     return _load_tfds(os.fspath(name), data_dir, image_size)
 
 
@@ -178,8 +184,10 @@ def _list_idc(data_dir, split: str) -> Listing:
     return listing if split == "patient" else listing._replace(groups=None)
 
 
-def _load_files(name: str, listing: Listing, image_size, color_mode: str, on_corrupt: str) -> ImageData:
-    """The data set of some files, of which a fixed fifth is the test set unless the listing says which."""
+def _load_files(
+    name: str, listing: Listing, image_size, color_mode: str, on_corrupt: str, test_share: float
+) -> ImageData:
+    """The data set of some files, of which a fixed share is the test set unless the listing says which."""
     if on_corrupt not in ("raise", "skip"):
         raise ValueError(f"`on_corrupt` must be 'raise' or 'skip'. Received: on_corrupt={on_corrupt!r}")
     images = ImageFiles(listing.root, listing.files, image_size, color_mode)
@@ -188,13 +196,15 @@ def _load_files(name: str, listing: Listing, image_size, color_mode: str, on_cor
         _warn_of_corrupt(listing, readable)
         images, listing = images.take(readable), listing.take(readable)
     _check_classes(listing)
-    test = draw(listing.labels, 0.2, 0, listing.groups) if listing.test is None else listing.test
+    examples, test = Examples(images, listing.labels), listing.test
+    if test is None and not test_share:
+        return ImageData(name, examples, None, listing.classes, listing.groups)
+    test = draw(listing.labels, test_share, 0, listing.groups) if test is None else test
     if not test.any():
         raise ValueError(
             f"There is no image to test on in {listing.root}: add images, at least two of some class, or a folder "
             "`test` with a sub-folder of images per class beside `train`."
         )
-    examples = Examples(images, listing.labels)
     groups = None if listing.groups is None else listing.groups[~test]
     return ImageData(name, examples.take(~test), examples.take(test), listing.classes, groups)
 

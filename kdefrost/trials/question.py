@@ -100,7 +100,7 @@ class Question:
 
     @property
     def draw(self) -> tuple[int, ...]:
-        """`(seed,)`, and with folds repeat and fold: the seeds of what is drawn for a trial, whatever its cut and size."""
+        """`(seed,)`, with folds repeat and fold too: the seeds of all that is drawn, whatever the cut and the size."""
         return (self.seed,) if self.fold is None else (self.seed, self.fold.repeat, self.fold.number)
 
     @property

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
+from conftest import RECIPE, scores_of
 
 import kdefrost
-from conftest import RECIPE, scores_of
 from kdefrost.training.batches import training_batches
 from kdefrost.trials.question import Fold
 from kdefrost.trials.rows import as_folds, hold_out_fold, subset
@@ -103,10 +103,7 @@ def test_without_test_and_validation_folds_choose(folded, easy):
 
 
 def test_a_folds_trial_is_a_validation_set_held_out_by_hand(small, easy):
-    """Two routes: the fold, and a profile of what the fold trains on with what it holds out as validation set.
-
-    With batches that divide both numbers, so that the steps are the same, and of the weights that start alike.
-    """
+    """Two routes: what is held out as the fold, and the same examples as a test set."""
     x, y = easy["train"]
     rows = subset(y, 10, seed=0)
     defroster = kdefrost.Defroster(small, recipe=kdefrost.Recipe(epochs=2, batch_size=30), cuts=[2])
@@ -187,7 +184,10 @@ def test_pretrained_tails_start_from_the_source(residual, easy):
         source = {layer.name: layer for layer in residual.layers if layer.weights}
         mine = [layer for layer in model.layers if layer.weights and layer.name in source]
         same = [
-            all(np.allclose(*pair, atol=1e-3) for pair in zip(layer.get_weights(), source[layer.name].get_weights()))
+            all(
+                np.allclose(*pair, atol=1e-3)
+                for pair in zip(layer.get_weights(), source[layer.name].get_weights(), strict=True)
+            )
             for layer in mine
             if layer.get_weights()[0].shape == source[layer.name].get_weights()[0].shape
             and not isinstance(layer, keras.layers.BatchNormalization)

@@ -16,6 +16,8 @@ from kdefrost.profile import DefrostProfile
 from kdefrost.tables import format_score, label_of, markdown
 
 _CARD = "model_card.md"
+# Measured; see docs/choice.md.
+FLATTERY = "Measured on recorded situations, both together came to about nothing."
 _KERAS = "model.keras"
 # By so much outputs may differ, in the units of the largest: rounding in another order.
 _TOLERANCE = 1e-5
@@ -106,7 +108,7 @@ def model_card(
     if own:
         lines.append(f"Keras needs these layers, which are not its own, to load it: {', '.join(own)}.")
     if profile is not None:
-        lines += ["", *_facts(profile, max(profile.per_class) if per_class is None else per_class)]
+        lines += ["", *_facts(profile, profile.per_class[-1] if per_class is None else per_class)]
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
     return "\n".join([*lines, "", *_reading(model.inputs[0]), _USE, f"Written with {packages}.", ""])
 
@@ -141,43 +143,69 @@ images = np.asarray(image, "{taken.dtype}").reshape(1, {height}, {width}, {chann
     return [text]
 
 
-def _facts(profile: DefrostProfile, per_class: int) -> list[str]:
-    cut, trial, on = profile.best_cut(per_class), profile.best_trial(per_class), profile.reported_on
-    at, known = profile.cuts.index(cut), profile.configuration
+def _facts(profile: DefrostProfile, per_class: int | None) -> list[str]:
+    cut, on, known = profile.best_cut(per_class), profile.reported_on, profile.configuration
+    trial = profile.best_trial(per_class) if profile.folds is None else None
+    seeds, objective = ", ".join(map(str, profile.seeds)), label_of(profile.objective.name)
+    chosen = "cut" if trial is None else "cut and seed"
     rows = [
         ("source", known.get("source_name", "not named")),
         ("target", known.get("target", "not named")),
         ("cut", f"{cut.index}, after `{cut.name}`: {cut.frozen_layers} of {cut.layers} layers frozen"),
-        ("trained on", f"{profile.size_text(per_class)}, seed {trial.seed} of {', '.join(map(str, profile.seeds))}"),
+        ("trained on", profile.size_text(per_class) + (f", seed {trial.seed} of {seeds}" if trial else "")),
         ("recipe", ", ".join(f"{name} {value}" for name, value in known.get("recipe", {}).items()) or "unknown"),
-        ("cut and seed chosen by", f"{label_of(profile.objective.name)} on the {profile.chosen_on} set"),
+        (f"{chosen} chosen by", f"{objective} on {profile.chooser()}"),
         ("fingerprint of the source", known.get("source", "unknown")),
         ("fingerprints of the data", ", ".join(f"{k} {v}" for k, v in known.get("data", {}).items()) or "unknown"),
     ]
-    scores = [
-        [
-            "metric",
-            "this model",
-            f"its cut, {len(profile.seeds)} seed{'s' if len(profile.seeds) > 1 else ''}",
-            "scratch",
-            "only the output layer",
-        ]
-    ]
+    own = [] if trial is None else ["this model"]
+    scores = [["metric", *own, f"its cut, {_blocks(profile)}", "scratch", "only the output layer"]]
     for metric in profile.metrics:
-        mean, error = profile.mean(per_class, on, metric), profile.standard_error(per_class, on, metric)
-        ends = [
-            format_score(metric, mean[i], error[i]) if there and np.isfinite(mean[i]) else "not tried"
-            for i, there in (
-                (0, profile.cuts[0].index == 0),
-                (-1, profile.cuts[-1].frozen_layers == profile.cuts[-1].layers - 1),
-            )
-        ]
-        own = format_score(metric, getattr(trial, on)[metric])
-        scores.append([f"{on} {label_of(metric)}", own, format_score(metric, mean[at], error[at]), *ends])
-    flattery = " Cut and seed were chosen by these very scores, which flatters them." if profile.chosen_on == on else ""
-    note = f"± is the standard error over seeds.{flattery}"
+        own = [] if trial is None else [format_score(metric, getattr(trial, on)[metric])]
+        scores.append([f"{profile.set_name(on)} {label_of(metric)}", *own, *_cut_scores(profile, per_class, metric)])
     facts, scores = (markdown(table, left=range(len(table[0]))) for table in ([("", ""), *rows], scores))
-    return [facts, "", scores, "", note]
+    return [facts, "", scores, "", _note(profile)]
+
+
+def _cut_scores(profile: DefrostProfile, per_class: int | None, metric: str) -> list[str]:
+    """The scores of a metric at the best cut and at both ends."""
+    on, cuts = profile.reported_on, profile.cuts
+    mean, error = profile.mean(per_class, on, metric), profile.standard_error(per_class, on, metric)
+    at = cuts.index(profile.best_cut(per_class))
+    ends = [
+        format_score(metric, mean[i], error[i]) if there and np.isfinite(mean[i]) else "not tried"
+        for i, there in ((0, cuts[0].index == 0), (-1, cuts[-1].frozen_layers == cuts[-1].layers - 1))
+    ]
+    return [format_score(metric, mean[at], error[at]), *ends]
+
+
+def _blocks(profile: DefrostProfile) -> str:
+    """Of how much a mean is taken."""
+    count = len(profile.blocks)
+    if profile.folds is not None:
+        return f"{count} folds"
+    return f"{count} seed{'s' if count > 1 else ''}"
+
+
+def _note(profile: DefrostProfile) -> str:
+    """How to read the scores."""
+    on = profile.reported_on
+    if profile.folds is None:
+        flattery = (
+            " Cut and seed were chosen by these very scores, which flatters them." if profile.chosen_on == on else ""
+        )
+        return f"± is the standard error over seeds.{flattery}"
+    flattery = (
+        " The cut was chosen by these very scores, which flatters them; that they are of fewer examples does the "
+        f"opposite. {FLATTERY}"
+        if profile.chosen_on == on
+        else ""
+    )
+    return (
+        "The scores are means over folds, of networks that were trained on the rest of the examples; this model was "
+        f"trained on all of them after the cut was chosen, and has no score of its own. ± is the standard error, "
+        f"corrected for what the folds have in common.{flattery}"
+    )
 
 
 def _shape(tensor) -> str:

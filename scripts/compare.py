@@ -59,15 +59,18 @@ def choose_names(arguments, profiles: list) -> list[str]:
     """What the sources are called, each differently."""
     names = arguments.names
     if names is None:
-        names = [
-            profile.configuration.get("source_name", folder)
-            for profile, folder in zip(profiles, arguments.folders, strict=True)
-        ]
+        names = [name_of(profile, folder) for profile, folder in zip(profiles, arguments.folders, strict=True)]
     if len(names) != len(profiles):
         raise ValueError(f"--names must be {len(profiles)}, one for each folder. Received: {', '.join(names)}")
     if len(set(names)) < len(names):
         raise ValueError(f"The sources must have different names; they are {', '.join(names)}. Give others by --names.")
     return names
+
+
+def name_of(profile, folder: str) -> str:
+    """What a source is called, and that its tails started from its weights where they did."""
+    pretrained = ", pretrained tails" if profile.configuration.get("tails") == "pretrained" else ""
+    return f"{profile.configuration.get('source_name', folder)}{pretrained}"
 
 
 def report(comparison, out: Path):

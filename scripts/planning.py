@@ -3,7 +3,8 @@
 
 def print_sizes(data, trials: dict):
     """Says how many images there are of what."""
-    parts = {"to train on": trials["train"], "to choose the cut on": trials["validation"], "to test on": trials["test"]}
+    train = "to train and to choose the cut on" if trials.get("folds") else "to train on"
+    parts = {train: trials["train"], "to choose the cut on": trials["validation"], "to test on": trials["test"]}
     counts = ", ".join(f"{len(part.labels)} {use}" for use, part in parts.items() if part is not None)
     patients = "" if data.groups is None else "; no patient is in two of these"
     print(f"{data.name}: {len(data.classes)} classes, {counts} images{patients}.", flush=True)

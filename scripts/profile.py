@@ -15,7 +15,9 @@ import dataclasses
 import time
 from pathlib import Path
 
+from compare import report as report_comparison
 from planning import autoencoder_flops, duration, print_plan, print_sizes, warn_of_seen_images
+from splitting import PATIENCE, choose_trials, folds_or_none
 
 EXAMPLES = """examples:
   python scripts/profile.py --src gm --tgt digits
@@ -26,15 +28,14 @@ EXAMPLES = """examples:
       from CIFAR-10 as an autoencoder with 32 numbers in its bottleneck gives it back (any ae<k>)
   python scripts/profile.py --src gm --tgt cifar10 --per-class 16 64 256 --seeds 5
       the same with more repeats: only the trials that are missing run
-  python scripts/profile.py --src imagenet:MobileNetV2 --tgt photos/ --per-class 8 32 --export saved_models/mine
-      from ImageNet to a folder of images, photos/<class>/*.jpg; the best model is written at the end
+  python scripts/profile.py --src imagenet:MobileNetV2 --tgt photos/ --export saved_models/mine
+      from ImageNet to your own images, photos/<class>/*.jpg: all of them train and, by folds, choose the cut;
+      the model that is written at the end has seen all of them
   python scripts/profile.py --src my_network.keras --tgt idc --data-dir IDC --dry-run
       what a trained network of your own would take on the breast cancer patches
 """
 # Of so many blocks all are tried; of more, ten that are spread by the training cost they leave.
 MOST_BLOCKS = 16
-# The paper scores on up to 10,000 patches, as many of each class.
-IDC_TEST_PER_CLASS = 5000
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -64,10 +65,17 @@ def add_size(group):
     add = group.add_argument
     model = "network to train as a source, such as wide_resnet_16_1 (of the preset)"
     command.add_options(group, "--preset", "--model", model={"help": model})
-    add("--per-class", type=int, nargs="+", metavar="N", help="training images per class (of the preset)")
+    sizes = "training images per class (of the preset; of a folder all images)"
+    add("--per-class", type=int, nargs="+", metavar="N", help=sizes)
     command.add_options(group, "--seeds")
     cuts = "blocks; layers; how many; or indices or names, two or more "
     add("--cuts", nargs="+", metavar="CUT", help=cuts + f"(blocks, or 10 where there are over {MOST_BLOCKS})")
+    folds = "parts that are held out in turn to choose the cut on, or none: then a tenth is held out for that "
+    add("--folds", type=folds_or_none, metavar="N", help=folds + "(5 for a folder of few images, else none)")
+    patience = "try cuts from the last one back, until so many in a row are no better; "
+    add("--patience", type=int, metavar="N", help=patience + f"({PATIENCE} with folds, else all cuts are tried)")
+    starts = "how tails start: all new, from the source's weights, or both, in one figure (new)"
+    add("--tails", default="new", choices=["new", "pretrained", "both"], help=starts)
     add("--epochs", type=int, metavar="N", help="epochs of each trial on the target (of the preset)")
     add("--metrics", nargs="+", metavar="NAME", help="Keras metrics, and balanced_accuracy (by the number of classes)")
     add("--objective", metavar="NAME", help="the metric that chooses the cut (the first)")
@@ -112,7 +120,7 @@ def run(arguments: argparse.Namespace):
     if command.is_trained(arguments.src):
         network = kdefrost.load_source(arguments.src, arguments.weights, image_size(arguments))
     data = load_target(arguments, network)
-    trials = choose_trials(data, preset, arguments)
+    trials = choose_trials(data, preset, arguments, is_folder=Path(arguments.tgt).is_dir())
     print_sizes(data, trials)
     source = {"model": preset.model, "recipe": preset.source, "directory": PROJECT / "saved_models"}
     source |= {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
@@ -126,31 +134,64 @@ def run(arguments: argparse.Namespace):
         # All that the source will be but its weights, on which no check before its training may depend.
         network = kdefrost.build_model(preset.model, classes, data.image_shape)
     out = command.out_folder(arguments.out, name_parts(arguments, trials))
+    starts = ["new", "pretrained"] if arguments.tails == "both" else [arguments.tails]
+    # Side by side, each has a folder of its own.
+    folders = {start: out / start if len(starts) > 1 else out for start in starts}
+
+    def defrosters() -> dict:
+        return {
+            start: make_defroster(network, data, preset, arguments, folder, strategy, start)
+            for start, folder in folders.items()
+        }
+
     # Mistakes in the arguments show here, before anything is trained.
-    defroster = make_defroster(network, data, preset, arguments, out, strategy)
-    plan = defroster.plan(**trials, trained=trained)
+    for start, defroster in defrosters().items():
+        plan = defroster.plan(**trials, trained=trained)
+        if arguments.dry_run:
+            print(f"\n{start.capitalize()} tails:" if len(starts) > 1 else "")
+            with in_scope(strategy):
+                autoencoder = autoencoder_flops(arguments.src, data, preset)
+                print_plan(plan, defroster.source, trials["train"], seen, autoencoder)
     if arguments.dry_run:
-        with in_scope(strategy):
-            print_plan(plan, defroster.source, trials["train"], seen, autoencoder_flops(arguments.src, data, preset))
         return
     make_folder(out)
     if not command.is_trained(arguments.src):
         with in_scope(strategy):
             network = kdefrost.train_source(arguments.src, data, **source)
-        defroster = make_defroster(network, data, preset, arguments, out, strategy)
-    draw(defroster, trials, data.classes, preset, arguments, out)
+    draw(defrosters(), trials, data.classes, preset, arguments, out)
 
 
-def draw(defroster, trials: dict, classes: list[str], preset, arguments, out: Path):
-    """Runs what is missing of the profile, writes it, and exports the best model where that is asked for."""
+def draw(defrosters: dict, trials: dict, classes: list[str], preset, arguments, out: Path):
+    """Runs what is missing of the profiles, writes them, and exports the best model where that is asked for."""
+
     import kdefrost
 
-    start = time.perf_counter()
-    profile = describe(defroster.profile(**trials), arguments, preset)
-    report(profile, out, time.perf_counter() - start)
+    profiles = {}
+    for tails, defroster in defrosters.items():
+        start = time.perf_counter()
+        profiles[tails] = describe(defroster.profile(**trials), arguments, preset)
+        report(profiles[tails], Path(defroster.directory), time.perf_counter() - start)
+    if len(profiles) > 1:
+        named = {f"{tails} tails": profile for tails, profile in profiles.items()}
+        print("\nSide by side:\n")
+        report_comparison(kdefrost.Comparison(named), out)
     if arguments.export:
-        model = defroster.best_model(profile, max(profile.per_class))
-        print(f"  {kdefrost.export(model, arguments.export, profile, class_names=classes)}")
+        tails = max(profiles, key=best_worth(profiles))
+        model = defrosters[tails].best_model(profiles[tails], profiles[tails].per_class[-1])
+        path = kdefrost.export(model, arguments.export, profiles[tails], class_names=classes)
+        print(f"  {path}")
+
+
+def best_worth(profiles: dict):
+    """What the best cut of the largest size of a profile is worth on the set that chooses, by its tails."""
+
+    def worth(tails: str) -> float:
+        profile = profiles[tails]
+        size = profile.per_class[-1]
+        at = profile.cuts.index(profile.best_cut(size))
+        return profile.objective.sign * profile.mean(size, profile.chosen_on)[at]
+
+    return worth
 
 
 def image_size(arguments) -> int | None:
@@ -177,10 +218,12 @@ def load_target(arguments, network):
         color_mode=color_mode,
         split=arguments.split,
         on_corrupt=arguments.on_corrupt,
+        # Folds, and what a clone is held to, say whether images to test on are set aside.
+        test_share=0.0 if network is not None and Path(arguments.tgt).is_dir() else 0.2,
     )
 
 
-def make_defroster(network, data, preset, arguments, out: Path, strategy):
+def make_defroster(network, data, preset, arguments, out: Path, strategy, tails: str):
     """The defroster of a source, with the preprocessing that the source takes inside it."""
     import kdefrost
 
@@ -196,6 +239,7 @@ def make_defroster(network, data, preset, arguments, out: Path, strategy):
         memory_budget=None if arguments.memory is None else int(arguments.memory * 2**30),
         feature_dtype=arguments.feature_dtype,
         strategy=strategy,
+        tails=tails,
     )
 
 
@@ -213,33 +257,6 @@ def fill_in(preset, arguments):
     return dataclasses.replace(preset, **{name: value for name, value in given.items() if value is not None})
 
 
-def choose_trials(data, preset, arguments) -> dict:
-    """Arguments of `Defroster.profile`: the target's examples, sizes and seeds.
-
-    A tenth of the training images is held out to choose the cut on, unless a size asks for
-    more than the rest has. Of a preset's own sizes, those that the data cannot give are
-    left out.
-    """
-    import kdefrost
-
-    train, validation = kdefrost.hold_out(data.train, share=0.1, groups=data.groups)
-    available = data.train.smallest_class
-    explicit = arguments.per_class is not None
-    sizes = [size for size in preset.per_class if explicit or size <= available] or [max(1, available)]
-    if max(sizes) > train.smallest_class:
-        train, validation = data.train, None
-    return {
-        "train": train,
-        "test": data.test,
-        "validation": validation,
-        "per_class": sizes,
-        "seeds": preset.seeds,
-        "classes": len(data.classes),
-        "test_per_class": IDC_TEST_PER_CLASS if arguments.tgt == "idc" else None,
-        "jobs": arguments.jobs,
-    }
-
-
 def parse_cuts(words: list[str] | None, network) -> str | int | list[int | str]:
     import kdefrost
 
@@ -250,6 +267,7 @@ def parse_cuts(words: list[str] | None, network) -> str | int | list[int | str]:
 
 def name_parts(arguments, trials: dict) -> list[str | None]:
     """What a folder's name says of the command line; sources or targets of one file name need --out."""
+    folds = trials.get("folds")
     return [
         Path(arguments.src).stem if arguments.src.endswith(".keras") else arguments.src,
         Path(arguments.tgt).name,
@@ -260,7 +278,8 @@ def name_parts(arguments, trials: dict) -> list[str | None]:
         arguments.feature_dtype if arguments.feature_dtype != "float32" else None,
         f"{arguments.split}-split" if arguments.split != "patient" else None,
         arguments.cuts and "cuts" + "-".join(arguments.cuts),
-        "chosen-on-test" if trials["validation"] is None else None,
+        f"{arguments.tails}-tails" if arguments.tails != "new" else None,
+        f"{folds}folds" if folds else "chosen-on-test" if trials["validation"] is None else None,
     ]
 
 

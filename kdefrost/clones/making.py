@@ -169,6 +169,8 @@ def check_clone(
         raise ValueError(
             f"There is no clone {name!r}: it must be one of {known}, or ae<k> with k from 1, such as ae32."
         )
+    if data.test is None:
+        raise ValueError("`data` must have test images, which a clone has too: load it with a `test_share` above 0.")
     for argument, value in {"per_class": per_class, "test_per_class": test_per_class}.items():
         if value is not None and bottleneck(name) is not None:
             raise ValueError(

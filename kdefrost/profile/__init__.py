@@ -17,8 +17,10 @@ from kdefrost.profile.trial import Trial
 
 # Here, because words and figures take results, which know of neither.
 DefrostProfile.cells = words.cells
+DefrostProfile.chooser = words.chooser
 DefrostProfile.plot = figures.plot_profile
 DefrostProfile.sentence = words.sentence
+DefrostProfile.set_name = words.set_name
 DefrostProfile.size_text = words.size_text
 DefrostProfile.summary = words.summary
 DefrostProfile.table = words.table

@@ -10,7 +10,7 @@ import numpy as np
 from kdefrost.cutting.cut import Cut
 from kdefrost.files import write_atomically
 from kdefrost.profile.result import DefrostProfile
-from kdefrost.profile.words import UNTRIED, heading, marks_text, spread_text
+from kdefrost.profile.words import UNTRIED, heading, marks_text, nothing_frozen, spread_text, starts_pretrained
 from kdefrost.results import as_csv, joined_rows
 from kdefrost.tables import align, markdown
 
@@ -80,14 +80,14 @@ class Comparison:
             per_class: Number of training examples per class.
 
         Returns:
-            The mean over the seeds that some profile has, NaN where none was trained from scratch.
+            The mean over the seeds, or folds, that some profile has, NaN where none was trained from scratch.
         """
         by_seed = {}
         for profile in self.profiles.values():
-            if profile.cuts[0].index == 0:
+            if profile.cuts[0].index == 0 and not starts_pretrained(profile):
                 scores = profile.scores(per_class, profile.reported_on)[:, 0]
                 by_seed |= {
-                    seed: score for seed, score in zip(profile.seeds, scores, strict=True) if np.isfinite(score)
+                    block: score for block, score in zip(profile.blocks, scores, strict=True) if np.isfinite(score)
                 }
         return float(np.mean(list(by_seed.values()))) if by_seed else np.nan
 
@@ -104,11 +104,11 @@ class Comparison:
             name: dict(zip((cut.index for cut in profile.cuts), profile.cells(per_class), strict=True))
             for name, profile in self.profiles.items()
         }
-        head = ["cut", "after layer", "frozen", *self.profiles]
+        head, start = ["cut", "after layer", "frozen", *self.profiles], nothing_frozen(self.profiles.values())
         rows = [
             [
                 str(cut.index),
-                f"{cut.name}{_end(cut)}",
+                f"{cut.name}{_end(cut, start)}",
                 f"{cut.frozen_layers}/{cut.layers}",
                 *(cells[name].get(cut.index, UNTRIED) for name in self.profiles),
             ]
@@ -172,9 +172,9 @@ def _facts(profile: DefrostProfile) -> Iterator[tuple[str, object]]:
     yield from ((f"{name} data (format {version})", value) for name, value in data.items())
 
 
-def _end(cut: Cut) -> str:
+def _end(cut: Cut, start: str) -> str:
     if cut.index == 0:
-        return " (scratch)"
+        return f" ({start})"
     return " (vanilla)" if cut.frozen_layers == cut.layers - 1 else ""
 
 

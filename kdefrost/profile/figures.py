@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 
 from kdefrost.cutting.cut import Cut
 from kdefrost.drawing import COLOURS, draw_line, label_places, looks, place_legend, shorten
+from kdefrost.profile import words
 from kdefrost.profile.comparison import Comparison
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.tables import in_percent, label_of
@@ -18,7 +19,7 @@ _BEST = {"markersize": 9, "markeredgecolor": "black", "zorder": 5}
 def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
     """Draws a metric against the cut, one line per training set size, darker for larger.
 
-    Error bars are standard errors over seeds. A star marks the best cut of each size, as
+    Error bars are standard errors over seeds or folds. A star marks the best cut of each size, as
     the profile chose it.
 
     Args:
@@ -42,7 +43,9 @@ def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
     for shade, size in zip(np.linspace(1.0, 0.4, len(sizes))[::-1], sizes, strict=True):
         colour = matplotlib.colormaps[COLOURS](shade)
         mean, error = unit * profile.mean(size, on, metric), unit * profile.standard_error(size, on, metric)
-        draw_line(ax, positions, mean, error, color=colour, marker="o", markersize=3.5, label=str(size))
+        draw_line(
+            ax, positions, mean, error, color=colour, marker="o", markersize=3.5, label=_size_label(profile, size)
+        )
         best = profile.cuts.index(profile.best_cut(size))
         ax.plot(positions[best], mean[best], "*", color=colour, markersize=13, markeredgecolor="black", zorder=5)
     _label(ax, profile, metric)
@@ -52,7 +55,7 @@ def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
 def compare_profiles(profiles: Mapping[str, DefrostProfile], axes=None):
     """Draws profiles of several sources on one target: a panel per training set size, a line per source.
 
-    Error bars are standard errors over seeds. The large filled marker of a line is its best
+    Error bars are standard errors over seeds or folds. The large filled marker of a line is its best
     cut, as the profile chose it. The dashed line is training from scratch, which is the same
     whatever the source: below it, a transfer does harm.
 
@@ -91,21 +94,22 @@ def plot_comparison(comparison: Comparison, axes=None):
     Raises:
         ValueError: If the axes are not as many as the sizes.
     """
-    sizes = comparison.per_class
+    sizes, start = comparison.per_class, words.nothing_frozen(comparison.profiles.values())
     if axes is None:
         from matplotlib import pyplot
 
         width = max(2.4, 0.3 * len(comparison.cuts) + 0.6) * len(sizes) + 1.8
         # Slanted names take their height from the panels.
-        height = 2.9 + 0.06 * max(len(_tick(cut)) for cut in comparison.cuts)
+        height = 2.9 + 0.06 * max(len(_tick(cut, start)) for cut in comparison.cuts)
         axes = pyplot.subplots(1, len(sizes), sharey=True, figsize=(width, height), layout="constrained")[1]
     axes = np.atleast_1d(axes).ravel()
     if len(axes) != len(sizes):
         raise ValueError(f"`axes` must be {len(sizes)}, one for each size ({sizes}). Received: {len(axes)}")
     for ax, size in zip(axes, sizes, strict=True):
         _draw_sources(ax, comparison, size)
-        _label_cuts(ax, comparison.cuts)
-        ax.set_title(f"{size} {_counted(comparison.common)}", fontsize=10)
+        _label_cuts(ax, comparison.cuts, start)
+        counted = "" if size is None else f" {_counted(comparison.common)}"
+        ax.set_title(f"{_size_label(comparison.common, size)}{counted}", fontsize=10)
     axes[0].set_ylabel(_score_label(comparison.common, comparison.common.objective.name))
     _name_sources(axes[-1], comparison)
     return axes
@@ -135,8 +139,8 @@ def _name_sources(ax, comparison: Comparison):
     """The legend of a comparison, beside its last panel."""
     handles, labels = ax.get_legend_handles_labels()
     best = Line2D([], [], marker="o", color="0.6", linestyle="none", **_BEST)
-    handles, labels = [*handles, best], [*labels, f"best cut\n(by {comparison.common.chosen_on})"]
-    if comparison.cuts[0].index == 0:
+    handles, labels = [*handles, best], [*labels, _chosen_by(comparison.common)]
+    if np.isfinite([comparison.scratch(size) for size in comparison.per_class]).any():
         handles.append(Line2D([], [], color="0.45", linewidth=1, linestyle="--"))
         labels.append("scratch (cut 0)")
     place_legend(ax, handles, labels, "source")
@@ -145,32 +149,42 @@ def _name_sources(ax, comparison: Comparison):
 def _score_label(profile: DefrostProfile, metric: str) -> str:
     unit = " (%)" if in_percent(metric) else ""
     lower = " (lower is better)" if (metric, "min") == (profile.objective.name, profile.objective.direction) else ""
-    return f"{profile.reported_on} {label_of(metric)}{unit}{lower}"
+    return f"{words.set_name(profile, profile.reported_on)} {label_of(metric)}{unit}{lower}"
+
+
+def _size_label(profile: DefrostProfile, size: int | None) -> str:
+    return words.size_text(profile, None) if size is None else str(size)
+
+
+def _chosen_by(profile: DefrostProfile) -> str:
+    return f"best cut\n(by {profile.chosen_on if profile.folds is None else 'folds'})"
 
 
 def _counted(profile: DefrostProfile) -> str:
     """What sizes are numbers of."""
+    if profile.per_class == [None]:
+        return "trained on"
     return "images per class" if profile.has_classes else "training images"
 
 
-def _label_cuts(ax, cuts: Sequence[Cut]):
+def _label_cuts(ax, cuts: Sequence[Cut], start: str):
     """Names the cuts below the axes, and takes away the frame."""
-    label_places(ax, [_tick(cut) for cut in cuts], "frozen up to layer (cut)")
+    label_places(ax, [_tick(cut, start) for cut in cuts], "frozen up to layer (cut)")
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", linewidth=0.4, alpha=0.5)
 
 
 def _label(ax, profile: DefrostProfile, metric: str):
-    _label_cuts(ax, profile.cuts)
+    _label_cuts(ax, profile.cuts, words.nothing_frozen([profile]))
     ax.set_ylabel(_score_label(profile, metric))
     handles, labels = ax.get_legend_handles_labels()
     star = Line2D([], [], marker="*", color="white", markeredgecolor="black", markersize=11, linestyle="none")
-    labels = [*labels[::-1], f"best cut\n(by {profile.chosen_on})"]
+    labels = [*labels[::-1], _chosen_by(profile)]
     place_legend(ax, [*handles[::-1], star], labels, _counted(profile))
 
 
-def _tick(cut: Cut) -> str:
+def _tick(cut: Cut, start: str) -> str:
     if cut.frozen_layers == 0:
-        return f"{cut.index} (scratch)"
+        return f"{cut.index} ({start})"
     name = shorten(cut.name)
     return f"{name} {cut.index} (vanilla)" if cut.frozen_layers == cut.layers - 1 else f"{name} {cut.index}"

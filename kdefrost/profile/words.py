@@ -1,5 +1,7 @@
 """What a profile says in words and tables; its methods of these names are bound where the package is put together."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from kdefrost.cutting.cut import Cut
@@ -29,7 +31,7 @@ def sentence(profile: DefrostProfile, per_class: int | None) -> str:
     near = [str(cut.index) for cut in profile.near_best_cuts(per_class) if cut is not best]
     tried = "tried " if np.isnan(mean).any() else ""
     return (
-        f"{_advice(best)}: {label_of(metric)} {format_score(metric, mean[at], error[at])}"
+        f"{_advice(profile, best)}: {label_of(metric)} {format_score(metric, mean[at], error[at])}"
         f"{_gains(profile, per_class, best)}{_near_sentence(near, tried)}."
     )
 
@@ -133,17 +135,22 @@ def marks_text(profile: DefrostProfile, best: str = "*") -> str:
         best: How the best cut is marked.
     """
     flattery = ", which flatters it" if profile.chosen_on == profile.reported_on else ""
-    chosen = "the held-out folds" if profile.folds is not None else f"the {profile.chosen_on} set"
     itself = " itself" if profile.chosen_on == profile.reported_on and profile.folds is None else ""
     return (
-        f"{best} best cut, chosen by {label_of(profile.objective.name)} on {chosen}{itself}{flattery}; "
+        f"{best} best cut, chosen by {label_of(profile.objective.name)} on {chooser(profile)}{itself}{flattery}; "
         "~ not told apart from it."
     )
 
 
+def chooser(profile: DefrostProfile) -> str:
+    """What chose the best cut."""
+    return "the held-out folds" if profile.folds is not None else f"the {profile.chosen_on} set"
+
+
 def _gains(profile: DefrostProfile, per_class: int | None, best: Cut) -> str:
     """The best cut's distance from the two ends of the profile, paired over seeds."""
-    ends = {"training from scratch": profile.cuts[0]} if profile.cuts[0].index == 0 else {}
+    whole = "fine-tuning everything" if starts_pretrained(profile) else "training from scratch"
+    ends = {whole: profile.cuts[0]} if profile.cuts[0].index == 0 else {}
     if profile.cuts[-1].frozen_layers == profile.cuts[-1].layers - 1:
         ends["retraining only the output layer"] = profile.cuts[-1]
     gained = []
@@ -161,9 +168,21 @@ def _marks(profile: DefrostProfile, per_class: int | None) -> list[str]:
     return ["*" if cut is best else "~" if cut in near else " " for cut in profile.cuts]
 
 
-def _advice(cut: Cut) -> str:
+def starts_pretrained(profile: DefrostProfile) -> bool:
+    """Whether tails start from the source's weights."""
+    return profile.configuration.get("tails") == "pretrained"
+
+
+def nothing_frozen(profiles: Iterable[DefrostProfile]) -> str:
+    """What cut 0 is called where these profiles are shown."""
+    names = {"fine-tuned" if starts_pretrained(profile) else "scratch" for profile in profiles}
+    return "nothing frozen" if len(names) > 1 else names.pop()
+
+
+def _advice(profile: DefrostProfile, cut: Cut) -> str:
     if cut.frozen_layers == 0:
-        return f"Freeze nothing and train all {cut.layers} layers from scratch"
+        how = "fine-tune all" if starts_pretrained(profile) else "train all"
+        return f"Freeze nothing and {how} {cut.layers} layers{'' if starts_pretrained(profile) else ' from scratch'}"
     return f"Freeze the first {cut.frozen_layers} of {cut.layers} layers, up to `{cut.name}` (cut {cut.index})"
 
 

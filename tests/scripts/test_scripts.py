@@ -115,7 +115,8 @@ def test_from_imagenet_to_a_folder_of_images_and_an_exported_model(photos, run_h
     folders = ["--out", tmp_path / "out", "--export", tmp_path / "exported"]
     # So that Keras counts the names of layers from the first on, as where nothing ran before.
     keras.utils.clear_session(free_memory=False)
-    printed = run_here(*source, "--tgt", photos, *size, *folders, "--metrics", "accuracy", "auc", "--objective", "auc")
+    metrics = ["--metrics", "accuracy", "auc", "--objective", "auc"]
+    printed = run_here(*source, "--tgt", photos, *size, *folders, *metrics, "--folds", "none")
     assert "Test AUC" in printed.out and "chosen by AUC" in printed.out and str(tmp_path / "exported") in printed.out
     profile = kdefrost.DefrostProfile.load(tmp_path / "out" / "profile.json")
     assert profile.metrics == ["auc", "accuracy"] and len(profile.trials) == 4
@@ -124,6 +125,28 @@ def test_from_imagenet_to_a_folder_of_images_and_an_exported_model(photos, run_h
     accuracy = np.mean(outputs.argmax(axis=1) == test.labels)
     assert accuracy == profile.best_trial(3).test["accuracy"]
     assert "ant, bee, wasp" in (tmp_path / "exported" / "model_card.md").read_text()
+
+
+def test_a_folder_of_few_images_is_used_whole(photos, run_here, tmp_path):
+    """As a user types it, with nothing said of sizes: folds choose, and the exported model has seen all images."""
+    network = keras.applications.MobileNet((32, 32, 3), alpha=0.25, include_top=False, weights=None)
+    network.save_weights(tmp_path / "mobilenet.weights.h5")
+    source = ["--src", "imagenet:MobileNet:0.25", "--weights", tmp_path / "mobilenet.weights.h5", "--image-size", "32"]
+    command = [*source, "--tgt", photos, "--epochs", "2", "--out", tmp_path / "out", "--export", tmp_path / "exported"]
+    cuts = ["--cuts", "21", "25", "27"]
+    printed = run_here(*command, *cuts).out
+    images = len(kdefrost.load_data(photos, image_size=32, test_share=0).train.labels)
+    assert "all images serve to train and to choose, by 5 folds" in printed
+    assert f"{images} to train and to choose the cut on" in printed and f"all {images} examples" in printed
+    profile = kdefrost.DefrostProfile.load(tmp_path / "out" / "profile.json")
+    assert profile.folds == 5 and profile.per_class == [None] and profile.reported_on == "validation"
+    card = (tmp_path / "exported" / "model_card.md").read_text()
+    assert f"all {images} examples" in card and "held-out folds" in card and "has no score of its own" in card
+    both = run_here(*command, *cuts, "--tails", "both", "--folds", "3", "--export", tmp_path / "exported").out
+    assert "Side by side" in both and "pretrained tails" in both
+    assert {"new", "pretrained", "compare.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    held_out = run_here(*command, *cuts, "--folds", "none", "--per-class", "3", "--out", tmp_path / "held").out
+    assert "to choose the cut on" in held_out and "to test on" in held_out and "serve to train" not in held_out
 
 
 def test_readmes_lines_for_a_users_own_model_and_folder(photos, users_model, tmp_path, monkeypatch):
@@ -137,10 +160,11 @@ def test_readmes_lines_for_a_users_own_model_and_folder(photos, users_model, tmp
     exec(lines, names)
     profile, model = names["profile"], names["model"]
     loaded = keras.models.load_model("saved_models/photos/model.keras")
-    outputs = loaded.predict(np.asarray(names["data"].test.images), verbose=0)
-    best = profile.best_trial(8).test["accuracy"]
-    assert np.mean(outputs.argmax(axis=1) == names["data"].test.labels) == best
-    assert model.output_shape == (None, 3)
+    data = names["data"]
+    assert data.test is None and profile.folds == 5 and profile.configuration["examples"] == len(data.train.labels)
+    outputs = [each.predict(np.asarray(data.train.images), verbose=0) for each in (model, loaded)]
+    np.testing.assert_allclose(*outputs, atol=1e-5)
+    assert outputs[0].shape == (len(data.train.labels), 3)
 
 
 @pytest.fixture

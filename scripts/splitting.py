@@ -1,0 +1,85 @@
+"""Which of a target's images train, which choose the cut and which test."""
+
+import argparse
+import dataclasses
+import math
+
+# The paper scores on up to 10,000 patches, as many of each class.
+IDC_TEST_PER_CLASS = 5000
+# Standard error of an accuracy, in percentage points, above which a tenth held out is too little to choose on.
+MOST_ERROR = 1.5
+FOLDS = 5
+# Cuts in a row that are no better, after which earlier ones are left out where folds choose.
+PATIENCE = 2
+
+
+def folds_or_none(text: str) -> int | str:
+    """What `--folds` takes."""
+    if text == "none":
+        return text
+    value = int(text)
+    if value < 2:
+        raise argparse.ArgumentTypeError(f"must be at least 2, or none, not {text}")
+    return value
+
+
+def choose_trials(data, preset, arguments, is_folder: bool) -> dict:
+    """Arguments of `Defroster.profile`: the target's examples, sizes, seeds and folds.
+
+    Of a folder, all images are trained on unless sizes are given, and they choose the cut by folds where a tenth
+    held out would be too few. Else a tenth of the training images is held out to choose on, unless a size asks for
+    more than the rest has; of a preset's own sizes, those that the data cannot give are left out.
+    """
+    available = data.train.smallest_class
+    sizes = arguments.per_class
+    if sizes is None and not is_folder and arguments.folds in (None, "none"):
+        sizes = [size for size in preset.per_class if size <= available] or [max(1, available)]
+    folds = choose_folds(data, sizes, arguments.folds, is_folder)
+    common = {
+        "per_class": sizes,
+        "classes": len(data.classes),
+        "test_per_class": IDC_TEST_PER_CLASS if arguments.tgt == "idc" else None,
+        "jobs": arguments.jobs,
+    }
+    if folds is not None:
+        own = {"groups": data.groups, "seeds": arguments.seeds or 1, "patience": arguments.patience or PATIENCE}
+        return {"train": data.train, "test": data.test, "validation": None, "folds": folds, **own, **common}
+    data = with_test(data)
+    return {**held_out(data, sizes), "test": data.test, "seeds": preset.seeds, "patience": arguments.patience, **common}
+
+
+def choose_folds(data, sizes: list[int] | None, wanted: int | str | None, is_folder: bool) -> int | None:
+    """Number of folds that choose the cut; `None` where a tenth is held out."""
+    if wanted is not None:
+        return None if wanted == "none" else wanted
+    aside = len(data.train.labels) // 10
+    error = 100 * 0.5 / math.sqrt(max(1, aside))
+    folds = min(FOLDS, data.train.smallest_class, *(sizes or ()))
+    if not is_folder or error <= MOST_ERROR or folds < 2:
+        return None
+    print(
+        f"A tenth held out, {aside} images, would tell an accuracy to ± {error:.0f} points: all images serve to train "
+        f"and to choose, by {folds} folds (--folds N, or none).",
+        flush=True,
+    )
+    return folds
+
+
+def with_test(data):
+    """The data with a fifth set aside for the test, as `load_data` does it, where they have none."""
+    import kdefrost
+
+    if data.test is not None:
+        return data
+    train, test = kdefrost.hold_out(data.train, share=0.2)
+    return dataclasses.replace(data, train=train, test=test)
+
+
+def held_out(data, sizes: list[int] | None) -> dict:
+    """The images to train and to choose on."""
+    import kdefrost
+
+    train, validation = kdefrost.hold_out(data.train, share=0.1, groups=data.groups)
+    if max(sizes or [0]) > train.smallest_class:
+        train, validation = data.train, None
+    return {"train": train, "validation": validation}

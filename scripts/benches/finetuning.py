@@ -19,7 +19,7 @@ from kdefrost.trials.experiment import Experiment
 
 # By way, the learning rate at which the whole network is fine-tuned; those of a few rates that did best on the first
 # situation, chosen by its test scores, which favours them.
-FINE_TUNING = {"fine-tuning everything": 0.02, "LP-FT": 0.02, "Auto-RGN": 0.05}
+FINE_TUNING = {"fine-tuning everything": 0.02, "LP-FT": 0.005, "Auto-RGN": 0.05}
 
 
 class AutoRGN(DecayedSGD):

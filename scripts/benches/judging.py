@@ -48,11 +48,7 @@ class Record(NamedTuple):
         stacked = {
             name: np.stack([tables[name, many, fold] for fold in range(many)], axis=1) for name in ("accuracy", "loss")
         }
-        held_out = {
-            folds: table
-            for (name, folds, fold), table in tables.items()
-            if name == "accuracy" and fold == 0 and folds != many
-        }
+        held_out = {folds: table for (name, folds, fold), table in tables.items() if name == "accuracy" and fold == 0}
         ways = dict.fromkeys(way for way, *_ in written["fine_tuned"])
         fine_tuned = {way: np.array([row[2] for row in written["fine_tuned"] if row[0] == way]) for way in ways}
         seconds = {way: float(np.mean([row[3] for row in written["fine_tuned"] if row[0] == way])) for way in ways}

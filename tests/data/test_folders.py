@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import kdefrost
 from kdefrost.data import image_files
 from kdefrost.data.folders import list_folder, list_patches
 from kdefrost.data.image_files import ImageFiles
@@ -348,3 +349,20 @@ def test_a_folder_without_patients_is_told_how_it_must_look(tmp_path, folder):
     data_dir = folder and tmp_path / folder
     with pytest.raises(ValueError, match=rf"`data_dir`.*<patient>/<0 or 1>/<patch>.png.*data_dir=.*{folder}"):
         list_patches(data_dir)
+
+
+def test_without_a_test_share_all_images_are_to_train_on(tmp_path):
+    from PIL import Image
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            Image.new("RGB", (4, 4)).save(tmp_path / name / f"{number}.png")
+    whole, split = (kdefrost.load_data(tmp_path, image_size=4, test_share=share) for share in (0, 0.4))
+    assert whole.test is None and len(whole.train.labels) == 10
+    assert len(split.test.labels) == 4 and len(split.train.labels) == 6
+    for share in (1, -0.1, True, "half"):
+        with pytest.raises(ValueError, match="`test_share` must be from 0 to below 1"):
+            kdefrost.load_data(tmp_path, test_share=share)
+    with pytest.raises(ValueError, match="`data` must have test images"):
+        kdefrost.make_clone("gm", whole)

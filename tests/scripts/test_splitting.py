@@ -1,0 +1,71 @@
+"""Which images of a target train, choose and test."""
+
+import argparse
+import sys
+
+import numpy as np
+import pytest
+from conftest import PROJECT
+
+import kdefrost
+
+sys.path.append(str(PROJECT / "scripts"))
+import splitting
+
+
+def _data(per_class: int, classes: int = 2, test: bool = False):
+    labels = np.repeat(np.arange(classes), per_class)
+    examples = kdefrost.data.Examples(np.zeros((len(labels), 2, 2, 1), np.uint8), labels)
+    names = tuple(map(str, range(classes)))
+    return kdefrost.data.ImageData("mine", examples, examples if test else None, names)
+
+
+def _arguments(**given):
+    defaults = {"per_class": None, "folds": None, "seeds": None, "patience": None, "tgt": "mine", "jobs": None}
+    return argparse.Namespace(**{**defaults, **given})
+
+
+def _chosen(data, is_folder=True, **given):
+    return splitting.choose_trials(data, kdefrost.PRESETS["laptop"], _arguments(**given), is_folder)
+
+
+def test_all_images_of_a_small_folder_train_and_choose(capsys):
+    chosen = _chosen(_data(75))
+    assert chosen["train"].labels.shape == (150,) and chosen["test"] is chosen["validation"] is None
+    assert chosen["folds"] == 5 and chosen["per_class"] is None and chosen["seeds"] == 1 and chosen["patience"] == 2
+    # 15 images tell an accuracy of a half to ± √(1/4 / 15) = 13 points.
+    assert "15 images, would tell an accuracy to ± 13 points" in capsys.readouterr().out
+
+
+def test_a_large_folder_is_held_out(capsys):
+    """A tenth of 11,200 images tells an accuracy of a half to ± 1.49 points."""
+    chosen = _chosen(_data(5600, test=True))
+    assert "folds" not in chosen and len(chosen["validation"].labels) == 1120 and chosen["per_class"] is None
+    assert capsys.readouterr().out == ""
+
+
+def test_a_folder_without_test_images_gets_some_where_a_part_is_held_out():
+    chosen = _chosen(_data(100), folds="none")
+    assert [len(chosen[name].labels) for name in ("train", "validation", "test")] == [144, 16, 40]
+
+
+def test_a_class_with_few_images_has_fewer_folds():
+    assert _chosen(_data(3))["folds"] == 3
+    assert _chosen(_data(50), per_class=[4, 8])["folds"] == 4
+    assert "folds" not in _chosen(_data(1, test=True))
+
+
+def test_what_is_asked_for_goes_first():
+    chosen = _chosen(_data(75, test=True), is_folder=False, folds=3, seeds=2, patience=4)
+    assert (chosen["folds"], chosen["seeds"], chosen["patience"], chosen["per_class"]) == (3, 2, 4, None)
+
+
+def test_sets_with_images_to_spare_are_held_out():
+    chosen = _chosen(_data(75, test=True), is_folder=False)
+    assert "folds" not in chosen and chosen["per_class"] == [4, 32] and len(chosen["validation"].labels) == 16
+
+
+@pytest.mark.parametrize("text", ["1", "0"])
+def test_folds_that_are_none(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="at least 2, or none"):
+        splitting.folds_or_none(text)

@@ -177,8 +177,9 @@ class Defroster:
             repeats: Number of divisions into folds.
             groups: The group (patient) of each training example `(examples,)`, names or numbers; no fold
                 divides one. `train` is then a pair.
-            patience: Where given, cuts are tried from the last one back, until so many in a row are no better
-                than the best so far; earlier ones, which cost the most, are left out. By default all are tried.
+            patience: Where given, cuts are tried from the last one back, until so many in a row are worse than the
+                best so far by more than a standard error; earlier ones, which cost the most, are left out.
+                By default all are tried.
             classes: Number of classes; by default the largest training label plus one.
             test_per_class: Where given, each seed is scored on a class-balanced sample of
                 its own of at most so many test examples per class.

@@ -30,7 +30,7 @@ def autoencoder_flops(source: str, data, preset) -> float:
     return 3.0 * 2.0 * whole.multiply_adds * preset.autoencoder.epochs * len(data.train.labels)
 
 
-def print_plan(plan, source, train, source_images: int | None, autoencoder_flops: float):
+def print_plan(plan, source, train, source_images: int | None, autoencoder_flops: float, patience: int | None = None):
     """Prints what would run, with an estimate of the time from a short measurement."""
     from kdefrost import training
     from kdefrost.cutting.cuts import cut_points
@@ -64,7 +64,8 @@ def print_plan(plan, source, train, source_images: int | None, autoencoder_flops
         print(f"Autoencoder: {duration(autoencoder_flops / (rate * per_image))}, unless it is kept already.")
     if source_images is not None:
         print(f"Source: {duration(source_images / rate)} for {source_images} images, unless it is kept already.")
-    print(f"Profile: {duration(seconds)}.")
+    most = "" if patience is None else f" at most; earlier cuts are left out after {patience} in a row that are worse"
+    print(f"Profile: {duration(seconds)}{most}.")
 
 
 def place_text(plan, cut) -> str:

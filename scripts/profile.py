@@ -151,7 +151,7 @@ def run(arguments: argparse.Namespace):
             print(f"\n{start.capitalize()} tails:" if len(starts) > 1 else "")
             with in_scope(strategy):
                 autoencoder = autoencoder_flops(arguments.src, data, preset)
-                print_plan(plan, defroster.source, trials["train"], seen, autoencoder)
+                print_plan(plan, defroster.source, trials["train"], seen, autoencoder, trials["patience"])
     if arguments.dry_run:
         return
     make_folder(out)

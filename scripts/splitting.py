@@ -9,7 +9,7 @@ IDC_TEST_PER_CLASS = 5000
 # Standard error of an accuracy, in percentage points, above which a tenth held out is too little to choose on.
 MOST_ERROR = 1.5
 FOLDS = 5
-# Cuts in a row that are no better, after which earlier ones are left out where folds choose.
+# Cuts in a row that are worse, after which earlier ones are left out where folds choose.
 PATIENCE = 2
 
 

@@ -1,9 +1,11 @@
 """The policies of a profile: ask everything, or walk back from the last cut while that gains."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from kdefrost.cutting.cut import Cut
+from kdefrost.profile.choice import variance_share
 from kdefrost.training.recipe import Recipe
 from kdefrost.trials.question import Answer, Fold, Question
 
@@ -41,14 +43,15 @@ def everything(
 def walk_back(
     questions: Sequence[Question], patience: int, worth: Callable[[Answer], float]
 ) -> Callable[[Mapping[Question, Answer]], Sequence[Question]]:
-    """The policy that asks of the last cut, then of the one before it, until so many in a row are no better.
+    """The policy that asks of the last cut, then of the one before it, until so many in a row are worse.
 
-    Tails of late cuts are cheap, and with few examples early ones are seldom worth what they cost.
+    Tails of late cuts are cheap, and with few examples early ones are seldom worth what they cost. A cut is worse where
+    its mean is below that of the best so far by more than the standard error of their paired difference, which for
+    folds is corrected (see `choice.variance_share`); one that is nearly as good neither ends nor renews the patience.
 
     Args:
         questions: All that can be asked.
-        patience: Number of cuts in a row that may be no better than the best before, whose mean is of all their
-            answers, before earlier cuts are left out; for each size by itself.
+        patience: Number of cuts in a row that may be worse before earlier ones are left out; for each size by itself.
         worth: What an answer is worth, more being better.
 
     Returns:
@@ -68,14 +71,27 @@ def walk_back(
 
 def _walked(questions, patience: int, worth: Callable, answers: Mapping) -> list[Question]:
     """Questions of one size, as far as the walk has come: those of the cut that it has reached among them."""
-    asked, best, since = [], -math.inf, 0
+    asked, best, since = [], None, 0
+    folds = next((question.fold.folds for question in questions if question.fold is not None), None)
     for cut in sorted({question.cut for question in questions}, reverse=True):
-        mine = [question for question in questions if question.cut == cut]
+        mine = sorted((question for question in questions if question.cut == cut), key=lambda question: question.draw)
         asked += mine
         if not all(question in answers for question in mine):
             break
-        mean = sum(worth(answers[question]) for question in mine) / len(mine)
-        best, since = (mean, 0) if mean > best else (best, since + 1)
+        scores = np.array([worth(answers[question]) for question in mine])
+        if best is None or scores.mean() > best.mean():
+            best, since = scores, 0
+        elif _is_worse(scores, best, folds):
+            since += 1
         if since == patience:
             break
     return asked
+
+
+def _is_worse(scores: np.ndarray, best: np.ndarray, folds: int | None) -> bool:
+    """Whether paired scores are below the best ones by more than the standard error of the difference."""
+    differences = best - scores
+    if not np.isfinite(differences).all():
+        return True
+    variance = differences.var(ddof=1) if len(differences) > 1 else 0.0
+    return bool(differences.mean() > np.sqrt(variance * variance_share(len(differences), folds)))

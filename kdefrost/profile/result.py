@@ -35,7 +35,7 @@ class DefrostProfile(Result):
     """
 
     KIND = "profile"
-    FORMAT = 3
+    FORMAT = 2
 
     cuts: tuple[Cut, ...]
     trials: tuple[Trial, ...]

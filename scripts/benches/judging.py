@@ -7,6 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+import kdefrost
+from kdefrost.profile.choice import best_column
+from kdefrost.profile.policy import walk_back
+from kdefrost.trials.question import Answer, Question
+from kdefrost.trials.rows import as_folds
+
 
 class Record(NamedTuple):
     """What was recorded of a situation.
@@ -16,7 +22,7 @@ class Record(NamedTuple):
         cuts: Indices of the cuts, in order.
         shares: What training the tail after each costs, as a share of training the whole network `(cuts,)`.
         test: Test accuracy of what is trained on all images `(draws, cuts)`.
-        folds: Accuracy on each fold `(draws, folds, cuts)`.
+        folds: By their number, accuracy on each fold `(draws, folds, cuts)`.
         losses: Log-loss on each fold, likewise.
         held_out: By the number of parts of which one is held out, accuracy on that `(draws, cuts)`.
         fine_tuned: By the way of training a whole network, its test accuracy `(draws,)`.
@@ -27,8 +33,8 @@ class Record(NamedTuple):
     cuts: list[int]
     shares: np.ndarray
     test: np.ndarray
-    folds: np.ndarray
-    losses: np.ndarray
+    folds: dict[int, np.ndarray]
+    losses: dict[int, np.ndarray]
     held_out: dict[int, np.ndarray]
     fine_tuned: dict[str, np.ndarray]
     seconds: dict[str, float]
@@ -44,9 +50,12 @@ class Record(NamedTuple):
             for name, value in (("test", test), ("accuracy", accuracy), ("loss", loss)):
                 table = tables.setdefault((name, folds, fold), np.full((draws, len(cuts)), np.nan))
                 table[draw, cuts.index(cut)] = np.nan if value is None else value
-        many = max(fold for _, _, fold in tables if fold is not None) + 1
         stacked = {
-            name: np.stack([tables[name, many, fold] for fold in range(many)], axis=1) for name in ("accuracy", "loss")
+            name: {
+                count: np.stack([tables[name, count, fold] for fold in range(count)], axis=1)
+                for count in {count for _, count, fold in tables if fold == 1}
+            }
+            for name in ("accuracy", "loss")
         }
         held_out = {folds: table for (name, folds, fold), table in tables.items() if name == "accuracy" and fold == 0}
         ways = dict.fromkeys(way for way, *_ in written["fine_tuned"])
@@ -96,12 +105,12 @@ def by_hold_out(parts: int) -> Callable[[Record], Outcome]:
     return way
 
 
-def by_folds(choose: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Callable[[Record], Outcome]:
+def by_folds(choose: Callable[[np.ndarray, np.ndarray], np.ndarray], folds: int = 5) -> Callable[[Record], Outcome]:
     """A way that tries all cuts on all folds, and chooses from `(draws, folds, cuts)` accuracies and losses."""
 
     def way(record: Record) -> Outcome:
-        trainings = record.folds.shape[1] - 1
-        return chosen(record, choose(record.folds, record.losses), trainings * record.shares.sum())
+        columns = choose(record.folds[folds], record.losses[folds])
+        return chosen(record, columns, (folds - 1) * record.shares.sum())
 
     return way
 
@@ -143,27 +152,33 @@ def best_of_smoothed(accuracies: np.ndarray, losses: np.ndarray) -> np.ndarray:
     return last_best(smoothed(accuracies.mean(axis=1)))
 
 
-def by_walk(patience: int, folds: int | None = None) -> Callable[[Record], Outcome]:
-    """A way that tries cuts from the last one back, on so many of the folds, until so many in a row are no better."""
+def by_walk(patience: int, folds: int) -> Callable[[Record], Outcome]:
+    """A way that walks back from the last cut as `Defroster.profile(patience=…)` does, by so many folds."""
 
     def way(record: Record) -> Outcome:
-        count = record.folds.shape[1] if folds is None else folds
-        walks = [walk(mean, patience) for mean in record.folds[:, :count].mean(axis=1)]
-        each = (1 - 1 / record.folds.shape[1]) * count
-        tried = np.mean([each * record.shares[reached:].sum() for _, reached in walks])
+        walks = [walk(accuracies, patience) for accuracies in record.folds[folds]]
+        tried = np.mean([(folds - 1) * record.shares[reached:].sum() for _, reached in walks])
         return chosen(record, np.array([best for best, _ in walks]), float(tried))
 
     return way
 
 
-def walk(scores: np.ndarray, patience: int) -> tuple[int, int]:
-    """Where a walk back from the last of some scores `(cuts,)` ends: the best column, and the first that was tried."""
-    best = reached = len(scores) - 1
-    since = 0
-    while reached and since < patience:
-        reached -= 1
-        best, since = (reached, 0) if scores[reached] > scores[best] else (best, since + 1)
-    return best, reached
+def walk(accuracies: np.ndarray, patience: int) -> tuple[int, int]:
+    """Where the policy ends on accuracies `(folds, cuts)`: at the best column, and at the first that was tried."""
+    folds, cuts = accuracies.shape
+    asked = [
+        Question(cut, cut, None, 0, kdefrost.Recipe(epochs=1), fold=fold)
+        for cut in range(cuts)
+        for fold in as_folds(folds)
+    ]
+    policy = walk_back(asked, patience, lambda answer: answer.validation["accuracy"])
+    answers = {}
+    while missing := [question for question in policy(answers) if question not in answers]:
+        for question in missing:
+            score = float(accuracies[question.fold.number, question.cut])
+            answers[question] = Answer(question, None, {"accuracy": score}, 0.0)
+    reached = min(question.cut for question in answers)
+    return reached + best_column(accuracies[:, reached:]), reached
 
 
 def whole(way: str) -> Callable[[Record], Outcome]:
@@ -172,19 +187,23 @@ def whole(way: str) -> Callable[[Record], Outcome]:
 
 
 WAYS = {
+    # What nobody can know; its regret is the luck of single draws.
+    "best fixed cut, in hindsight": fixed(lambda record: int(record.test.mean(axis=0).argmax())),
     "last cut (vanilla)": fixed(lambda record: len(record.cuts) - 1),
     "half of the layers": fixed(lambda record: int(np.abs(np.array(record.cuts) - record.cuts[-1] / 2).argmin())),
     "from scratch": fixed(lambda record: 0),
     "a tenth held out": by_hold_out(10),
     "a quarter held out": by_hold_out(4),
-    "folds": by_folds(best_mean),
-    "folds, ties by log-loss": by_folds(ties_by_loss),
-    "folds, log-loss": by_folds(least_loss),
-    "folds, deepest within an error": by_folds(deepest_within_an_error),
-    "folds, smoothed": by_folds(best_of_smoothed),
-    "folds, walk of patience 1": by_walk(1),
-    "folds, walk of patience 2": by_walk(2),
-    "3 of 5 folds, walk of patience 2": by_walk(2, 3),
+    "5 folds": by_folds(best_mean),
+    "5 folds, ties by log-loss": by_folds(ties_by_loss),
+    "5 folds, log-loss": by_folds(least_loss),
+    "5 folds, deepest within an error": by_folds(deepest_within_an_error),
+    "5 folds, smoothed": by_folds(best_of_smoothed),
+    "5 folds, walk of patience 1": by_walk(1, 5),
+    "5 folds, walk of patience 2": by_walk(2, 5),
+    "3 folds": by_folds(best_mean, 3),
+    "3 folds, walk of patience 1": by_walk(1, 3),
+    "3 folds, walk of patience 2": by_walk(2, 3),
     "fine-tuning everything": whole("fine-tuning everything"),
     "LP-FT": whole("LP-FT"),
     "Auto-RGN": whole("Auto-RGN"),

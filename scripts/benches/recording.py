@@ -25,7 +25,7 @@ from scripts.benches.situations import Situation
 
 RECIPE = kdefrost.Recipe(epochs=60)
 DRAWS, TEST = 4, 2000
-FOLDS = 5
+FOLDS = (5, 3)
 # One of so many parts is held out.
 HOLD_OUTS = {"hold-out of a tenth": 10, "hold-out of a quarter": 4}
 METRICS = ("accuracy", "sparse_categorical_crossentropy")
@@ -50,7 +50,8 @@ def record(situation: Situation, folder: Path, idc: str | None, weights: dict[st
     size = situation.images // len(np.unique(data["train"].y))
     experiment = prepare(source, cuts[-1], data, Learning(metrics=METRICS), [size], groups=groups)
     # All images of a draw, all but a fold, and what a hold-out leaves, of each class one image at least.
-    parts = (None, *as_folds(FOLDS), *(Fold(0, min(folds, size)) for folds in HOLD_OUTS.values()))
+    parts = [None, *(Fold(0, min(folds, size)) for folds in HOLD_OUTS.values())]
+    parts = dict.fromkeys([*parts, *(fold for folds in FOLDS for fold in as_folds(folds))])
     questions = [
         Question.at(cut, size, seed, RECIPE, fold=fold) for cut in cuts for seed in range(DRAWS) for fold in parts
     ]

@@ -5,7 +5,7 @@ import pytest
 from conftest import RECIPE
 
 import kdefrost
-from kdefrost.profile.policy import everything, walk_back
+from kdefrost.profile.policy import _is_worse, everything, walk_back
 from kdefrost.trials.question import Answer
 from kdefrost.trials.rows import as_folds
 
@@ -34,8 +34,19 @@ def test_it_stops_after_as_many_cuts_that_are_no_better(cuts):
     assert [cut for ((cut, _),) in _walk(cuts, scores, 3)] == [4, 3, 2, 1, 0]
 
 
-def test_an_equal_cut_is_no_better(cuts):
-    assert len(_walk(cuts, dict.fromkeys(range(5), 0.5), 2)) == 3
+def test_equal_cuts_do_not_end_it(cuts):
+    assert len(_walk(cuts, dict.fromkeys(range(5), 0.5), 1)) == 5
+
+
+def test_worse_is_more_than_a_standard_error_of_paired_differences_below():
+    """Of three folds with differences -d, 0 and d around a mean: √(d² · (1/3 + 1/2)) = 0.913 d."""
+    best, d = np.array([0.2, 0.5, 0.8]), 0.1
+    for below, is_worse in ((0.0912, False), (0.0914, True)):
+        assert _is_worse(best - below + np.array([-d, 0, d]), best, folds=3) == is_worse
+    # Of three seeds √(d² / 3) = 0.577 d.
+    for below, is_worse in ((0.0576, False), (0.0578, True)):
+        assert _is_worse(best - below + np.array([-d, 0, d]), best, folds=None) == is_worse
+    assert _is_worse(np.array([0.5, -np.inf]), np.array([0.5, 0.5]), folds=2)
 
 
 def test_a_gain_begins_the_patience_anew(cuts):

@@ -31,25 +31,38 @@ def record():
     held_out = {10: np.array([[0.0, 0.5, 0.5, 0.9], [0.9, 0.1, 0.1, 0.1]]), 4: TEST}
     told = {"source": "gm", "target": "digits", "images": 40, "per_class": 20, "aside": False}
     fine = {"LP-FT": np.array([0.5, 0.6]), "Auto-RGN": np.array([0.5, 0.5])} | {"fine-tuning everything": TEST[:, 0]}
-    return judging.Record(told, [0, 3, 5, 6], SHARES, TEST, FOLDS, LOSSES, held_out, fine, dict.fromkeys(fine, 1.0))
+    return judging.Record(
+        told,
+        [0, 3, 5, 6],
+        SHARES,
+        TEST,
+        {5: FOLDS, 3: FOLDS},
+        {5: LOSSES, 3: LOSSES},
+        held_out,
+        fine,
+        dict.fromkeys(fine, 1.0),
+    )
 
 
 @pytest.mark.parametrize(
     ("way", "test", "cost"),
     [
         ("last cut (vanilla)", [0.5, 0.6], 0.0),
+        # Means of 0.25, 0.7, 0.65 and 0.55.
+        ("best fixed cut, in hindsight", [0.6, 0.8], 0.4),
         ("half of the layers", [0.6, 0.8], 0.4),
         ("from scratch", [0.2, 0.3], 1.0),
         # Cut 6 and cut 0: 0.9 of trying all, then half of training the whole.
         ("a tenth held out", [0.5, 0.3], 0.9 * 1.5 + 0.5),
         ("a quarter held out", [0.7, 0.8], 0.75 * 1.5 + 0.25),
-        # Of two folds each trains on a half. Of the equal means of draw 0 the later one.
-        ("folds", [0.7, 0.8], 1.5 + 0.25),
-        ("folds, ties by log-loss", [0.6, 0.8], 1.5 + 0.4),
-        ("folds, log-loss", [0.6, 0.6], 1.5 + 0.2),
-        # Draw 0: 0.6 less an error of 0 is 0.6; draw 1: 0.7 less √(0.02 · (1/2 + 1/1)) reaches down to 0.53.
-        ("folds, walk of patience 1", [0.7, 0.6], (0.5 + 0.1) / 2 + 0.05),
-        ("folds, walk of patience 2", [0.7, 0.8], 1.5 + 0.25),
+        # 5 folds are 4 trainings of all images. Of the equal means of draw 0 the later one.
+        ("5 folds", [0.7, 0.8], 4 * 1.5 + 0.25),
+        ("5 folds, ties by log-loss", [0.6, 0.8], 4 * 1.5 + 0.4),
+        ("5 folds, log-loss", [0.6, 0.6], 4 * 1.5 + 0.2),
+        # Draw 0 goes all the way, as cut 3 equals cut 5; draw 1 ends at cut 5, which is below cut 6 in both folds.
+        ("5 folds, walk of patience 1", [0.7, 0.6], 4 * (1.5 + 0.1) / 2 + 0.05),
+        ("3 folds, walk of patience 1", [0.7, 0.6], 2 * (1.5 + 0.1) / 2 + 0.05),
+        ("3 folds, walk of patience 2", [0.7, 0.8], 2 * 1.5 + 0.25),
         ("LP-FT", [0.5, 0.6], 1.0),
     ],
 )
@@ -59,10 +72,13 @@ def test_ways_by_hand(record, way, test, cost):
     assert outcome.cost == pytest.approx(cost)
 
 
-def test_a_walk_by_hand():
-    assert judging.walk(np.array([0.9, 0.1, 0.5, 0.4]), 1) == (2, 1)
-    assert judging.walk(np.array([0.9, 0.1, 0.5, 0.4]), 2) == (0, 0)
-    assert judging.walk(np.array([0.9, 0.1, 0.2, 0.4]), 2) == (3, 1)
+@pytest.mark.parametrize(
+    ("scores", "patience", "best_and_reached"),
+    [([0.9, 0.1, 0.5, 0.4], 1, (2, 1)), ([0.9, 0.1, 0.5, 0.4], 2, (0, 0)), ([0.9, 0.1, 0.2, 0.4], 2, (3, 1))],
+)
+def test_a_walk_by_hand(scores, patience, best_and_reached):
+    """Two folds that agree, so that what is lower is worse."""
+    assert judging.walk(np.array([scores, scores]), patience) == best_and_reached
 
 
 def test_the_error_within_which_the_deepest_is_taken_by_hand():
@@ -93,10 +109,10 @@ def test_a_situation_from_its_recording_to_the_table(monkeypatch, tmp_path, caps
     main = load_script("bench.py")
     main()
     printed = capsys.readouterr().out
-    assert "Recording tiny" in printed and "folds, walk of patience 2" in printed
+    assert "Recording tiny" in printed and "3 folds, walk of patience 2" in printed
     written = json.loads(Path(tmp_path / "tiny.json").read_text())
-    # Each of two cuts on all images, on 5 folds, and with one image of each class, and with a quarter, held out.
-    assert len(written["trials"]) == 2 * (1 + 5 + 2) and len(written["fine_tuned"]) == len(finetuning.FINE_TUNING)
+    # Each of two cuts on all images, on 5 folds, of which the first is one image of each class, on 3, and on a quarter.
+    assert len(written["trials"]) == 2 * (1 + 5 + 3 + 1) and len(written["fine_tuned"]) == len(finetuning.FINE_TUNING)
     monkeypatch.setattr(kdefrost.training, "fit", None)
     main()
     again = capsys.readouterr().out

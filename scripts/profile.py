@@ -71,7 +71,7 @@ def add_size(group):
     cuts = "blocks; layers; how many; or indices or names, two or more "
     add("--cuts", nargs="+", metavar="CUT", help=cuts + f"(blocks, or 10 where there are over {MOST_BLOCKS})")
     folds = "parts that are held out in turn to choose the cut on, or none: then a tenth is held out for that "
-    add("--folds", type=folds_or_none, metavar="N", help=folds + "(5 for a folder of few images, else none)")
+    add("--folds", type=folds_or_none, metavar="N", help=folds + "(3 for a folder of few images, else none)")
     patience = "try cuts from the last one back, until so many in a row are no better; "
     add("--patience", type=int, metavar="N", help=patience + f"({PATIENCE} with folds, else all cuts are tried)")
     starts = "how tails start: all new, from the source's weights, or both, in one figure (new)"

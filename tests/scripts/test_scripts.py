@@ -136,13 +136,13 @@ def test_a_folder_of_few_images_is_used_whole(photos, run_here, tmp_path):
     cuts = ["--cuts", "21", "25", "27"]
     printed = run_here(*command, *cuts).out
     images = len(kdefrost.load_data(photos, image_size=32, test_share=0).train.labels)
-    assert "all images serve to train and to choose, by 5 folds" in printed
+    assert "all images serve to train and to choose, by 3 folds" in printed
     assert f"{images} to train and to choose the cut on" in printed and f"all {images} examples" in printed
     profile = kdefrost.DefrostProfile.load(tmp_path / "out" / "profile.json")
-    assert profile.folds == 5 and profile.per_class == [None] and profile.reported_on == "validation"
+    assert profile.folds == 3 and profile.per_class == [None] and profile.reported_on == "validation"
     card = (tmp_path / "exported" / "model_card.md").read_text()
     assert f"all {images} examples" in card and "held-out folds" in card and "has no score of its own" in card
-    both = run_here(*command, *cuts, "--tails", "both", "--folds", "3", "--export", tmp_path / "exported").out
+    both = run_here(*command, *cuts, "--tails", "both", "--folds", "2", "--export", tmp_path / "exported").out
     assert "Side by side" in both and "pretrained tails" in both
     assert {"new", "pretrained", "compare.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
     held_out = run_here(*command, *cuts, "--folds", "none", "--per-class", "3", "--out", tmp_path / "held").out
@@ -161,7 +161,7 @@ def test_readmes_lines_for_a_users_own_model_and_folder(photos, users_model, tmp
     profile, model = names["profile"], names["model"]
     loaded = keras.models.load_model("saved_models/photos/model.keras")
     data = names["data"]
-    assert data.test is None and profile.folds == 5 and profile.configuration["examples"] == len(data.train.labels)
+    assert data.test is None and profile.folds == 3 and profile.configuration["examples"] == len(data.train.labels)
     outputs = [each.predict(np.asarray(data.train.images), verbose=0) for each in (model, loaded)]
     np.testing.assert_allclose(*outputs, atol=1e-5)
     assert outputs[0].shape == (len(data.train.labels), 3)

@@ -32,7 +32,7 @@ def _chosen(data, is_folder=True, **given):
 def test_all_images_of_a_small_folder_train_and_choose(capsys):
     chosen = _chosen(_data(75))
     assert chosen["train"].labels.shape == (150,) and chosen["test"] is chosen["validation"] is None
-    assert chosen["folds"] == 5 and chosen["per_class"] is None and chosen["seeds"] == 1 and chosen["patience"] == 2
+    assert chosen["folds"] == 3 and chosen["per_class"] is None and chosen["seeds"] == 1 and chosen["patience"] == 1
     # 15 images tell an accuracy of a half to ± √(1/4 / 15) = 13 points.
     assert "15 images, would tell an accuracy to ± 13 points" in capsys.readouterr().out
 
@@ -50,8 +50,8 @@ def test_a_folder_without_test_images_gets_some_where_a_part_is_held_out():
 
 
 def test_a_class_with_few_images_has_fewer_folds():
-    assert _chosen(_data(3))["folds"] == 3
-    assert _chosen(_data(50), per_class=[4, 8])["folds"] == 4
+    assert _chosen(_data(2))["folds"] == 2
+    assert _chosen(_data(50), per_class=[2, 8])["folds"] == 2
     assert "folds" not in _chosen(_data(1, test=True))
 
 

@@ -96,10 +96,10 @@ def folded(small, easy):
 
 def test_without_test_and_validation_folds_choose(folded, easy):
     _, profile = folded
-    assert profile.per_class == [None] and profile.folds == 5 and profile.seeds == [0]
-    assert profile.scores(on="validation").shape == (5, 2) and profile.chosen_on == profile.reported_on == "validation"
+    assert profile.per_class == [None] and profile.folds == 3 and profile.seeds == [0]
+    assert profile.scores(on="validation").shape == (3, 2) and profile.chosen_on == profile.reported_on == "validation"
     assert profile.configuration["examples"] == len(easy["train"][1])
-    assert f"All {len(easy['train'][1])} examples" in profile.summary() and "over 5 folds" in profile.summary()
+    assert f"All {len(easy['train'][1])} examples" in profile.summary() and "over 3 folds" in profile.summary()
 
 
 def test_a_folds_trial_is_a_validation_set_held_out_by_hand(small, easy):
@@ -204,3 +204,14 @@ def test_tails_of_no_such_kind(small):
 def test_as_folds():
     assert as_folds(None) == [None]
     assert as_folds(2, 2) == [Fold(0, 2, 0), Fold(1, 2, 0), Fold(0, 2, 1), Fold(1, 2, 1)]
+
+
+def test_at_the_last_cut_all_tails_start_alike(residual, easy):
+    """There the output layer is all that a tail has."""
+    scores = [
+        kdefrost.Defroster(residual, recipe=RECIPE, cuts=[4], tails=tails).profile(
+            easy["train"], easy["test"], seeds=2, verbose=False
+        )
+        for tails in ("new", "pretrained")
+    ]
+    assert len(kdefrost.cut_points(residual)) == 5 and scores_of(scores[0]) == scores_of(scores[1])

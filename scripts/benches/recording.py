@@ -23,6 +23,8 @@ from kdefrost.trials.store import Store
 from scripts.benches.finetuning import FINE_TUNING, fine_tune
 from scripts.benches.situations import Situation
 
+PROJECT = Path(__file__).resolve().parents[2]
+RUNS, MODELS = PROJECT / "runs" / "choice", PROJECT / "saved_models"
 RECIPE = kdefrost.Recipe(epochs=60)
 DRAWS, TEST = 4, 2000
 FOLDS = (5, 3)
@@ -36,7 +38,7 @@ def record(situation: Situation, folder: Path, idc: str | None, weights: dict[st
 
     Args:
         situation: The situation.
-        folder: Where records are; trials go to a run folder in it as they end, and trained sources too.
+        folder: Where records are; trials go to a run folder of their own as they end.
         idc: Folder of the IDC patches.
         weights: By the name of an ImageNet network, the local file of its weights.
 
@@ -44,7 +46,7 @@ def record(situation: Situation, folder: Path, idc: str | None, weights: dict[st
         The record, as `<name>.json` in the folder has it.
     """
     keras.utils.clear_session()
-    source, sets, groups = load(situation, folder, idc, weights)
+    source, sets, groups = load(situation, idc, weights)
     cuts = cut_points(source, situation.cuts)
     data = {name: LabelledSet(*part) for name, part in zip(("train", "test"), sets, strict=True)}
     size = situation.images // len(np.unique(data["train"].y))
@@ -55,7 +57,7 @@ def record(situation: Situation, folder: Path, idc: str | None, weights: dict[st
     questions = [
         Question.at(cut, size, seed, RECIPE, fold=fold) for cut in cuts for seed in range(DRAWS) for fold in parts
     ]
-    runs = folder / "runs" / situation.name
+    runs = RUNS / situation.name
     with Store(runs, experiment.configuration) as store:
         engine = Engine(experiment, cuts, machine_memory() // 8, directory=runs)
         for _ in ask(all_of(questions), store, engine):
@@ -74,7 +76,7 @@ def record(situation: Situation, folder: Path, idc: str | None, weights: dict[st
     return written
 
 
-def load(situation: Situation, folder: Path, idc: str | None, weights: dict[str, str | None]):
+def load(situation: Situation, idc: str | None, weights: dict[str, str | None]):
     """The source, as it takes raw images, images and labels to train and to test on, and the groups of the former."""
     is_trained, target = situation.source.startswith("imagenet:"), situation.target
     folders = {"data_dir": idc or os.environ.get("KDEFROST_IDC_DIR")} if target == "idc" else {}
@@ -84,7 +86,7 @@ def load(situation: Situation, folder: Path, idc: str | None, weights: dict[str,
     else:
         preset = kdefrost.PRESETS["laptop"]
         autoencoder = dataclasses.replace(preset.autoencoder, epochs=5)
-        made = {"model": "wide_resnet_10_1", "recipe": preset.source, "directory": folder, "autoencoder": autoencoder}
+        made = {"model": "wide_resnet_10_1", "recipe": preset.source, "directory": MODELS, "autoencoder": autoencoder}
         network = kdefrost.train_source(situation.source, data, **made)
         source = kdefrost.standardized(network, data.train.images)
     test = data.test.take(kdefrost.subset(data.test.labels, TEST // len(data.classes), seed=0))

@@ -100,6 +100,7 @@ def test_a_situation_from_its_recording_to_the_table(monkeypatch, tmp_path, caps
     """The digits from an untrained network; once recorded, it is judged without training."""
     monkeypatch.setattr(recording, "RECIPE", dataclasses.replace(RECIPE, epochs=1))
     monkeypatch.setattr(recording, "DRAWS", 1)
+    monkeypatch.setattr(recording, "RUNS", tmp_path / "runs")
     network = kdefrost.build_model("wide_resnet_10_1", 10, (8, 8, 1))
     monkeypatch.setattr(kdefrost, "train_source", lambda *_, **__: network)
     monkeypatch.setitem(situations.SITUATIONS, "tiny", situations.Situation("gm", "digits", 50, (2, 4)))

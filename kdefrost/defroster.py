@@ -173,7 +173,8 @@ class Defroster:
             per_class: Number, or numbers, of training examples per class; where there are
                 no classes (multi-label, regression), of training examples. By default all
                 there are, of unequal classes as many as there are.
-            seeds: Number of repeats, or their seeds; by default 5, with folds 1.
+            seeds: Number of seeds, from 0 on, or the seeds, of subset, folds, initialisation and order; by default
+                5, with folds 1.
             folds: Number of parts into which a trial's training examples are divided, at least 2; by
                 default 3 where neither `test` nor `validation` is given, else none: on recorded situations
                 three chose as well as five, at half the cost. Each part has
@@ -419,8 +420,9 @@ class Defroster:
             raise ValueError("`folds` must be None where `validation` is given: one of them chooses the cut.")
         if folds is None and not experiment.evaluated:
             folds = _FOLDS
-        if folds is None and experiment.groups is not None:
-            raise ValueError("`groups` are for folds: give `folds`, or leave `groups` out.")
+        for name, is_given in (("groups", experiment.groups is not None), ("repeats", repeats != 1)):
+            if folds is None and is_given:
+                raise ValueError(f"`{name}` are for folds: give `folds`, or leave `{name}` out.")
         seeds = (5 if folds is None else 1) if seeds is None else seeds
         asked = as_sizes(per_class), as_seeds(seeds), self.recipe, as_folds(folds, repeats), self.tails
         questions = everything(self.cuts, *asked)

@@ -12,7 +12,7 @@ from kdefrost.tables import align, format_difference, format_score, in_percent, 
 UNTRIED = "–  "
 
 
-def sentence(profile: DefrostProfile, per_class: int | None) -> str:
+def sentence(profile: DefrostProfile, per_class: int | None = None) -> str:
     """Says in plain words what to freeze, and what it is worth.
 
     Args:
@@ -61,7 +61,7 @@ def table(profile: DefrostProfile, metric: str | None = None) -> str:
     return align([head, *rows], left=(1,))
 
 
-def cells(profile: DefrostProfile, per_class: int | None, metric: str | None = None) -> list[str]:
+def cells(profile: DefrostProfile, per_class: int | None = None, metric: str | None = None) -> list[str]:
     """The scores of one size as they are in `table`, one for each cut: mean ± standard error, and mark.
 
     Args:

@@ -60,7 +60,7 @@ def regrets(records: list[Record]) -> str:
 
 
 def flattery(records: list[Record]) -> str:
-    """How far the mean of three folds at the chosen cut is above the test accuracy of what is handed over, in points."""
+    """How far the mean of three folds at the chosen cut is above the test accuracy of the model, in points."""
     gaps = []
     for record in records:
         mean = record.folds[3].mean(axis=1)

@@ -45,6 +45,7 @@ BAD = {
         {"folds": 2, "validation": (np.zeros((3, 8, 8, 1)), np.zeros(3, int))},
         r"`folds` must be None where `validation` is given",
     ),
+    "repeats without folds": ({"repeats": 2}, r"`repeats` are for folds"),
     "groups without folds": ({"groups": np.arange(60)}, r"`groups` are for folds"),
     "groups of other examples": ({"folds": 2, "groups": [1, 2]}, r"`groups` must name the group of each of the"),
     "fewer groups than folds": (

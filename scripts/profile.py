@@ -17,7 +17,7 @@ from pathlib import Path
 
 from compare import report as report_comparison
 from planning import autoencoder_flops, duration, print_plan, print_sizes, warn_of_seen_images
-from splitting import PATIENCE, choose_trials, folds_or_none
+from splitting import PATIENCE, choose_trials, folds_or_none, load_target
 
 EXAMPLES = """examples:
   python scripts/profile.py --src gm --tgt digits
@@ -145,14 +145,13 @@ def run(arguments: argparse.Namespace):
         }
 
     # Mistakes in the arguments show here, before anything is trained.
-    for start, defroster in defrosters().items():
-        plan = defroster.plan(**trials, trained=trained)
-        if arguments.dry_run:
-            print(f"\n{start.capitalize()} tails:" if len(starts) > 1 else "")
-            with in_scope(strategy):
-                autoencoder = autoencoder_flops(arguments.src, data, preset)
-                print_plan(plan, defroster.source, trials["train"], seen, autoencoder, trials["patience"])
+    plans = {start: (each.plan(**trials, trained=trained), each.source) for start, each in defrosters().items()}
     if arguments.dry_run:
+        with in_scope(strategy):
+            for start, (plan, whole) in plans.items():
+                print(f"\n{start.capitalize()} tails:" if len(starts) > 1 else "")
+                autoencoder = autoencoder_flops(arguments.src, data, preset)
+                print_plan(plan, whole, trials["train"], seen, autoencoder, trials["patience"])
         return
     make_folder(out)
     if not command.is_trained(arguments.src):
@@ -197,30 +196,6 @@ def best_worth(profiles: dict):
 def image_size(arguments) -> int | None:
     """The size that an imagenet source is to take; other sources have theirs."""
     return arguments.image_size if arguments.src.startswith("imagenet:") else None
-
-
-def load_target(arguments, network):
-    """The target's images, in the size and the colours that a trained source takes."""
-    import kdefrost
-
-    size, color_mode = arguments.image_size, "rgb"
-    if network is not None:
-        kdefrost.cut_points(network)
-        shape = network.inputs[0].shape[1:]
-        if len(shape) != 3:
-            raise ValueError(f"{arguments.src} must take images (height, width, channels); it takes {shape}.")
-        color_mode = "grayscale" if shape[2] == 1 else "rgb"
-        size = shape[:2] if size is None else size
-    return kdefrost.load_data(
-        arguments.tgt,
-        arguments.data_dir,
-        image_size=size,
-        color_mode=color_mode,
-        split=arguments.split,
-        on_corrupt=arguments.on_corrupt,
-        # Folds, and what a clone is held to, say whether images to test on are set aside.
-        test_share=0.0 if network is not None and Path(arguments.tgt).is_dir() else 0.2,
-    )
 
 
 def make_defroster(network, data, preset, arguments, out: Path, strategy, tails: str):

@@ -1,8 +1,9 @@
-"""Which of a target's images train, which choose the cut and which test."""
+"""The target's images: as the source takes them, and which of them train, choose the cut and test."""
 
 import argparse
 import dataclasses
 import math
+from pathlib import Path
 
 # The paper scores on up to 10,000 patches, as many of each class.
 IDC_TEST_PER_CLASS = 5000
@@ -22,6 +23,30 @@ def folds_or_none(text: str) -> int | str:
     if value < 2:
         raise argparse.ArgumentTypeError(f"must be at least 2, or none, not {text}")
     return value
+
+
+def load_target(arguments, network):
+    """The target's images, in the size and the colours that a trained source takes."""
+    import kdefrost
+
+    size, color_mode = arguments.image_size, "rgb"
+    if network is not None:
+        kdefrost.cut_points(network)
+        shape = network.inputs[0].shape[1:]
+        if len(shape) != 3:
+            raise ValueError(f"{arguments.src} must take images (height, width, channels); it takes {shape}.")
+        color_mode = "grayscale" if shape[2] == 1 else "rgb"
+        size = shape[:2] if size is None else size
+    return kdefrost.load_data(
+        arguments.tgt,
+        arguments.data_dir,
+        image_size=size,
+        color_mode=color_mode,
+        split=arguments.split,
+        on_corrupt=arguments.on_corrupt,
+        # Folds, and what a clone is held to, say whether images to test on are set aside.
+        test_share=0.0 if network is not None and Path(arguments.tgt).is_dir() else 0.2,
+    )
 
 
 def choose_trials(data, preset, arguments, is_folder: bool) -> dict:

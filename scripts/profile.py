@@ -17,7 +17,7 @@ from pathlib import Path
 
 from compare import report as report_comparison
 from planning import autoencoder_flops, duration, print_plan, print_sizes, warn_of_seen_images
-from splitting import PATIENCE, choose_trials, folds_or_none, load_target
+from splitting import PATIENCE, choose_trials, folds_or_none, load_target, patience_or_none
 
 EXAMPLES = """examples:
   python scripts/profile.py --src gm --tgt digits
@@ -72,8 +72,8 @@ def add_size(group):
     add("--cuts", nargs="+", metavar="CUT", help=cuts + f"(blocks, or 10 where there are over {MOST_BLOCKS})")
     folds = "parts that are held out in turn to choose the cut on, or none: then a tenth is held out for that "
     add("--folds", type=folds_or_none, metavar="N", help=folds + "(3 for a folder of few images, else none)")
-    patience = "try cuts from the last one back, until so many in a row are no better; "
-    add("--patience", type=int, metavar="N", help=patience + f"({PATIENCE} with folds, else all cuts are tried)")
+    patience = "try cuts from the last one back, until so many in a row are worse, or none: then all are tried "
+    add("--patience", type=patience_or_none, metavar="N", help=patience + f"({PATIENCE} with folds, else none)")
     starts = "how tails start: all new, from the source's weights, or both, in one figure (new)"
     add("--tails", default="new", choices=["new", "pretrained", "both"], help=starts)
     add("--epochs", type=int, metavar="N", help="epochs of each trial on the target (of the preset)")

@@ -17,11 +17,20 @@ PATIENCE = 1
 
 def folds_or_none(text: str) -> int | str:
     """What `--folds` takes."""
+    return _number_or_none(text, least=2)
+
+
+def patience_or_none(text: str) -> int | str:
+    """What `--patience` takes."""
+    return _number_or_none(text, least=1)
+
+
+def _number_or_none(text: str, least: int) -> int | str:
     if text == "none":
         return text
     value = int(text)
-    if value < 2:
-        raise argparse.ArgumentTypeError(f"must be at least 2, or none, not {text}")
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, or none, not {text}")
     return value
 
 
@@ -44,7 +53,7 @@ def load_target(arguments, network):
         color_mode=color_mode,
         split=arguments.split,
         on_corrupt=arguments.on_corrupt,
-        # Folds, and what a clone is held to, say whether images to test on are set aside.
+        # Whether some are set aside depends on how the cut is chosen; a clone needs images to test on as well.
         test_share=0.0 if network is not None and Path(arguments.tgt).is_dir() else 0.2,
     )
 
@@ -68,10 +77,17 @@ def choose_trials(data, preset, arguments, is_folder: bool) -> dict:
         "jobs": arguments.jobs,
     }
     if folds is not None:
-        own = {"groups": data.groups, "seeds": arguments.seeds or 1, "patience": arguments.patience or PATIENCE}
+        own = {"groups": data.groups, "seeds": 1 if arguments.seeds is None else arguments.seeds}
+        own["patience"] = choose_patience(arguments.patience, PATIENCE)
         return {"train": data.train, "test": data.test, "validation": None, "folds": folds, **own, **common}
     data = with_test(data)
-    return {**held_out(data, sizes), "test": data.test, "seeds": preset.seeds, "patience": arguments.patience, **common}
+    patience = choose_patience(arguments.patience, None)
+    return {**held_out(data, sizes), "test": data.test, "seeds": preset.seeds, "patience": patience, **common}
+
+
+def choose_patience(wanted: int | str | None, default: int | None) -> int | None:
+    """After how many cuts that are worse earlier ones are left out; `None` where all are tried."""
+    return default if wanted is None else None if wanted == "none" else wanted
 
 
 def choose_folds(data, sizes: list[int] | None, wanted: int | str | None, is_folder: bool) -> int | None:

@@ -55,6 +55,12 @@ def test_a_class_with_few_images_has_fewer_folds():
     assert "folds" not in _chosen(_data(1, test=True))
 
 
+def test_all_cuts_are_tried_where_that_is_asked_for():
+    assert _chosen(_data(75), patience="none")["patience"] is None
+    with pytest.raises(argparse.ArgumentTypeError, match="at least 1, or none"):
+        splitting.patience_or_none("0")
+
+
 def test_what_is_asked_for_goes_first():
     chosen = _chosen(_data(75, test=True), is_folder=False, folds=3, seeds=2, patience=4)
     assert (chosen["folds"], chosen["seeds"], chosen["patience"], chosen["per_class"]) == (3, 2, 4, None)

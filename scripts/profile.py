@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace):
     if command.is_trained(arguments.src):
         network = kdefrost.load_source(arguments.src, arguments.weights, image_size(arguments))
     data = load_target(arguments, network)
-    trials = choose_trials(data, preset, arguments, is_folder=Path(arguments.tgt).is_dir())
+    trials = choose_trials(data, preset, arguments)
     print_sizes(data, trials)
     source = {"model": preset.model, "recipe": preset.source, "directory": PROJECT / "saved_models"}
     source |= {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}

@@ -54,22 +54,27 @@ def load_target(arguments, network):
         split=arguments.split,
         on_corrupt=arguments.on_corrupt,
         # Whether some are set aside depends on how the cut is chosen; a clone needs images to test on as well.
-        test_share=0.0 if network is not None and Path(arguments.tgt).is_dir() else 0.2,
+        test_share=0.0 if network is not None and is_folder(arguments.tgt) else 0.2,
     )
 
 
-def choose_trials(data, preset, arguments, is_folder: bool) -> dict:
+def is_folder(target: str) -> bool:
+    """Whether `load_data` takes a target for a folder of images, whatever lies beside it."""
+    return target not in ("digits", "idc") and Path(target).is_dir()
+
+
+def choose_trials(data, preset, arguments) -> dict:
     """Arguments of `Defroster.profile`: the target's examples, sizes, seeds and folds.
 
     Of a folder, all images are trained on unless sizes are given, and they choose the cut by folds where a tenth
     held out would be too few. Else a tenth of the training images is held out to choose on, unless a size asks for
     more than the rest has; of a preset's own sizes, those that the data cannot give are left out.
     """
-    available = data.train.smallest_class
+    available, own = data.train.smallest_class, is_folder(arguments.tgt)
     sizes = arguments.per_class
-    if sizes is None and not is_folder and arguments.folds in (None, "none"):
+    if sizes is None and not own and arguments.folds in (None, "none"):
         sizes = [size for size in preset.per_class if size <= available] or [max(1, available)]
-    folds = choose_folds(data, sizes, arguments.folds, is_folder)
+    folds = choose_folds(data, sizes, arguments.folds, own)
     common = {
         "per_class": sizes,
         "classes": len(data.classes),
@@ -77,9 +82,9 @@ def choose_trials(data, preset, arguments, is_folder: bool) -> dict:
         "jobs": arguments.jobs,
     }
     if folds is not None:
-        own = {"groups": data.groups, "seeds": 1 if arguments.seeds is None else arguments.seeds}
-        own["patience"] = choose_patience(arguments.patience, PATIENCE)
-        return {"train": data.train, "test": data.test, "validation": None, "folds": folds, **own, **common}
+        divided = {"groups": data.groups, "seeds": 1 if arguments.seeds is None else arguments.seeds}
+        divided["patience"] = choose_patience(arguments.patience, PATIENCE)
+        return {"train": data.train, "test": data.test, "validation": None, "folds": folds, **divided, **common}
     data = with_test(data)
     patience = choose_patience(arguments.patience, None)
     return {**held_out(data, sizes), "test": data.test, "seeds": preset.seeds, "patience": patience, **common}
@@ -90,14 +95,14 @@ def choose_patience(wanted: int | str | None, default: int | None) -> int | None
     return default if wanted is None else None if wanted == "none" else wanted
 
 
-def choose_folds(data, sizes: list[int] | None, wanted: int | str | None, is_folder: bool) -> int | None:
-    """Number of folds that choose the cut; `None` where a tenth is held out."""
+def choose_folds(data, sizes: list[int] | None, wanted: int | str | None, own: bool) -> int | None:
+    """Number of folds that choose the cut, of a user's own folder or as wanted; `None` where a tenth is held out."""
     if wanted is not None:
         return None if wanted == "none" else wanted
     aside = len(data.train.labels) // 10
     error = 100 * 0.5 / math.sqrt(max(1, aside))
     folds = min(FOLDS, data.train.smallest_class, *(sizes or ()))
-    if not is_folder or error <= MOST_ERROR or folds < 2:
+    if not own or error <= MOST_ERROR or folds < 2:
         return None
     print(
         f"A tenth held out, {aside} images, would tell an accuracy to ± {error:.0f} points: all images serve to train "

@@ -26,7 +26,8 @@ def _arguments(**given):
 
 
 def _chosen(data, is_folder=True, **given):
-    return splitting.choose_trials(data, kdefrost.PRESETS["laptop"], _arguments(**given), is_folder)
+    tgt = str(PROJECT) if is_folder else "digits"
+    return splitting.choose_trials(data, kdefrost.PRESETS["laptop"], _arguments(tgt=tgt, **given))
 
 
 def test_all_images_of_a_small_folder_train_and_choose(capsys):
@@ -69,6 +70,14 @@ def test_what_is_asked_for_goes_first():
 def test_sets_with_images_to_spare_are_held_out():
     chosen = _chosen(_data(75, test=True), is_folder=False)
     assert "folds" not in chosen and chosen["per_class"] == [4, 32] and len(chosen["validation"].labels) == 16
+
+
+def test_a_folder_beside_a_set_of_its_name_is_not_the_target(tmp_path, monkeypatch):
+    """As results of an earlier command may be, where `--out` has the target's name."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits", "idc", "photos"):
+        (tmp_path / name).mkdir()
+    assert [splitting.is_folder(name) for name in ("digits", "idc", "photos", "nowhere")] == [False, False, True, False]
 
 
 @pytest.mark.parametrize("text", ["1", "0"])

@@ -20,6 +20,7 @@ from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.features import FEATURE_DTYPES
 from kdefrost.cutting.surgery import join, split
+from kdefrost.cutting.trainable import trainable_cuts
 from kdefrost.data.sets import read_sets
 from kdefrost.data.storage import machine_memory
 from kdefrost.devices import Strategy, check_training, in_scope, in_use, is_scoped
@@ -127,6 +128,8 @@ class Defroster:
         self.source, self.strategy, self.tails = source, strategy, tails
         self.recipe = Recipe(epochs=60) if recipe is None else recipe
         self.cuts = tuple(cut_points(source, cuts))
+        if isinstance(cuts, (str, int, np.integer)):
+            self.cuts = tuple(trainable_cuts(source, self.cuts))
         self.directory = directory
         self.learning = Learning(output, loss, metrics, objective, class_weight)
         self.memory_budget, self.feature_dtype = memory_budget, feature_dtype

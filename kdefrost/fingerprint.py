@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kdefrost.cutting.graph import Graph, Tensor, has_graph
+from kdefrost.cutting.layers import learnt_beside_weights
 from kdefrost.data.storage import blocks
 
 _LENGTH = 16
@@ -69,9 +70,28 @@ def _layers(model: keras.Model) -> list:
     return layers
 
 
-def _settings(layer) -> tuple[str, str]:
-    settings = {key: value for key, value in layer.get_config().items() if key != "name"}
-    return type(layer).__name__, _without_addresses(settings)
+def _settings(layer) -> tuple[str, ...]:
+    settings = {key: value for key, value in _configuration(layer).items() if key != "name"}
+    learnt = _learnt(layer)
+    return type(layer).__name__, _without_addresses(settings), *([learnt] if learnt else [])
+
+
+def _configuration(layer) -> dict:
+    """What a layer says of itself; of one that cannot say it, the plain values that it holds."""
+    try:
+        return layer.get_config()
+    # A layer of the user's own raises whatever it will.
+    except Exception:
+        return {name: value for name, value in vars(layer).items() if isinstance(value, (bool, int, float, str))}
+
+
+def _learnt(layer) -> str:
+    """Hash of what a layer has learnt beside its weights and settings, such as a vocabulary; empty for nothing."""
+    digest, is_empty = hashlib.sha256(), True
+    for name, content in learnt_beside_weights(layer):
+        digest.update(name.encode() + content)
+        is_empty = False
+    return "" if is_empty else digest.hexdigest()[:_LENGTH]
 
 
 def _without_addresses(value) -> str:

@@ -1,6 +1,7 @@
 """Content addresses: the same for the same content, another for any other."""
 
 import keras
+import numpy as np
 import pytest
 
 from kdefrost import fingerprint
@@ -41,3 +42,31 @@ def test_losses_and_metrics_are_told_apart_by_their_settings():
     first, second, third = map(fingerprint.of_metric, losses)
     assert first == third != second
     assert fingerprint.of_metric("accuracy") == "accuracy"
+
+
+def test_what_adapt_has_learnt_tells_models_apart():
+    def model(numbers):
+        lookup = keras.layers.IntegerLookup(max_tokens=8)
+        lookup.adapt(np.array(numbers))
+        inputs = keras.Input((2,), dtype="int64")
+        x = keras.layers.Embedding(8, 2, embeddings_initializer="ones")(lookup(inputs))
+        return keras.Model(inputs, keras.layers.Dense(2, kernel_initializer="ones")(keras.layers.Flatten()(x)))
+
+    assert fingerprint.of_model(model([1, 2, 2])) == fingerprint.of_model(model([1, 2, 2]))
+    assert fingerprint.of_model(model([1, 2, 2])) != fingerprint.of_model(model([1, 3, 3]))
+
+
+def test_a_layer_that_says_nothing_of_itself_goes_by_what_it_holds():
+    class Silent(keras.layers.Layer):
+        def __init__(self, factor):
+            super().__init__()
+            self.factor = factor
+
+        def call(self, x):
+            return x * self.factor
+
+        def get_config(self):
+            raise NotImplementedError
+
+    assert fingerprint.of_layer(Silent(2.0)) == fingerprint.of_layer(Silent(2.0))
+    assert fingerprint.of_layer(Silent(2.0)) != fingerprint.of_layer(Silent(3.0))

@@ -3,9 +3,12 @@
     graph            a model's layer calls, read once: what is called with what, where one tensor crosses
     cut              a place between layers (`Cut`, `CutList`)
     cuts             the places at which a model can be cut (`cut_points`)
+    quantization     quantised layers as layers of floats
+    layers           a copy of one layer with all that it has learnt, and what stands in where there can be none
     copying          the same layer calls on other tensors, in new layers
     surgery          the models on both sides of a cut, between two cuts, and joined (`split`, `join`)
     initialization   He's method, layer by layer (`reinitialize`)
+    trainable        which cuts have a tail that can be made
     features         what the frozen layers make of a data set, passed from cut to cut
 
 The source model is never changed.

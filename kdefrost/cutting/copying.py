@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 
 import keras
+import numpy as np
+import tensorflow as tf
 
-from kdefrost.cutting.graph import Graph, Tensor, unused
+from kdefrost.cutting.graph import Call, Graph, Tensor, unused
+from kdefrost.cutting.layers import Borrowed, Uncopyable, carry_state, copy_layer, is_own, is_plain
+from kdefrost.cutting.quantization import is_quantized
 
 
 def replay(
@@ -14,6 +18,7 @@ def replay(
     stop: list[Tensor],
     substitutes: Mapping[type, type] | None = None,
     taken: set[str] | None = None,
+    trains: bool = False,
 ) -> list:
     """Calls copies of the layers between two sets of tensors on new tensors.
 
@@ -25,52 +30,111 @@ def replay(
         substitutes: Layer classes by those that they replace; both have the same
             configuration and variables.
         taken: Names that the copies must not have; theirs are added.
+        trains: Whether the copies are to be trained, all of them. Of those that are not, a layer that cannot be
+            copied is borrowed.
 
     Returns:
         The Keras tensors in the place of `stop`.
 
     Raises:
-        ValueError: If a layer cannot be copied.
+        ValueError: If the copies are to be trained and a layer cannot be copied.
     """
     substitutes, taken = substitutes or {}, set() if taken is None else taken
     known = dict(zip(start, replacements, strict=True))
-    copies = {}
+    copies: dict[str, keras.Operation] = {}
     for call in graph.between(start, stop):
+        given = _replaced(call, known)
         if call.name not in copies:
             name = unused(call.name, taken, "tail_")
             taken.add(name)
-            copies[call.name] = (copy_layer(call.operation, name, substitutes), call.operation)
-        args, kwargs = keras.tree.map_structure(
-            lambda value: known[value] if isinstance(value, Tensor) else value, (call.args, call.kwargs)
-        )
-        made = keras.tree.flatten(copies[call.name][0](*args, **kwargs))
-        known.update(zip(call.outputs, made, strict=True))
-    for new, old in copies.values():
-        for to, of in zip(getattr(new, "variables", []), getattr(old, "variables", []), strict=True):
-            to.assign(of)
-        if hasattr(new, "finalize_state"):
-            # A preprocessing layer computes with constants that it makes of its statistics.
-            new.finalize_state()
+            copies[call.name], outputs = _first_call(call, given, name, substitutes, trains)
+        else:
+            outputs = _on(copies[call.name], given)
+        known.update(zip(call.outputs, keras.tree.flatten(outputs), strict=True))
     return [known[tensor] for tensor in stop]
 
 
-def input_like(tensor: Tensor):
-    """A new Keras input in the place of a tensor."""
-    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.reference[0])
+def _replaced(call: Call, known: Mapping) -> tuple[tuple, dict]:
+    """The arguments of a call with something else in the place of each tensor."""
+    return keras.tree.map_structure(
+        lambda value: known[value] if isinstance(value, Tensor) else value, (call.args, call.kwargs)
+    )
 
 
-def copy_layer(layer, name: str, substitutes: Mapping[type, type] | None = None):
-    """A new layer or operation with the configuration of another, of its class or the class's substitute."""
-    cls = (substitutes or {}).get(type(layer), type(layer))
-    # A function that is in memory already is as safe as the model that holds it.
-    trusted = {"safe_mode": False} if isinstance(layer, keras.layers.Lambda) else {}
+def _on(operation, given: tuple[tuple, dict], **others):
+    args, kwargs = given
+    return operation(*args, **kwargs, **others)
+
+
+def _first_call(call: Call, given: tuple[tuple, dict], name: str, substitutes: Mapping, trains: bool) -> tuple:
+    """A copy of a call's layer with its weights, and what it makes of tensors."""
     try:
-        copy = cls.from_config(layer.get_config(), **trusted)
-    # A layer of the user's own ends in whatever its constructor raises.
-    except Exception as error:
-        raise ValueError(
-            f"Layer `{layer.name}` ({type(layer).__name__}) cannot be copied from its configuration ({error}); its "
-            "`get_config` must return all arguments of its constructor."
-        ) from error
-    copy.name = name
-    return copy
+        copy = copy_layer(call.operation, name, substitutes, trains)
+        outputs = _on(copy, given)
+        carry_state(call.operation, copy)
+        # Of one that is no longer quantised nothing is the same to the last digit.
+        if is_own(call.operation) or is_quantized(copy):
+            _check_same(call, copy)
+    except Uncopyable:
+        if trains:
+            raise
+        copy = Borrowed(call.operation, name) if isinstance(call.operation, keras.Layer) else call.operation
+        outputs = _on(copy, given)
+    return copy, outputs
+
+
+def try_to_copy(call: Call):
+    """Makes a copy of a call's layer to train, if it is one of which that is not sure, and lets go of it.
+
+    Args:
+        call: The call.
+
+    Raises:
+        ValueError: If it cannot be copied; the error is an `Uncopyable`.
+    """
+    if is_plain(call.operation):
+        return
+    taken = {tensor: keras.KerasTensor(tensor.shape, tensor.dtype) for tensor in call.inputs}
+    _first_call(call, _replaced(call, taken), call.name, {}, trains=True)
+
+
+def _check_same(call: Call, copy: keras.Operation):
+    """Refuses a copy that computes something else: its configuration does not tell all."""
+    rng = np.random.default_rng(0)
+    sample = {tensor: _random(tensor, rng) for tensor in call.inputs}
+    given = _replaced(call, sample)
+    first, again, copied = (_computed(operation, given) for operation in (call.operation, call.operation, copy))
+    if _are_equal(first, again) and not _are_equal(first, copied):
+        raise Uncopyable(call.operation, "the copy computes something else; `get_config` leaves something out")
+
+
+def _computed(operation, given: tuple[tuple, dict]) -> list[np.ndarray]:
+    outputs = _on(operation, given, training=False) if _takes_training(operation) else _on(operation, given)
+    return [np.asarray(output, np.float64) for output in keras.tree.flatten(outputs)]
+
+
+def _takes_training(operation) -> bool:
+    return getattr(operation, "_call_has_training_arg", False)
+
+
+def _are_equal(some: list[np.ndarray], others: list[np.ndarray]) -> bool:
+    return all(np.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True) for a, b in zip(some, others, strict=True))
+
+
+def _random(tensor: Tensor, rng: np.random.Generator) -> tf.Tensor:
+    """Two examples: numbers, or the first of the places in a table."""
+    largest = 1.0 if tensor.dtype.startswith(("float", "bfloat")) else 2.0
+    return tf.cast(rng.uniform(0, largest, (2, *(size or 1 for size in tensor.shape[1:]))), tensor.dtype)
+
+
+def input_like(tensor: Tensor, taken: set[str]):
+    """A new Keras input for batches of any size in the place of a tensor.
+
+    Args:
+        tensor: The tensor.
+        taken: Names that the input must not have; its own is added.
+    """
+    layer, call, output = tensor.reference
+    name = unused(layer, taken) if layer not in taken else unused(f"{layer}_{call}_{output}", taken)
+    taken.add(name)
+    return keras.Input(shape=tensor.shape[1:], dtype=tensor.dtype, name=name)

@@ -89,7 +89,9 @@ class Graph:
         self.calls: list[Call] = []
         self._names: dict[int, str] = {}
         self._counts: dict[str, int] = {}
-        self.inputs = [self._tensor(tensor, (tensor._keras_history.operation.name, 0, 0)) for tensor in model.inputs]
+        # Of a model that is built for batches of one size each call is described anew, for any size.
+        self._batch = next((tensor.shape[0] for tensor in model.inputs if tensor.shape[0] is not None), None)
+        self.inputs = [self._input(tensor) for tensor in model.inputs]
         self._taken = {tensor.reference[0] for tensor in self.inputs}
         self.outputs = self._read(model, self.inputs, path="")
 
@@ -133,12 +135,33 @@ class Graph:
         name = self._name(operation, path)
         call = self._counts[name] = self._counts.get(name, -1) + 1
         specs = node.output_tensors
-        if any(None in spec.shape[1:] for spec in specs):
+        if self._batch is not None or any(None in spec.shape[1:] for spec in specs):
             # A nested model that was built for any size has one here.
-            specs = _output_specs(operation, args, kwargs)
+            specs = self._described(operation, args, kwargs)
         outputs = [self._tensor(spec, (name, call, output)) for output, spec in enumerate(specs)]
         self.calls.append(Call(operation, name, args, kwargs, outputs))
         return outputs
+
+    def _described(self, operation, args: tuple, kwargs: dict) -> list:
+        """What an operation makes of batches of any size."""
+        if self._batch is None:
+            return _output_specs(operation, args, kwargs)
+        try:
+            specs = [] if getattr(operation, "stateful", False) else _output_specs(operation, args, kwargs)
+        # It ends in whatever a layer raises that is given another size.
+        except Exception:
+            specs = []
+        if not specs or any(spec.shape[0] is not None for spec in specs):
+            raise ValueError(
+                f"`model` is built for batches of {self._batch}, and its layer `{operation.name}` "
+                f"({type(operation).__name__}) computes with no others. Build it with keras.Input(shape) in the place "
+                "of batch_shape, and without that number in its layers."
+            )
+        return specs
+
+    @staticmethod
+    def _input(tensor) -> Tensor:
+        return Tensor((None, *tensor.shape[1:]), tensor.dtype, (tensor._keras_history.operation.name, 0, 0))
 
     def _name(self, operation, path: str) -> str:
         """The operation's name; where another has it, with the names of the models around it."""

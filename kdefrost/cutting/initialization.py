@@ -38,7 +38,8 @@ def reinitialize(model: keras.Model, seed: int | Sequence[int]):
     Kernels are drawn from a normal distribution of variance 2 / fan-in (He et al., 2015,
     arXiv:1502.01852), biases are zero, normalisations are the identity. Trainable weights
     for which there is no such rule get what their layer's own initialiser gives, and a
-    warning says which. Statistics of a preprocessing layer stay as they are.
+    warning says which. Statistics of a preprocessing layer stay as they are. In a layer with adapters of low rank
+    (LoRA) these alone start anew, as Keras starts them.
 
     Args:
         model: A model; its graph and compiled functions are kept.
@@ -50,10 +51,11 @@ def reinitialize(model: keras.Model, seed: int | Sequence[int]):
     rng = np.random.default_rng(seed)
     by_own_initialiser = []
     for layer in _layers(model):
-        unknown = [variable for variable in _own_variables(layer) if not _assign(layer, variable, rng)]
+        unknown = [variable for variable in _anew(layer) if not _assign(layer, variable, rng)]
         if unknown:
             _assign_by_own_initialiser(layer, unknown, rng)
-            by_own_initialiser += [f"{layer.name}/{variable.name}" for variable in unknown]
+            # Adapters have no other start.
+            by_own_initialiser += [f"{layer.name}/{each.name}" for each in unknown if not _is_adapter(each)]
     if by_own_initialiser:
         warnings.warn(
             "No rule of He's method for these weights, which start from their own initialisers: "
@@ -65,6 +67,23 @@ def reinitialize(model: keras.Model, seed: int | Sequence[int]):
 def _layers(model) -> list:
     """All layers of a model, those inside composite layers included, in a fixed order."""
     return [layer for layer in model._flatten_layers(include_self=False) if not isinstance(layer, keras.Model)]
+
+
+def adapted_weights(layer) -> list:
+    """The weights of a layer to which adapters of low rank (LoRA) are added, in whose place those train."""
+    if not getattr(layer, "lora_enabled", False):
+        return []
+    return [variable for variable in _own_variables(layer) if variable.name in ("kernel", "embeddings")]
+
+
+def _anew(layer) -> list:
+    """The variables of a layer, not of one inside it, that get new values: of one with adapters those alone."""
+    own = _own_variables(layer)
+    return [variable for variable in own if _is_adapter(variable)] if adapted_weights(layer) else own
+
+
+def _is_adapter(variable) -> bool:
+    return variable.name.startswith("lora_")
 
 
 def _own_variables(layer) -> list:

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from kdefrost.cutting.copying import copy_layer, input_like, replay, unused
+from kdefrost.cutting.copying import input_like, replay
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import cuttable, find
-from kdefrost.cutting.graph import Graph, Tensor, has_graph
-from kdefrost.cutting.initialization import reinitialize
+from kdefrost.cutting.graph import Graph, Tensor, has_graph, unused
+from kdefrost.cutting.initialization import adapted_weights, reinitialize
+from kdefrost.cutting.layers import copy_layer
 
 _POOLING = {
     3: keras.layers.GlobalAveragePooling1D,
@@ -83,7 +84,7 @@ def tail_of(
     """
     graph = cuttable(model)
     if output is None:
-        tail = _copy(graph, find(graph, cut), graph.outputs, "tail", substitutes)
+        tail = _copy(graph, find(graph, cut), graph.outputs, "tail", substitutes, trains=True)
     else:
         tail = _with_new_output(graph, find(graph, cut), output, substitutes)
     _train_all(tail)
@@ -144,25 +145,28 @@ def join(extractor: keras.Model, tail: keras.Model) -> keras.Model:
     made, taken = ([t.shape[1:] for t in tensors] for tensors in (front.outputs, back.inputs))
     if not all(_fits(*shapes) for shapes in zip(made, taken, strict=False)) or len(made) != len(taken):
         raise ValueError(f"`tail` takes features of shape {taken}, but `extractor` gives {made}.")
-    inputs = [input_like(tensor) for tensor in front.inputs]
-    names = {tensor.reference[0] for tensor in front.inputs}
+    names: set[str] = set()
+    inputs = [input_like(tensor, names) for tensor in front.inputs]
     features = replay(front, front.inputs, inputs, front.outputs, taken=names)
     outputs = replay(back, back.inputs, features, back.outputs, taken=names)
     return keras.Model(_single(inputs), _single(outputs), name=tail.name)
 
 
-def _copy(graph: Graph, start: list[Tensor], stop: list[Tensor], name: str, substitutes=None) -> keras.Model:
+def _copy(
+    graph: Graph, start: list[Tensor], stop: list[Tensor], name: str, substitutes=None, trains: bool = False
+) -> keras.Model:
     """A new model of new layers from the tensors `start` to the tensors `stop`."""
-    inputs = [input_like(tensor) for tensor in start]
-    names = {tensor.reference[0] for tensor in start}
-    outputs = replay(graph, start, inputs, stop, substitutes, names)
+    names: set[str] = set()
+    inputs = [input_like(tensor, names) for tensor in start]
+    outputs = replay(graph, start, inputs, stop, substitutes, names, trains)
     return keras.Model(_single(inputs), _single(outputs), name=name)
 
 
 def _with_new_output(graph: Graph, start: list[Tensor], output, substitutes) -> keras.Model:
     old = _old_output(graph)
-    inputs, names = [input_like(tensor) for tensor in start], {tensor.reference[0] for tensor in start}
-    (features,) = replay(graph, start, inputs, _before_output(graph), substitutes, names)
+    names: set[str] = set()
+    inputs = [input_like(tensor, names) for tensor in start]
+    (features,) = replay(graph, start, inputs, _before_output(graph), substitutes, names, trains=True)
     new = _attach(output, features, default_name=old.name if old else "output", names=names)
     return keras.Model(_single(inputs), new, name="tail")
 
@@ -210,6 +214,8 @@ def _train_all(model: keras.Model):
     model.trainable = True
     for layer in model._flatten_layers(include_self=False):
         layer.trainable = True
+        for weight in adapted_weights(layer):
+            weight.trainable = False
 
 
 def _fits(made: tuple, taken: tuple) -> bool:

@@ -79,9 +79,9 @@ def with_keras_layers(model: keras.Model) -> keras.Model:
         where kdefrost is not installed, as far as the model's other layers do.
     """
     graph = Graph(model)
-    inputs = [input_like(tensor) for tensor in graph.inputs]
+    names: set[str] = set()
+    inputs = [input_like(tensor, names) for tensor in graph.inputs]
     plain = {fused: own for own, fused in FUSED_LAYERS.items()}
-    names = {tensor.reference[0] for tensor in graph.inputs}
     outputs = replay(graph, graph.inputs, inputs, graph.outputs, plain, names)
     single = len(inputs) == 1 and len(outputs) == 1
     return keras.Model(*(inputs + outputs if single else (inputs, outputs)), name=model.name)

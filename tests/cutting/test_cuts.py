@@ -254,23 +254,6 @@ def test_kernels_inside_attention_are_hes():
         np.testing.assert_allclose(np.std(variable), expected, rtol=0.03)
 
 
-def test_a_layer_that_cannot_be_copied_is_named():
-    class Scaled(keras.layers.Layer):
-        def __init__(self, factor):
-            super().__init__(name="scaled")
-            self.factor = factor
-
-        def get_config(self):
-            return {}
-
-        def call(self, inputs):
-            return inputs * self.factor
-
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3), Scaled(2.0), keras.layers.Dense(2)])
-    with pytest.raises(ValueError, match=r"Layer `scaled` \(Scaled\) cannot be copied from its configuration"):
-        kdefrost.split(model, kdefrost.cut_points(model)[1])
-
-
 def test_lambdas_are_copied():
     double = keras.layers.Lambda(lambda x: 2 * x, output_shape=(3,))
     first = keras.layers.Dense(3, kernel_initializer="identity")

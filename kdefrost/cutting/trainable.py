@@ -1,0 +1,43 @@
+"""Which cuts have a tail that can be made: of layers that can be copied, because it trains."""
+
+import warnings
+from collections.abc import Sequence
+
+import keras
+
+from kdefrost.cutting.copying import try_to_copy
+from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cuts import cuttable, find
+from kdefrost.cutting.layers import Uncopyable
+
+
+def trainable_cuts(model: keras.Model, cuts: Sequence[Cut]) -> list[Cut]:
+    """Leaves out the cuts after which some layer cannot be copied, with a warning that says why.
+
+    The frozen layers before a cut need not be copied.
+
+    Args:
+        model: The model.
+        cuts: Cuts of it.
+
+    Returns:
+        The cuts that are left; the last one of a model is always among them.
+    """
+    graph, left = cuttable(model), list(cuts)
+    for call in reversed(graph.calls[: graph.output_position()]):
+        try:
+            try_to_copy(call)
+        except Uncopyable as error:
+            left = [cut for cut in cuts if call not in graph.between(find(graph, cut), graph.outputs)]
+            out = [str(cut.index) for cut in cuts if cut not in left]
+            if out:
+                warnings.warn(f"{_cuts_text(out)} left out, because what follows must train. {error}", stacklevel=3)
+            # What lies before this one is after no cut that is left.
+            break
+    return left
+
+
+def _cuts_text(indices: list[str]) -> str:
+    if len(indices) == 1:
+        return f"Cut {indices[0]} is"
+    return f"Cuts {indices[0]} to {indices[-1]} are" if len(indices) > 2 else f"Cuts {' and '.join(indices)} are"

@@ -84,7 +84,7 @@ def _first_call(call: Call, given: tuple[tuple, dict], name: str, substitutes: M
 
 
 def try_to_copy(call: Call):
-    """Makes a copy of a call's layer to train, if it is one of which that is not sure, and lets go of it.
+    """Makes a copy of a call's layer to train, built only where that could fail, and lets go of it.
 
     Args:
         call: The call.
@@ -93,6 +93,7 @@ def try_to_copy(call: Call):
         ValueError: If it cannot be copied; the error is an `Uncopyable`.
     """
     if is_plain(call.operation):
+        copy_layer(call.operation, call.name, trains=True)
         return
     taken = {tensor: keras.KerasTensor(tensor.shape, tensor.dtype) for tensor in call.inputs}
     _first_call(call, _replaced(call, taken), call.name, {}, trains=True)

@@ -29,6 +29,9 @@
   choice     what ways of choosing a cut are worth to a user who has few images: a quarter or a tenth held out,
              folds, the last cut, half of the layers, from scratch, and networks that are fine-tuned whole; on
              recorded situations, of which those that are missing are recorded first (hours; it runs only by name)
+  models     every layer class of Keras's in a small model, networks of keras.applications and backbones of KerasHub,
+             where it is installed: whether both sides of cuts compute what the whole does, whether a profile
+             runs and its best model is exported (hours; it runs only by name)
 
 Without a name: training and head. Images are random unless it says otherwise: speed does not depend on
 what they show. `bench.py profile --help` lists what one of them takes.
@@ -75,6 +78,12 @@ def add_choice_options(parser: argparse.ArgumentParser):
     add("--mobilenet-v2", metavar="FILE", help="local file of the weights of MobileNetV2 0.35 (downloaded)")
 
 
+def add_models_options(parser: argparse.ArgumentParser):
+    kinds = ("layers", "hub", "applications")
+    parser.add_argument("--kinds", nargs="+", default=kinds, choices=kinds, help="of which models (all)")
+    parser.add_argument("--out", default="models.jsonl", help="file to which a line is added for each (%(default)s)")
+
+
 def add_no_options(parser: argparse.ArgumentParser):
     pass
 
@@ -115,6 +124,7 @@ BENCHES = {
     "autoencoder": Bench("autoencoder", "bench_autoencoder"),
     "similarity": Bench("similarity", "bench_similarity"),
     "choice": Bench("choice", "bench_choice", None, add_choice_options),
+    "models": Bench("models", "bench_models", None, add_models_options),
     "streaming": Bench("streaming", "bench_streaming"),
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from kdefrost.cutting.graph import Call, Graph, Tensor, unused
-from kdefrost.cutting.layers import Borrowed, Uncopyable, carry_state, copy_layer, is_own, is_plain
+from kdefrost.cutting.layers import Borrowed, Uncopyable, carry_state, copy_layer, is_own, is_plain, stateless
 from kdefrost.cutting.quantization import is_quantized
 
 
@@ -61,9 +61,9 @@ def _replaced(call: Call, known: Mapping) -> tuple[tuple, dict]:
     )
 
 
-def _on(operation, given: tuple[tuple, dict], **others):
+def _on(operation, given: tuple[tuple, dict]):
     args, kwargs = given
-    return operation(*args, **kwargs, **others)
+    return operation(*args, **kwargs)
 
 
 def _first_call(call: Call, given: tuple[tuple, dict], name: str, substitutes: Mapping, trains: bool) -> tuple:
@@ -110,12 +110,16 @@ def _check_same(call: Call, copy: keras.Operation):
 
 
 def _computed(operation, given: tuple[tuple, dict]) -> list[np.ndarray]:
-    outputs = _on(operation, given, training=False) if _takes_training(operation) else _on(operation, given)
+    """What a layer makes of tensors in inference mode, and stays as it is."""
+    args, kwargs = given
+    outputs = (
+        stateless(operation, operation.variables, *args, **kwargs) if _has_state(operation) else _on(operation, given)
+    )
     return [np.asarray(output, np.float64) for output in keras.tree.flatten(outputs)]
 
 
-def _takes_training(operation) -> bool:
-    return getattr(operation, "_call_has_training_arg", False)
+def _has_state(operation) -> bool:
+    return isinstance(operation, keras.layers.Layer)
 
 
 def _are_equal(some: list[np.ndarray], others: list[np.ndarray]) -> bool:

@@ -60,21 +60,38 @@ class Borrowed(keras.layers.Layer):
 
     def call(self, *args, **kwargs):
         """What the other layer makes of tensors, with these weights."""
-        values = {id(old): new.value for old, new in zip(self.lender.variables, self._given, strict=True)}
-        parts = (self.lender.trainable_variables, self.lender.non_trainable_variables)
-        weights = [[values[id(variable)] for variable in part] for part in parts]
-        if getattr(self.lender, "_call_has_training_arg", False):
-            kwargs["training"] = False
-        return self.lender.stateless_call(*weights, *args, **kwargs)[0]
+        return stateless(self.lender, self._given, *args, **kwargs)
 
     def compute_output_spec(self, *args, **kwargs):
         """The shapes that the other layer gives."""
         return self.lender.compute_output_spec(*args, **kwargs)
 
 
+def stateless(layer: keras.layers.Layer, weights: list, *args, **kwargs):
+    """What a layer makes of tensors in inference mode, with some weights, and stays as it is.
+
+    Args:
+        layer: The layer.
+        weights: In the place of its variables, as many in the same order.
+        *args: As the layer takes them.
+        **kwargs: As the layer takes them.
+
+    Returns:
+        Its outputs.
+    """
+    values = {id(old): keras.ops.convert_to_tensor(new) for old, new in zip(layer.variables, weights, strict=True)}
+    parts = (layer.trainable_variables, layer.non_trainable_variables)
+    given = [[values[id(variable)] for variable in part] for part in parts]
+    if getattr(layer, "_call_has_training_arg", False):
+        kwargs["training"] = False
+    return layer.stateless_call(*given, *args, **kwargs)[0]
+
+
 def is_own(operation) -> bool:
-    """Whether a layer is of a class that is not Keras's."""
-    return not type(operation).__module__.startswith(("keras.", "kdefrost."))
+    """Whether a layer, or one inside it, is of a class that is not Keras's."""
+    return any(
+        not type(part).__module__.startswith(("keras.", "kdefrost.")) for part in _parts(operation) or [operation]
+    )
 
 
 def is_plain(operation) -> bool:

@@ -33,6 +33,9 @@ class Shifted(layers.Layer):
     def call(self, x):
         return x * self.scale + self.shift
 
+    def compute_output_shape(self, shape):
+        return shape
+
     def get_config(self):
         return super().get_config()
 
@@ -136,6 +139,29 @@ def test_a_layer_that_must_train_and_cannot_be_copied_is_named_with_the_reason(c
     model = with_layer(cls(shift=2.5, name="mine"))
     with pytest.raises(ValueError, match=rf"(?s)`mine` \({cls.__name__}\) cannot be copied: .*{reason}"):
         kdefrost.split(model, 0)
+
+
+def test_a_wrapper_around_such_a_layer_is_held_to_the_original_too():
+    inputs = keras.Input((2, 4))
+    x = layers.TimeDistributed(Shifted(shift=2.5))(layers.Dense(4)(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Dense(3)(layers.Flatten()(x))))
+    with pytest.raises(ValueError, match=r"\(TimeDistributed\) cannot be copied: .*leaves something out"):
+        kdefrost.split(model, 0)
+
+
+def test_looking_at_a_layer_leaves_its_state_as_it_is():
+    class Counting(layers.Layer):
+        def build(self, shape):
+            self.count = self.add_weight(shape=(), initializer="zeros", trainable=False, name="count")
+
+        def call(self, x):
+            self.count.assign_add(1.0)
+            return x + 0.0
+
+    model = with_layer(Counting())
+    before = float(model.layers[2].count)
+    kdefrost.split(model, 0)
+    assert float(model.layers[2].count) == before
 
 
 def test_a_defroster_goes_on_with_the_cuts_that_are_possible():

@@ -152,6 +152,7 @@ class Defroster:
         test_per_class: int | None = None,
         jobs: int | None = None,
         verbose: bool = True,
+        steps: int | None = None,
     ) -> DefrostProfile:
         """Runs all trials that are missing: every cut at every size with every seed, and fold.
 
@@ -197,6 +198,8 @@ class Defroster:
                 number; those of `None`, which runs all in this process, differ from them by
                 rounding. A script that gives it needs `if __name__ == "__main__":`.
             verbose: Whether to show a progress bar.
+            steps: Number of batches after which each `tf.data.Dataset` is stopped, such as one that repeats without
+                end. By default all are read; of a data set that does not tell how many it has, at most 10,000.
 
         Returns:
             A `DefrostProfile` of the trials that were asked for, those from the folder
@@ -216,7 +219,7 @@ class Defroster:
         ```
         """
         given = {"train": train, "test": test, "validation": validation}
-        experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose)
+        experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
         questions = self._questions(experiment, per_class, seeds, folds, repeats)
         policy = self._policy(experiment, questions, patience)
         engine = self._engine(experiment, jobs)
@@ -247,6 +250,7 @@ class Defroster:
         test_per_class=None,
         jobs=None,
         verbose: bool = True,
+        steps=None,
         trained: bool = True,
     ) -> Plan:
         """Says what `profile` would run with the same arguments, with `patience` at most, and runs nothing of it.
@@ -265,7 +269,7 @@ class Defroster:
             ValueError: As `profile`.
         """
         given = {"train": train, "test": test, "validation": validation}
-        experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose)
+        experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
         questions = self._questions(experiment, per_class, seeds, folds, repeats)
         # With patience too it may come to all of them.
         self._policy(experiment, questions, patience)
@@ -289,6 +293,7 @@ class Defroster:
         normalization: bool = False,
         jobs: int | None = None,
         verbose: bool = True,
+        steps: int | None = None,
     ) -> ComplianceProfile:
         """Trains the whole network anew with its first layers held near the source by springs of several strengths.
 
@@ -313,6 +318,7 @@ class Defroster:
             normalization: Whether scale and offset of normalisations among these layers are held too.
             jobs: As for `profile`.
             verbose: Whether to show a progress bar.
+            steps: As for `profile`.
 
         Returns:
             A `ComplianceProfile` of the trials that were asked for, those from the folder among them.
@@ -332,7 +338,7 @@ class Defroster:
         held = strengths, layers, per_class, seeds, self.recipe, bool(normalization)
         questions = under_springs(self.source, self.cuts, *held)
         given = {"train": train, "test": test, "validation": validation}
-        experiment = self._prepare(given, per_class, classes, test_per_class, None, jobs, verbose)
+        experiment = self._prepare(given, per_class, classes, test_per_class, None, jobs, verbose, steps)
         if not experiment.evaluated:
             raise ValueError("Give `test`, `validation` or both: without either there is nothing to score a trial on.")
         compared = tuple(cut for cut in self.cuts if cut.frozen_layers)
@@ -399,7 +405,15 @@ class Defroster:
         return experiment
 
     def _prepare(
-        self, given: dict, per_class, classes, test_per_class, groups, jobs: int | None, verbose: bool
+        self,
+        given: dict,
+        per_class,
+        classes,
+        test_per_class,
+        groups,
+        jobs: int | None,
+        verbose: bool,
+        steps: int | None,
     ) -> Experiment:
         """Reads and checks what is given, and concludes from it what is learnt."""
         check_jobs(jobs)
@@ -414,7 +428,7 @@ class Defroster:
             raise ValueError(
                 "`groups` needs `train` as a pair (x, y): the examples of a tf.data.Dataset come in no fixed order."
             )
-        sets = read_sets(self.memory_budget, self.directory, verbose, **given)
+        sets = read_sets(self.memory_budget, self.directory, verbose, steps, **given)
         return prepare(self.source, self.cuts[-1], sets, self.learning, sizes, classes, test_per_class, groups)
 
     def _questions(self, experiment: Experiment, per_class, seeds, folds, repeats) -> list[Question]:

@@ -15,6 +15,7 @@ from kdefrost.cutting.features import Inference
 from kdefrost.cutting.initialization import reinitialize
 from kdefrost.cutting.surgery import join
 from kdefrost.data.channels import standardization
+from kdefrost.data.colors import mode_of
 from kdefrost.data.examples import ImageData
 from kdefrost.data.images import load_data
 from kdefrost.models.networks import build_model
@@ -42,8 +43,8 @@ def train_source(
     The images are standardised per channel by their own training set's statistics.
 
     Args:
-        name: A clone's name, for that clone of `target`; a data set's, for `load_data`; or a data
-            set itself.
+        name: A clone's name, for that clone of `target`; a data set's, for `load_data`, in the
+            target's colours; or a data set itself.
         target: The target data set.
         model: Name of the network, for `build_model`.
         recipe: How to train it.
@@ -172,14 +173,15 @@ def standardized(model: keras.Model, images) -> keras.Model:
 def _other_data(name: str, target: ImageData, data_dir) -> ImageData:
     """A source that is a data set of its own."""
     try:
-        data = load_data(name, data_dir)
+        # In the target's colours, whichever the source's own are.
+        data = load_data(name, data_dir, None, mode_of(target.image_shape[2]))
     except ValueError as error:
         clones = ", ".join([*CLONES, "ae<k>"])
         raise ValueError(f"Source {name!r} is no clone ({clones}), no .keras file and no data set. {error}") from error
     if data.image_shape != target.image_shape:
         raise ValueError(
             f"Source {name!r} has images of shape {data.image_shape}, target {target.name!r} of {target.image_shape}; "
-            "take a source with images of the same shape."
+            "take a source with images of the same shape, or load them with `image_size` and `color_mode`."
         )
     return data
 

@@ -153,10 +153,12 @@ def parse_layers(words: list[str]) -> list[int] | None:
 
 
 def choose_sets(data, arguments, several: bool) -> tuple[dict, int]:
-    """The sets, of which a tenth of the training images is held out where the rest is enough, and the size."""
+    """The sets, and the size; a tenth of the training images is held out where the rest is enough and none are."""
     import kdefrost
 
-    train, validation = kdefrost.hold_out(data.train, share=0.1, groups=data.groups)
+    train, validation = data.train, data.validation
+    if validation is None:
+        train, validation = kdefrost.hold_out(data.train, share=0.1, groups=data.groups)
     default = min(PER_CLASS[arguments.preset][several], data.train.smallest_class)
     per_class = default if arguments.per_class is None else arguments.per_class
     if per_class > train.smallest_class:

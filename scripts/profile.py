@@ -55,6 +55,8 @@ def add_source_and_target(group):
     size = "resize all images to N×N (what the source takes)"
     shared = {"tgt": {"help": target}, "image_size": {"help": size}}
     command.add_options(group, "--tgt", "--data-dir", "--image-size", **shared)
+    parts = "parts of a folder, such as train=fold1 test=fold2, or none: its sub-folders are classes (by their names)"
+    add("--parts", nargs="+", metavar="PART=FOLDER", help=parts)
     add("--split", default="patient", choices=["patient", "random"], help="how idc is split (patient)")
     add("--on-corrupt", default="raise", choices=["raise", "skip"], help="what unreadable files of a folder do (raise)")
     inputs = "what a .keras source takes: images as they are, from 0 to 255, or with mean 0 and deviation 1 (raw)"

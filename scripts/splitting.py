@@ -37,14 +37,15 @@ def _number_or_none(text: str, least: int) -> int | str:
 def load_target(arguments, network):
     """The target's images, in the size and the colours that a trained source takes."""
     import kdefrost
+    from kdefrost.data.colors import mode_of
 
-    size, color_mode = arguments.image_size, "rgb"
+    size, color_mode = arguments.image_size, None
     if network is not None:
         kdefrost.cut_points(network)
         shape = network.inputs[0].shape[1:]
         if len(shape) != 3:
             raise ValueError(f"{arguments.src} must take images (height, width, channels); it takes {shape}.")
-        color_mode = "grayscale" if shape[2] == 1 else "rgb"
+        color_mode = mode_of(shape[2])
         size = shape[:2] if size is None else size
     return kdefrost.load_data(
         arguments.tgt,
@@ -55,7 +56,17 @@ def load_target(arguments, network):
         on_corrupt=arguments.on_corrupt,
         # Whether some are set aside depends on how the cut is chosen; a clone needs images to test on as well.
         test_share=0.0 if network is not None and is_folder(arguments.tgt) else 0.2,
+        parts=as_parts(arguments.parts),
     )
+
+
+def as_parts(words: list[str] | None) -> dict[str, str] | None:
+    """What `load_data` takes for `parts`, of words such as `train=fold1`; `none` says that there are none."""
+    if words in (None, ["none"]):
+        return None if words is None else {}
+    if not all("=" in word for word in words):
+        raise ValueError(f"--parts must be such as train=fold1 test=fold2, or none. Received: {' '.join(words)}")
+    return dict(word.split("=", 1) for word in words)
 
 
 def is_folder(target: str) -> bool:
@@ -66,9 +77,10 @@ def is_folder(target: str) -> bool:
 def choose_trials(data, preset, arguments) -> dict:
     """Arguments of `Defroster.profile`: the target's examples, sizes, seeds and folds.
 
-    Of a folder, all images are trained on unless sizes are given, and they choose the cut by folds where a tenth
-    held out would be too few. Else a tenth of the training images is held out to choose on, unless a size asks for
-    more than the rest has; of a preset's own sizes, those that the data cannot give are left out.
+    A folder's own validation images choose the cut. Of a folder without such, all images are trained on unless
+    sizes are given, and they choose the cut by folds where a tenth held out would be too few. Else a tenth of the
+    training images is held out to choose on, unless a size asks for more than the rest has; of a preset's own sizes,
+    those that the data cannot give are left out.
     """
     available, own = data.train.smallest_class, is_folder(arguments.tgt)
     sizes = arguments.per_class
@@ -97,8 +109,16 @@ def choose_patience(wanted: int | str | None, default: int | None) -> int | None
 
 def choose_folds(data, sizes: list[int] | None, wanted: int | str | None, own: bool) -> int | None:
     """Number of folds that choose the cut, of a user's own folder or as wanted; `None` where a tenth is held out."""
-    if wanted is not None:
-        return None if wanted == "none" else wanted
+    if wanted not in (None, "none"):
+        if data.validation is not None:
+            print(
+                f"Folds choose the cut: the {len(data.validation.labels)} validation images are left out.", flush=True
+            )
+        return wanted
+    if data.validation is not None:
+        print(f"The {len(data.validation.labels)} validation images choose the cut.", flush=True)
+    if wanted == "none" or data.validation is not None:
+        return None
     aside = len(data.train.labels) // 10
     error = 100 * 0.5 / math.sqrt(max(1, aside))
     folds = min(FOLDS, data.train.smallest_class, *(sizes or ()))
@@ -123,9 +143,11 @@ def with_test(data):
 
 
 def held_out(data, sizes: list[int] | None) -> dict:
-    """The images to train and to choose on."""
+    """The images to train and to choose on: a part of the former, unless there are some for that."""
     import kdefrost
 
+    if data.validation is not None:
+        return {"train": data.train, "validation": data.validation}
     train, validation = kdefrost.hold_out(data.train, share=0.1, groups=data.groups)
     if max(sizes or [0]) > train.smallest_class:
         train, validation = data.train, None

@@ -189,3 +189,10 @@ def test_unknown_sources_and_other_shapes(train, monkeypatch):
 
 def test_size_of_a_source():
     assert kdefrost.source_size("gm", kdefrost.load_data("digits")) == (10, 1437)
+
+
+def test_a_source_of_other_colours_comes_in_those_of_the_target():
+    """Digits, which are grey, as a source for colour images of their size."""
+    part = kdefrost.Examples(np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 1]))
+    target = kdefrost.ImageData("photos", part, part, ("a", "b"))
+    assert kdefrost.source_size("digits", target) == (10, 1437)

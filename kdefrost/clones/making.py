@@ -209,7 +209,8 @@ def _read(folder, data: ImageData, name: str) -> ImageData:
 def _as_clone(name: str, data: ImageData, train: Examples, test: Examples) -> ImageData:
     # Samples are nobody's; reconstructions are of whom the original was.
     groups = None if bottleneck(name) is None else data.groups
-    return dataclasses.replace(data, name=f"{name}-{data.name}", train=train, test=test, groups=groups)
+    parts = {"train": train, "test": test, "validation": None}
+    return dataclasses.replace(data, name=f"{name}-{data.name}", groups=groups, **parts)
 
 
 def resolved(recipe: AutoencoderRecipe | None) -> AutoencoderRecipe:

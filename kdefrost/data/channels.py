@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from kdefrost.data.finite import check_finite
 from kdefrost.data.image_files import ImageFiles
 
 # Numbers that are taken to float64 at a time.
@@ -21,6 +22,9 @@ def channel_statistics(images: np.ndarray | ImageFiles) -> tuple[np.ndarray, np.
     Returns:
         `(mean, deviation)`, float32 arrays `(channels,)`.
 
+    Raises:
+        ValueError: If images are not finite numbers.
+
     Example:
 
     >>> mean, deviation = kdefrost.channel_statistics(data.train.images)
@@ -31,7 +35,9 @@ def channel_statistics(images: np.ndarray | ImageFiles) -> tuple[np.ndarray, np.
     origin = images[0].reshape(-1, channels)[0].astype(np.float64)
     total, squares = np.zeros(channels), np.zeros(channels)
     for start in range(0, len(images), rows):
-        pixels = images[start : start + rows] - origin
+        block = images[start : start + rows]
+        check_finite("images", block, start)
+        pixels = block - origin
         total += pixels.sum(axis=0).sum(axis=(0, 1))
         squares += np.square(pixels).sum(axis=0).sum(axis=(0, 1))
     count = np.prod(images.shape[:-1], dtype=np.float64)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kdefrost.data.finite import check_finite
 from kdefrost.data.image_files import ImageFiles
 
 
@@ -39,6 +40,10 @@ class ImageData:
         classes: Names of the classes, in the order of the labels.
         groups: For each training image the group (patient) that it is of, `(examples,)`;
             None where images are independent.
+        validation: Images to choose on and their labels; None where there are none of their own.
+
+    Raises:
+        ValueError: If images are not finite numbers.
     """
 
     name: str
@@ -46,6 +51,13 @@ class ImageData:
     test: Examples | None
     classes: tuple[str, ...]
     groups: np.ndarray | None = None
+    validation: Examples | None = None
+
+    def __post_init__(self):
+        for name in ("train", "test", "validation"):
+            examples = getattr(self, name)
+            if examples is not None and not isinstance(examples.images, ImageFiles):
+                check_finite(name, examples.images)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

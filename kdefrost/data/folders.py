@@ -1,17 +1,17 @@
 """Folders of images: which files there are, of which classes, in which parts."""
 
-import itertools
 import os
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
-# Names of what systems put beside people's own files begin so.
-_HIDDEN = (".", "__MACOSX")
-_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-# Names of the part to test on; the first that is there counts.
-_TEST_PARTS = ("test", "validation", "val")
+from kdefrost.data.image_files import IMAGE_ENDINGS, counted, readable_endings
+from kdefrost.data.parts import check_parts, look_like_parts, named_parts
+from kdefrost.data.tree import files_below, printable, subfolders
+
 # Names of the classes whose folders are 0 and 1.
 _IDC_CLASSES = ("negative", "positive")
 _IDC_FOLDERS = ("", "idc", "IDC_regular_ps50_idx5")
@@ -29,6 +29,8 @@ class Listing(NamedTuple):
         test: Mask `(files,)` of those to test on; None where the folder does not say.
         groups: Names `(files,)` of the groups (patients) that they are of; None if they are
             independent.
+        validation: Mask `(files,)` of those to choose on; None where the folder does not say.
+        left_out: Numbers of files that are images and cannot be read, by their endings.
     """
 
     root: Path
@@ -37,41 +39,60 @@ class Listing(NamedTuple):
     classes: tuple[str, ...]
     test: np.ndarray | None = None
     groups: np.ndarray | None = None
+    validation: np.ndarray | None = None
+    left_out: Mapping[str, int] = {}
 
     def take(self, rows) -> "Listing":
         """The listing of some rows, which may be a slice, a mask or row numbers."""
-        columns = {name: getattr(self, name) for name in ("files", "labels", "test", "groups")}
+        columns = {name: getattr(self, name) for name in ("files", "labels", "test", "groups", "validation")}
         return self._replace(**{name: column[rows] for name, column in columns.items() if column is not None})
 
 
-def list_folder(folder: str | os.PathLike) -> Listing:
-    """Lists a folder that has one sub-folder of images per class, or `train` and `test` with such.
+class _Files(NamedTuple):
+    """Files of a part, class by class: the images, and the others."""
 
-    All images in a class's folder and below are of that class. In place of `test`,
-    `validation` or `val` will do; capitals do not matter in these names. What is hidden
-    (`.name`), and `__MACOSX`, which archives from a Mac hold beside the images, is ignored.
+    images: list[list[str]]
+    others: list[list[str]]
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.repeat(np.arange(len(self.images)), [len(names) for names in self.images])
+
+
+def list_folder(folder: str | os.PathLike, parts: Mapping[str, str] | None = None) -> Listing:
+    """Lists a folder that has one sub-folder of images per class, or parts with such, as `train` and `test`.
+
+    All images in a class's folder and below are of that class. The names of parts are those in `parts.NAMES`;
+    capitals do not matter. A part to validate on is the one to test on where there is none for that: scores on
+    images that chose a cut flatter it. What is hidden (`.name`), and `__MACOSX`, which archives from a Mac hold
+    beside the images, is ignored.
 
     Args:
         folder: The folder.
+        parts: Its sub-folders by `"train"`, `"validation"` and `"test"`; empty where its sub-folders
+            are classes. By default what their names say.
 
     Returns:
         A `Listing`, with classes and files in the order of their names.
 
     Raises:
-        ValueError: If there are fewer than two classes, a class has no image to train on, or
-            one is in the test part only.
+        ValueError: If there are fewer than two classes, a class has no image to train on, one is in another
+            part only, or what is taken for classes looks like parts.
+        OSError: If a sub-folder cannot be listed.
     """
     root = Path(folder).absolute()
-    parts = _parts(root)
-    classes = _classes(root / parts[0])
-    listed = [_list_part(root, part, classes) for part in parts]
-    _check_filled(root / parts[0], classes, listed[0][1])
-    test = None
-    if len(parts) > 1:
-        _check_known(root, parts, classes)
-        test = np.repeat([False, True], [len(labels) for _, labels in listed])
-    files, labels = (np.concatenate(column) for column in zip(*listed, strict=True))
-    return Listing(root, files, labels, classes, test)
+    found = named_parts(subfolders(root)) if parts is None else check_parts(root, parts)
+    classes = _classes(root / found.get("train", ""))
+    if "test" not in found and "validation" in found:
+        found = {"train": found["train"], "test": found["validation"]}
+    listed = {part: _list_part(root, place, classes) for part, place in (found or {"train": ""}).items()}
+    _check_filled(root / found.get("train", ""), classes, listed["train"])
+    if parts is None:
+        _check_classes(root, found, classes, listed["train"].images)
+    for part in found.keys() - {"train"}:
+        _check_known(root, found, part, classes)
+    listing, of_part = _joined(root, classes, listed)
+    return listing._replace(**{part: of_part == part for part in found if part != "train"})
 
 
 def list_patches(data_dir: str | os.PathLike | None) -> Listing:
@@ -89,6 +110,7 @@ def list_patches(data_dir: str | os.PathLike | None) -> Listing:
 
     Raises:
         ValueError: If no patients' folders are there.
+        OSError: If a sub-folder cannot be listed.
     """
     roots = [] if data_dir is None else [Path(data_dir).absolute() / name for name in _IDC_FOLDERS]
     root, patients = next(((root, names) for root in roots if (names := _patients(root))), (None, []))
@@ -97,23 +119,15 @@ def list_patches(data_dir: str | os.PathLike | None) -> Listing:
             f"`data_dir` (--data-dir) must be the folder of the IDC patches, laid out as {_IDC_LAYOUT}, or have it as "
             f"its sub-folder `idc` or `IDC_regular_ps50_idx5`. Received: data_dir={data_dir and os.fspath(data_dir)!r}"
         )
-    listed = [_list_part(root, patient, ("0", "1")) for patient in patients]
-    files, labels = (np.concatenate(column) for column in zip(*listed, strict=True))
-    groups = np.repeat(patients, [len(labels) for _, labels in listed])
-    return Listing(root, files, labels, _IDC_CLASSES, groups=groups)
-
-
-def _parts(root: Path) -> tuple[str, ...]:
-    """Sub-folders to train and to test on; the folder itself, "", where there are no such."""
-    names = {name.lower(): name for name in _subfolders(root)}
-    test = next((names[part] for part in _TEST_PARTS if part in names), None)
-    return ("",) if test is None or "train" not in names else (names["train"], test)
+    listed = {patient: _list_part(root, patient, ("0", "1")) for patient in patients}
+    listing, groups = _joined(root, _IDC_CLASSES, listed)
+    return listing._replace(groups=groups)
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
-    names = _subfolders(folder)
+    names = subfolders(folder)
     if len(names) < 2:
-        images = sum(name.lower().endswith(_ENDINGS) for name in os.listdir(folder))
+        images = sum(name.lower().endswith(readable_endings()) for name in os.listdir(folder))
         raise ValueError(
             f"The folder {folder} must have two or more sub-folders of images, each named for its class; its "
             f"sub-folders are ({', '.join(names)}), with {images} images beside them: sort the images into such "
@@ -122,55 +136,74 @@ def _classes(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _check_filled(folder: Path, classes: tuple[str, ...], labels: np.ndarray):
-    counts = np.bincount(labels, minlength=len(classes))
-    if not counts.all():
-        raise ValueError(
-            f"The class folder {folder / classes[counts.argmin()]} must hold images ({', '.join(_ENDINGS)}), and it "
-            "holds none: add some, or remove the folder."
-        )
+def _check_filled(folder: Path, classes: tuple[str, ...], listed: _Files):
+    for name, images, others in zip(classes, listed.images, listed.others, strict=True):
+        if not images:
+            there = f" but {counted(Counter(map(_ending, others)))}" if others else ""
+            raise ValueError(
+                f"The class folder {folder / name} must hold images ({', '.join(readable_endings())}), and it "
+                f"holds none{there}: add some, or remove the folder."
+            )
 
 
-def _check_known(root: Path, parts: tuple[str, ...], classes: tuple[str, ...]):
-    train, test = parts
-    unknown = [name for name in _subfolders(root / test) if name not in classes]
+def _check_classes(root: Path, found: Mapping[str, str], classes: tuple[str, ...], images: list[list[str]]):
+    """Refuses what looks like parts in the place of classes."""
+    folder = PurePosixPath(found.get("train", ""))
+    shapes = {}
+    for name, files in zip(classes, images, strict=True):
+        below = [PurePosixPath(file).relative_to(folder / name).parts for file in files]
+        shapes[name] = min(map(len, below)) == 1, tuple({path[0] for path in below if len(path) > 1})
+    if not look_like_parts(shapes):
+        return
+    first, second = classes[:2]
+    said = " ".join(f"{part}={place}" for part, place in found.items()) or "none"
+    raise ValueError(
+        f"The sub-folders of {root / folder}, {_few(classes)}, look like parts or folds, or like classes that hold "
+        f"parts: {first} has the sub-folders {_few(sorted(shapes[first][1]))}. Put classes into parts named `train` "
+        f'and `test`; or say which part is which by load_data(parts={{"train": "{first}", "test": "{second}"}}), '
+        f"--parts train={first} test={second}; or, if they are classes, by parts={dict(found)}, --parts {said}."
+    )
+
+
+def _check_known(root: Path, found: Mapping[str, str], part: str, classes: tuple[str, ...]):
+    unknown = [name for name in subfolders(root / found[part]) if name not in classes]
     if unknown:
+        use = {"test": "test", "validation": "validate"}[part]
         raise ValueError(
-            f"The classes in {root / test} must be among those in {root / train}; only to test on is "
+            f"The classes in {root / found[part]} must be among those in {root / found['train']}; only to {use} on is "
             f"{', '.join(unknown)}: add its training images, or remove it."
         )
 
 
-def _list_part(root: Path, part: str, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Image files in the class folders of a part, as far as they are there, and their labels."""
+def _list_part(root: Path, part: str, classes: tuple[str, ...]) -> _Files:
+    """Files in the class folders of a part, as far as they are there."""
     folders = [str(PurePosixPath(part, name)) for name in classes]
-    found = [_image_files(root, folder) if (root / folder).is_dir() else [] for folder in folders]
-    files = np.array(list(itertools.chain.from_iterable(found)), dtype=object)
-    return files, np.repeat(np.arange(len(classes)), [len(names) for names in found])
+    found = [files_below(root, folder) if (root / folder).is_dir() else [] for folder in folders]
+    endings = readable_endings()
+    images = [[file for file in files if file.lower().endswith(endings)] for files in found]
+    others = [[file for file in files if not file.lower().endswith(endings)] for files in found]
+    return _Files(images, others)
 
 
-def _image_files(root: Path, folder: str) -> list[str]:
-    """Image files in a folder and below, as sorted paths relative to the root."""
-    files = []
-    for entry in os.scandir(root / folder):
-        path = f"{folder}/{entry.name}"
-        if entry.name.startswith(_HIDDEN):
-            continue
-        if entry.is_dir():
-            files += _image_files(root, path)
-        elif entry.name.lower().endswith(_ENDINGS):
-            files.append(path)
-    return sorted(files)
+def _joined(root: Path, classes: tuple[str, ...], listed: Mapping[str, _Files]) -> tuple[Listing, np.ndarray]:
+    """The listing of all parts, and the name of the part that each file is of."""
+    files = np.array([file for part in listed.values() for names in part.images for file in names], dtype=object)
+    labels = np.concatenate([part.labels for part in listed.values()])
+    of_part = np.repeat(list(listed), [len(part.labels) for part in listed.values()])
+    others = (_ending(file) for part in listed.values() for names in part.others for file in names)
+    left_out = Counter(ending for ending in others if ending in IMAGE_ENDINGS)
+    return Listing(root, files, labels, tuple(map(printable, classes)), left_out=left_out), of_part
+
+
+def _ending(file: str) -> str:
+    return PurePosixPath(file).suffix.lower() or "no ending"
+
+
+def _few(names) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _patients(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
-    return [name for name in _subfolders(folder) if any((folder / name / label).is_dir() for label in ("0", "1"))]
-
-
-def _subfolders(folder: Path) -> tuple[str, ...]:
-    """Sorted names of the sub-folders that are not hidden."""
-    return tuple(
-        sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(_HIDDEN))
-    )
+    return [name for name in subfolders(folder) if any((folder / name / label).is_dir() for label in ("0", "1"))]

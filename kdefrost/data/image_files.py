@@ -4,16 +4,37 @@ import contextlib
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 from tqdm import tqdm
 
-# Per color mode, PIL's name of it and the number of channels.
-_COLOR_MODES = {"rgb": ("RGB", 3), "grayscale": ("L", 1)}
+from kdefrost.data.colors import COLOR_MODES, check_color_mode
+
+# Of photographs and of drawings in pixels; which of them Pillow reads depends on its version and its plugins.
+_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic")
+_ENDINGS += (".heif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm")
+# With those that people have images in and that are not read.
+_UNREAD = (
+    ".jxl",
+    ".svg",
+    ".psd",
+    ".exr",
+    ".hdr",
+    ".dcm",
+    ".npy",
+    ".dng",
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+    ".raf",
+    ".orf",
+)
+IMAGE_ENDINGS = frozenset(_ENDINGS + _UNREAD)
 # In fingerprints: earlier versions did not turn photographs upright, so that theirs were other images.
 _READING = "upright"
 _THREADS = min(8, os.cpu_count() or 1)
@@ -53,9 +74,7 @@ class ImageFiles:
     def __init__(
         self, root: str | os.PathLike, files: Sequence[str], image_size: tuple[int, int], color_mode: str = "rgb"
     ):
-        if color_mode not in _COLOR_MODES:
-            modes = " or ".join(repr(mode) for mode in _COLOR_MODES)
-            raise ValueError(f"`color_mode` must be {modes}. Received: color_mode={color_mode!r}")
+        check_color_mode(color_mode)
         # Absolute, because the working folder may have changed when the files are read.
         self._root = Path(root).absolute()
         self._files = np.array(files, dtype=object)
@@ -65,7 +84,7 @@ class ImageFiles:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """`(images, height, width, channels)`."""
-        return len(self), *self._image_size, _COLOR_MODES[self._color_mode][1]
+        return len(self), *self._image_size, COLOR_MODES[self._color_mode][1]
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -160,7 +179,7 @@ class ImageFiles:
     def _decode(self, row: int) -> np.ndarray:
         path = self._path(self._files[row])
         try:
-            return _decode(path, self._image_size, _COLOR_MODES[self._color_mode][0])
+            return _decode(path, self._image_size, COLOR_MODES[self._color_mode][0])
         # A broken file ends in whatever the decoder of its format stumbles over.
         except Exception as error:
             # Missing or not permitted: no fault of the image, and the system's words name the file.
@@ -173,6 +192,25 @@ class ImageFiles:
         if path.is_symlink() and not path.exists():
             raise _unreadable(path, f"it is a link to {os.readlink(path)}, which is not there")
         return path
+
+
+def readable_endings() -> tuple[str, ...]:
+    """Endings of the image files that Pillow reads here, with the plugins that are registered."""
+    formats = Image.registered_extensions()
+    return tuple(ending for ending in _ENDINGS if _is_known(formats.get(ending)))
+
+
+def _is_known(form: str | None) -> bool:
+    """Whether Pillow reads a format: it knows some without having been built with their codec."""
+    if form not in Image.OPEN:
+        return False
+    codec = form.lower()
+    return codec not in features.modules or features.check(codec)
+
+
+def counted(numbers: Mapping[str, int]) -> str:
+    """How many files there are of each ending, in words."""
+    return ", ".join(f"{number} of {ending}" for ending, number in sorted(numbers.items()))
 
 
 def _in_threads(work: Callable[[range], object], count: int) -> Iterator:

@@ -1,21 +1,25 @@
 """Labelled sets as users give them: pairs of arrays, or data sets of TensorFlow."""
 
 import hashlib
+import numbers
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from kdefrost.data.finite import check_finite
 from kdefrost.data.image_files import ImageFiles
 from kdefrost.data.storage import Collector, Rows, collect, existing_folder
 
 # Kinds of dtypes that Keras takes no examples of: objects, texts, bytes, times, complex numbers.
 _NO_NUMBERS = "OUSMmc"
-# So many examples are looked through at a time.
-_BLOCK = 256
+# Of batches whose number is not known: after so many it is said, and so many are read at most.
+_SAID_AFTER, _MOST_BATCHES = 1_000, 10_000
+_STOP = "stop it after so many batches, by dataset.take(steps), or `steps` where that is an argument"
 
 
 class LabelledSet(NamedTuple):
@@ -26,7 +30,7 @@ class LabelledSet(NamedTuple):
 
 
 def read_sets(
-    memory_budget: int, directory: str | os.PathLike | None, verbose: bool = True, **given
+    memory_budget: int, directory: str | os.PathLike | None, verbose: bool = True, steps: int | None = None, **given
 ) -> dict[str, LabelledSet]:
     """Brings the sets of a profile into one form.
 
@@ -34,6 +38,7 @@ def read_sets(
         memory_budget: Bytes of images of a `tf.data.Dataset` that stay in memory; more go to disk.
         directory: Folder for what goes to disk.
         verbose: Whether to show a progress bar where reading takes long.
+        steps: Number of batches at which a `tf.data.Dataset` is stopped.
         **given: By the argument's name, a pair `(x, y)`, a `tf.data.Dataset` of batches of
             such, or `None`.
 
@@ -46,10 +51,11 @@ def read_sets(
     there = {name: examples for name, examples in given.items() if examples is not None}
     for name, examples in there.items():
         _check_kind(name, examples)
+    _check_steps(steps, there)
     budget = memory_budget // len(given)
     # Where only a plan is asked for, the folder may not be there.
     directory = existing_folder(directory)
-    return {name: _read(name, examples, budget, directory, verbose) for name, examples in there.items()}
+    return {name: _read(name, examples, budget, directory, verbose, steps) for name, examples in there.items()}
 
 
 def take_rows(x, rows: np.ndarray):
@@ -60,6 +66,24 @@ def take_rows(x, rows: np.ndarray):
 def hold(x, memory_budget: int, directory: str | os.PathLike | None, verbose: bool):
     """A set from which rows are cheap to get: images in files are decoded, once."""
     return collect(x, memory_budget, directory, verbose) if isinstance(x, ImageFiles) else x
+
+
+def check_labels(name: str, shape: tuple, dtype: np.dtype):
+    """Refuses labels that are no numbers, or not one or a row of them for each example.
+
+    Args:
+        name: Name of the argument.
+        shape: Their shape.
+        dtype: Their dtype.
+
+    Raises:
+        ValueError: If they are such.
+    """
+    if len(shape) not in (1, 2) or not (np.issubdtype(dtype, np.number) or dtype.kind == "b"):
+        raise ValueError(
+            f"Labels of `{name}` must be numbers (examples,) or (examples, columns); number the classes from 0. "
+            f"Received: {shape} of {dtype}."
+        )
 
 
 def read_images(name: str, images, memory_budget: int, directory: str | os.PathLike | None, verbose: bool = True):
@@ -89,9 +113,14 @@ def read_images(name: str, images, memory_budget: int, directory: str | os.PathL
             raise ValueError(f"`{name}` must be images (images, …), at least one. Received: shape {images.shape}")
         return hold(images, memory_budget, directory, verbose)
     first = _first_of_each(name, images)
-    collector, count = Collector(memory_budget, directory), 0
+    collector, count, shape = Collector(memory_budget, directory), 0, None
     for batch in _batches(name, first, verbose):
-        _check_finite(name, batch, count)
+        if batch.shape[1:] != (shape := shape or batch.shape[1:]):
+            raise ValueError(
+                f"The examples of `{name}` must be of one shape: resize them. Received batches of {shape} and of "
+                f"{batch.shape[1:]}."
+            )
+        check_finite(name, batch, count)
         collector.append(batch)
         count += len(batch)
     if not count:
@@ -108,14 +137,40 @@ def _first_of_each(name: str, dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.map(lambda *parts: parts[0]) if isinstance(spec, tuple) else dataset
 
 
-def _batches(name: str, dataset: tf.data.Dataset, verbose: bool) -> Iterator:
+def _batches(name: str, dataset: tf.data.Dataset, verbose: bool, steps: int | None = None) -> Iterator:
     """The batches of a data set as NumPy arrays, with a progress bar."""
+    dataset = dataset if steps is None else dataset.take(steps)
     batches = int(dataset.cardinality())
     if batches == tf.data.INFINITE_CARDINALITY:
-        raise ValueError(f"`{name}` must be a tf.data.Dataset that ends; leave out `repeat`.")
-    total = batches if batches >= 0 else None
-    iterator = dataset.as_numpy_iterator()
-    return iter(tqdm(iterator, f"Reading {name}", total, unit="batch", disable=not verbose, delay=3))
+        raise ValueError(f"`{name}` must be a tf.data.Dataset that ends; leave out `repeat`, or {_STOP}.")
+    total = batches if batches >= 0 else steps
+    iterator = tqdm(dataset.as_numpy_iterator(), f"Reading {name}", total, unit="batch", disable=not verbose, delay=3)
+    return iter(iterator) if total is not None else _bounded(name, iterator)
+
+
+def _bounded(name: str, batches: Iterator) -> Iterator:
+    """Batches whose number is not known, which may have no end."""
+    for number, batch in enumerate(batches):
+        if number == _SAID_AFTER:
+            tqdm.write(
+                f"`{name}` has given {number:,} batches and goes on, and how many there are is not known: it looks as "
+                f"if it had no end. If it has none, {_STOP}; by itself reading stops at {_MOST_BATCHES:,}."
+            )
+        if number == _MOST_BATCHES:
+            raise ValueError(
+                f"`{name}` must be a tf.data.Dataset that ends; it has given {number:,} batches and goes on. If it has "
+                f"no end, or if it has and is longer, {_STOP}."
+            )
+        yield batch
+
+
+def _check_steps(steps: int | None, given: dict):
+    if steps is None:
+        return
+    if isinstance(steps, bool) or not isinstance(steps, numbers.Integral) or steps < 1:
+        raise ValueError(f"`steps` must be a whole number of batches, at least 1, or None. Received: steps={steps!r}")
+    if not any(isinstance(examples, tf.data.Dataset) for examples in given.values()):
+        raise ValueError("`steps` are for a tf.data.Dataset; leave them out where there are arrays alone.")
 
 
 def _check_kind(name: str, examples):
@@ -123,9 +178,12 @@ def _check_kind(name: str, examples):
     is_pair = isinstance(examples, (tuple, list)) and len(examples) == 2
     if not is_pair and not isinstance(examples, tf.data.Dataset):
         count = f" of {len(examples)}" if isinstance(examples, (tuple, list)) else ""
+        advice = ""
+        if isinstance(examples, keras.utils.PyDataset):
+            advice = " Put its batches together, by np.concatenate, or give the tf.data.Dataset that they come from."
         raise ValueError(
             f"`{name}` must be a pair (x, y) or a tf.data.Dataset of such batches. Received: "
-            f"{type(examples).__name__}{count}."
+            f"{type(examples).__name__}{count}.{advice}"
         )
 
 
@@ -133,67 +191,89 @@ def _as_numbers(name: str, x) -> "np.ndarray | ImageFiles":
     """Examples as an array of finite numbers, or image files as they are."""
     if isinstance(x, ImageFiles):
         return x
-    try:
-        x = np.asarray(x)
-    except ValueError as error:
-        # Lists of images of several sizes; NumPy says so at length.
-        raise ValueError(f"The examples of `{name}` must be of one shape: resize them. NumPy says: {error}") from error
-    if x.dtype.kind in _NO_NUMBERS:
+    x = _as_array("examples", name, x)
+    if x.dtype.kind in _NO_NUMBERS or x.dtype.type is np.void:
         raise ValueError(
             f"The examples of `{name}` must be an array (examples, …) of numbers. Received: shape {x.shape}, dtype "
             f"{x.dtype}; np.stack makes one array of images of one shape."
         )
-    _check_finite(name, x)
+    check_finite(name, x)
     return x
 
 
-def _check_finite(name: str, x: np.ndarray, before: int = 0):
-    """Refuses NaN and infinity, a block of examples at a time; so many examples came before these."""
-    # Other kinds are whole numbers; bfloat16 is of a kind of its own ("V").
-    if x.dtype.kind not in "fV":
-        return
-    for start in range(0, len(x), _BLOCK):
-        block = x[start : start + _BLOCK]
-        fine = np.isfinite(block.reshape(len(block), -1)).all(axis=1)
-        if not fine.all():
-            raise ValueError(
-                f"The examples of `{name}` must be finite numbers. Received NaN or infinity in example "
-                f"{before + start + int(fine.argmin())}, counted from 0, and maybe in later ones: mend them or leave "
-                "them out."
-            )
+def _as_array(what: str, name: str, values) -> np.ndarray:
+    """Examples or labels as an array, of which none is masked."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"The {what} of `{name}` must have no masked values: fill them, or leave such examples out.")
+    try:
+        return np.asarray(values)
+    # Lists of several sizes, or a tensor that does not let go of its values; what is wrong is said at length.
+    except (ValueError, TypeError, RuntimeError) as error:
+        said = str(error).split("\n")[0]
+        raise ValueError(
+            f"The {what} of `{name}` must be of one shape: resize them, or make one array of them. NumPy says: {said}"
+        ) from error
 
 
-def _read(name: str, examples, memory_budget: int, directory, verbose: bool) -> LabelledSet:
+def _read(name: str, examples, memory_budget: int, directory, verbose: bool, steps: int | None) -> LabelledSet:
     if isinstance(examples, tf.data.Dataset):
-        return _read_dataset(name, examples, memory_budget, directory, verbose)
-    x, y = _as_numbers(name, examples[0]), np.asarray(examples[1])
+        return _read_dataset(name, examples, memory_budget, directory, verbose, steps)
+    x, y = _as_numbers(name, examples[0]), _as_array("labels", name, examples[1])
+    check_labels(name, y.shape, y.dtype)
     if len(x) != len(y) or len(x) == 0:
         raise ValueError(f"`{name}` must have as many labels as examples, at least one: {len(x)} x, {len(y)} y.")
     return LabelledSet(x, y)
 
 
-def _read_dataset(name: str, dataset: tf.data.Dataset, memory_budget: int, directory, verbose: bool) -> LabelledSet:
+def _read_dataset(
+    name: str, dataset: tf.data.Dataset, memory_budget: int, directory, verbose: bool, steps: int | None
+) -> LabelledSet:
     """Reads a data set in one pass, because one that shuffles gives another order in the next.
 
     For the same reason the examples are put in the order of their content: the same data
     set is then the same set, whatever its order.
     """
-    spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) != 2 or any(not isinstance(part, tf.TensorSpec) for part in spec):
-        raise ValueError(f"`{name}` must be a tf.data.Dataset of batches (x, y). Received elements: {spec}")
-    if spec[1].shape.rank == 0:
-        raise ValueError(f"`{name}` must be a tf.data.Dataset of batches (x, y); batch it. Received elements: {spec}")
-    if not (spec[0].dtype.is_floating or spec[0].dtype.is_integer or spec[0].dtype.is_bool):
-        raise ValueError(f"`{name}` must be a tf.data.Dataset whose x are numbers. Received elements: {spec}")
+    _check_elements(name, dataset.element_spec)
     images, labels, contents = Collector(memory_budget, directory), [], []
-    for x, y in _batches(name, dataset, verbose):
-        _check_finite(name, x, len(contents))
+    first = None
+    for x, y in _batches(name, dataset, verbose, steps):
+        _check_batch(name, x, y)
+        shape = x.shape[1:], y.shape[1:]
+        if shape != (first := first or shape):
+            raise ValueError(
+                f"The examples of `{name}` must be of one shape, and their labels: resize them. Received batches of "
+                f"{first[0]} with labels {first[1]} and of {shape[0]} with labels {shape[1]}."
+            )
+        check_finite(name, x, len(contents))
         images.append(x)
         labels.append(y)
         contents += [
             hashlib.blake2b(a.tobytes() + b.tobytes(), digest_size=16).digest() for a, b in zip(x, y, strict=True)
         ]
-    if not labels:
+    if not contents:
         raise ValueError(f"`{name}` must be a tf.data.Dataset that is not empty.")
     order = np.array(sorted(range(len(contents)), key=contents.__getitem__))
     return LabelledSet(Rows(images.collected(), order), np.concatenate(labels)[order])
+
+
+def _check_elements(name: str, spec):
+    """Refuses a data set whose elements are no batches of examples and labels, before any is read."""
+    if not isinstance(spec, tuple) or len(spec) != 2 or any(not isinstance(part, tf.TensorSpec) for part in spec):
+        raise ValueError(
+            f"`{name}` must be a tf.data.Dataset of batches (x, y), dense tensors both. Received elements: {spec}"
+        )
+    if 0 in (spec[0].shape.rank, spec[1].shape.rank):
+        raise ValueError(f"`{name}` must be a tf.data.Dataset of batches (x, y); batch it. Received elements: {spec}")
+    if not (spec[0].dtype.is_floating or spec[0].dtype.is_integer or spec[0].dtype.is_bool):
+        raise ValueError(f"`{name}` must be a tf.data.Dataset whose x are numbers. Received elements: {spec}")
+    shape = (None,) if spec[1].shape.rank is None else tuple(spec[1].shape)
+    check_labels(name, shape, np.dtype(spec[1].dtype.as_numpy_dtype))
+
+
+def _check_batch(name: str, x, y):
+    """Refuses a batch that is none, where the data set does not say of what shape its batches are."""
+    if np.ndim(x) == 0 or np.ndim(y) == 0 or len(x) != len(y):
+        raise ValueError(
+            f"`{name}` must be a tf.data.Dataset of batches (x, y) with as many labels as examples; batch it, if it is "
+            f"not. Received: x of shape {np.shape(x)}, y of shape {np.shape(y)}"
+        )

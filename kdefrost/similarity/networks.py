@@ -10,8 +10,8 @@ import numpy as np
 from kdefrost.cutting.cut import Cut, CutList
 from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.features import each_layer
+from kdefrost.data.colors import color_advice
 from kdefrost.data.sets import read_images
-from kdefrost.data.storage import blocks
 from kdefrost.devices import Strategy, in_scope
 from kdefrost.progress import share_bar
 from kdefrost.similarity.gram import Plan, Points, check_memory_budget
@@ -183,8 +183,5 @@ def _check_images(images, models: list[keras.Model]):
         if tuple(model.inputs[0].shape[1:]) != tuple(images.shape[1:]):
             raise ValueError(
                 f"`images` must be what both models take, {tuple(model.inputs[0].shape[1:])} each. Received: "
-                f"{tuple(images.shape[1:])}"
+                f"{tuple(images.shape[1:])}{color_advice(images.shape[1:], model.inputs[0].shape[1:])}"
             )
-    # A ReLU makes a number of what is none.
-    if images.dtype.kind == "f" and not all(np.isfinite(block).all() for block in blocks(images)):
-        raise ValueError("`images` must be finite. Received: infinite or undefined pixels")

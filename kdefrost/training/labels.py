@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
+from kdefrost.data.sets import check_labels
+
 
 def kind_of(labels, loss=None) -> str:
     """Tells classification, multi-label and regression apart, by the loss where it says, else by the labels.
@@ -59,11 +61,7 @@ def as_labels(name: str, labels, kind: str) -> np.ndarray:
 
 
 def _check_numbers(name: str, labels: np.ndarray):
-    if labels.ndim not in (1, 2) or not (np.issubdtype(labels.dtype, np.number) or labels.dtype == bool):
-        raise ValueError(
-            f"Labels of `{name}` must be numbers (examples,) or (examples, columns); number the classes from 0. "
-            f"Received: {labels.shape} of {labels.dtype}."
-        )
+    check_labels(name, labels.shape, labels.dtype)
 
 
 def _as_classes(name: str, columns: np.ndarray) -> np.ndarray:

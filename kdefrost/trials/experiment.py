@@ -11,6 +11,7 @@ import numpy as np
 from kdefrost import fingerprint
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.surgery import tail_of
+from kdefrost.data.colors import color_advice
 from kdefrost.data.sets import LabelledSet, hold, take_rows
 from kdefrost.training.labels import as_labels, example_weights, has_classes, kind_of, loss_name, strata
 from kdefrost.training.tasks import Objective, Task, make_task
@@ -88,6 +89,9 @@ class Experiment:
             per_class, seed, fold = key
             rows = subset(strata, per_class, seed)
             drawn[key] = Drawn(rows) if fold is None else hold_out_fold(rows, classes, self.groups, fold, seed)
+            if fold is not None:
+                held_out = self.sets["train"].y[drawn[key].held_out]
+                check_objective("Each fold of `train` (whole `groups`)", held_out, self.task)
         return drawn
 
     def gather(self, drawn: dict[tuple, Drawn], memory_budget: int, directory, verbose: bool) -> Examples:
@@ -229,7 +233,35 @@ def check_sets(sets: dict[str, LabelledSet], source: keras.Model, task: Task):
         if y.ndim == 2 and y.shape[1] != task.units:
             raise ValueError(f"Labels of `{name}` must have {task.units} columns, as `train` has. Received: {y.shape}")
         if len(expected) != x.ndim - 1 or any(e not in (None, s) for e, s in zip(expected, x.shape[1:], strict=True)):
-            raise ValueError(f"`{name}` has examples of shape {x.shape[1:]}, but the source takes {tuple(expected)}.")
+            raise ValueError(
+                f"`{name}` has examples of shape {x.shape[1:]}, but the source takes {tuple(expected)}"
+                f"{color_advice(x.shape[1:], expected)}."
+            )
+        if name != "train":
+            check_objective(f"`{name}`", y, task)
+
+
+def check_objective(where: str, labels: np.ndarray, task: Task):
+    """Refuses labels of which the metric that chooses gives no number: the AUC of a single class.
+
+    Args:
+        where: What an error calls the examples.
+        labels: Labels of examples to score on.
+        task: What is learnt.
+
+    Raises:
+        ValueError: If they are such.
+    """
+    name = task.objective.name
+    metric = task.metrics[name]
+    if task.kind == "regression" or not (str(metric).lower() == "auc" or isinstance(metric, keras.metrics.AUC)):
+        return
+    columns = labels[:, None] if labels.ndim == 1 else labels > 0
+    if all(len(np.unique(column)) < 2 for column in columns.T):
+        raise ValueError(
+            f"{where} must have examples of two classes or more, because of one class there is no {name}, which "
+            "chooses the cut: add some, or choose by another `objective`."
+        )
 
 
 def check_sizes(groups: np.ndarray, sizes: Sequence[int], task: Task):

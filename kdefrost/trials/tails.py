@@ -15,7 +15,8 @@ from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.features import Inference
 from kdefrost.cutting.initialization import reinitialize
 from kdefrost.cutting.surgery import kept_layers, segment, tail_of
-from kdefrost.data.storage import Rows
+from kdefrost.data.finite import are_finite
+from kdefrost.data.storage import Rows, blocks
 from kdefrost.models.normalization import FUSED_LAYERS
 from kdefrost.training.coupling import ElasticCoupling
 from kdefrost.training.labels import example_weights
@@ -143,7 +144,8 @@ class Tail:
         kept = kept_layers(source, cut, self.model) if assignment.question.tail == "pretrained" else []
         self._kept = [(layer, layer.get_weights()) for layer in kept]
         # Where the features at the cut are not held, the frozen layers before it run too.
-        self._whole = self.model if held == cut else _in_a_row(segment(source, held, cut), self.model)
+        self._between = None if held == cut else segment(source, held, cut)
+        self._whole = self.model if held == cut else _in_a_row(self._between, self.model)
         self._coupling = self._couple(assignment.question.springs)
         training.compile_model(self._whole, self._recipe, setting.task.loss, self._coupling)
         self._infer = Inference(self._whole)
@@ -167,6 +169,7 @@ class Tail:
             The `Answer`; the tail has its weights until the next.
         """
         start = time.perf_counter()
+        self._has_undefined_outputs = False
         self._start(question)
         training.fit(
             self._whole,
@@ -182,7 +185,7 @@ class Tail:
         chosen = ("validation", None) if rows.held_out is None else ("train", rows.held_out)
         scores = {"test": self._score("test", sample), "validation": self._score(*chosen)}
         seconds = round(time.perf_counter() - start, 3)
-        self._warn_if_diverged(question)
+        self._warn_if_undefined(question)
         return Answer(question, **scores, seconds=seconds, observed=self._observe())
 
     def _start(self, question: Question):
@@ -215,12 +218,32 @@ class Tail:
         observe = self._setting.observe
         return {} if observe is None else observe(self._setting.source, self.model, self._features)
 
-    def _warn_if_diverged(self, question: Question):
-        if not all((np.abs(weight) < _DIVERGED).all() for weight in self.model.get_weights()):
+    def _warn_if_undefined(self, question: Question):
+        """Says why a trained tail has no numbers to show: the source gives it none, or the training diverged."""
+        diverged = not all((np.abs(weight) < _DIVERGED).all() for weight in self.model.get_weights())
+        if not diverged and not self._has_undefined_outputs:
+            return
+        broken = {name: count for name in self._features if (count := self._undefined_features(name))}
+        if broken:
+            counts = ", ".join(f"{count} of the examples of `{name}`" for name, count in broken.items())
+            tqdm.write(
+                f"The source gives NaN or infinity at cut {question.cut} for {counts}, so that the score of {question} "
+                "says nothing of the cut: look at these examples, the source's weights and `feature_dtype`."
+            )
+        elif diverged:
             tqdm.write(
                 f"Training diverged at {question}: its score says nothing of the cut. A lower learning rate than "
                 f"{self._recipe.learning_rate} may help, or targets of mean 0 and deviation 1."
             )
+
+    def _undefined_features(self, name: str) -> int:
+        """Number of examples of a set for which what enters the tail is not finite."""
+        features = self._features[name]
+        if self._between is None:
+            parts = [np.concatenate([are_finite(block) for block in blocks(part)]) for part in features]
+            return int(np.count_nonzero(~np.all(parts, axis=0)))
+        batches = Inference(self._between).batches(*features)
+        return sum(int(np.count_nonzero(~np.all([are_finite(np.asarray(p)) for p in b], axis=0))) for _, b in batches)
 
     def _weights(self, rows: np.ndarray) -> np.ndarray | None:
         """Weights of all examples, of which those of the trial are by the trial's own classes."""
@@ -238,6 +261,7 @@ class Tail:
         labels = self._setting.labels[name]
         rows = np.arange(len(labels)) if sample is None else sample
         (outputs,) = self._infer(*(Rows(part, rows) for part in self._features[name]))
+        self._has_undefined_outputs |= not are_finite(outputs).all()
         return self._setting.task.scores(labels[rows], outputs)
 
 

@@ -188,6 +188,8 @@ def test_images_of_different_sizes_are_resized(tmp_path):
     assert data.train.images.shape == (4, 6, 8, 3) and data.test.images.shape == (2, 6, 8, 3)
     assert sorted(data.train.images[:, 0, 0, 0].tolist()) == [0, 40, 80, 120] and data.train.images.dtype == np.uint8
     assert kdefrost.load_data("mixed", data_dir=tmp_path).image_shape == (64, 64, 3)
+    grey = kdefrost.load_data("mixed", data_dir=tmp_path, image_size=(6, 8), color_mode="grayscale")
+    np.testing.assert_array_equal(grey.train.images, data.train.images[..., :1])
 
 
 def test_digits_are_resized():
@@ -373,3 +375,22 @@ def test_a_pair_of_arrays_is_held_out_too():
     assert len(aside.labels) == 4 and sorted([*rest.images[:, 0], *aside.images[:, 0]]) == list(range(20))
     with pytest.raises(ValueError, match=r"`examples` must be a pair \(images, labels\). Received: ndarray"):
         kdefrost.hold_out(images)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("part", ["train", "test", "validation"])
+def test_images_that_are_no_numbers_are_in_no_data(part, value):
+    """A clone, a source and a fidelity would be made of them without a word."""
+    images, labels = np.zeros((6, 2, 2, 1)), np.arange(6) % 2
+    broken = images.copy()
+    broken[4, 0, 1] = value
+    parts = {name: kdefrost.Examples(images, labels) for name in ("train", "test", "validation")}
+    with pytest.raises(ValueError, match=rf"examples of `{part}` must be finite.*in example 4,"):
+        kdefrost.ImageData("mine", classes=("a", "b"), **{**parts, part: kdefrost.Examples(broken, labels)})
+
+
+def test_statistics_of_images_that_are_no_numbers_are_refused():
+    images = np.ones((5, 2, 2, 1), np.float32)
+    images[3, 0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"examples of `images` must be finite.*in example 3,"):
+        channel_statistics(images)

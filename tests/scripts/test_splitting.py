@@ -1,11 +1,14 @@
 """Which images of a target train, choose and test."""
 
 import argparse
+import dataclasses
 import sys
 
+import keras
 import numpy as np
 import pytest
 from conftest import PROJECT
+from PIL import Image
 
 import kdefrost
 
@@ -84,3 +87,42 @@ def test_a_folder_beside_a_set_of_its_name_is_not_the_target(tmp_path, monkeypat
 def test_folds_that_are_none(text):
     with pytest.raises(argparse.ArgumentTypeError, match="at least 2, or none"):
         splitting.folds_or_none(text)
+
+
+def _with_validation(per_class: int):
+    data = _data(per_class, test=True)
+    return dataclasses.replace(data, validation=data.train.take(slice(0, 6)))
+
+
+def test_a_validation_part_chooses_and_all_training_images_train(capsys):
+    for folds in (None, "none"):
+        chosen = _chosen(_with_validation(75), folds=folds)
+        assert "folds" not in chosen and len(chosen["train"].labels) == 150 and len(chosen["validation"].labels) == 6
+        assert "The 6 validation images choose the cut" in capsys.readouterr().out
+
+
+def test_folds_that_are_asked_for_leave_a_validation_part_out(capsys):
+    chosen = _chosen(_with_validation(75), folds=3)
+    assert chosen["folds"] == 3 and chosen["validation"] is None and len(chosen["train"].labels) == 150
+    assert "the 6 validation images are left out" in capsys.readouterr().out
+
+
+def test_parts_in_words():
+    assert splitting.as_parts(None) is None and splitting.as_parts(["none"]) == {}
+    assert splitting.as_parts(["train=fold1", "test=a=b"]) == {"train": "fold1", "test": "a=b"}
+    with pytest.raises(ValueError, match=r"--parts must be such as train=fold1 test=fold2, or none. Received: fold1"):
+        splitting.as_parts(["fold1"])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("own", [True, False], ids=["folder", "set"])
+def test_a_target_has_the_colours_that_its_source_takes(tmp_path, channels, own):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8), (200, 100, 50)).save(tmp_path / name / "1.png")
+    inputs = keras.Input((8, 8, channels))
+    source = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(inputs)))
+    given = {"src": "mine.keras", "data_dir": None, "image_size": None, "split": "patient", "on_corrupt": "raise"}
+    target = str(tmp_path) if own else "digits"
+    data = splitting.load_target(argparse.Namespace(tgt=target, parts=None, **given), source)
+    assert data.image_shape == (8, 8, channels)

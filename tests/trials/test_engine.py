@@ -37,6 +37,45 @@ def test_a_diverged_training_is_told(run_profile, capsys):
     assert "Training diverged at cut 2, 5 per class, seed 0" in capsys.readouterr().out
 
 
+def _logarithm():
+    """A source whose frozen layer gives no number for an image of mean 0 or less."""
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(2, 3, kernel_initializer="ones"),
+            layers.GlobalAveragePooling2D(),
+            Log(),
+            layers.Dense(4),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+class Log(keras.layers.Layer):
+    """The natural logarithm."""
+
+    def call(self, inputs):
+        return keras.ops.log(inputs)
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held", "not held"])
+def test_images_of_which_the_source_makes_no_numbers_are_told_and_not_the_learning_rate(
+    run_profile, held, monkeypatch, capsys
+):
+    if not held:
+        monkeypatch.setattr(engine.Engine, "_places", lambda *args: {0: MEMORY, 1: RECOMPUTE})
+    rng = np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    good = rng.uniform(1, 2, (30, 8, 8, 1)).astype("float32")
+    bad = good.copy()
+    bad[[4, 9]] *= -1
+    for train, test, said in ((good, bad, "2 of the examples of `test`"), (bad, good, "2 of the examples of `train`")):
+        run_profile(cuts=[1], source=_logarithm(), train=(train, labels), test=(test, labels), per_class=None, seeds=1)
+        written = capsys.readouterr().out
+        assert f"The source gives NaN or infinity at cut 1 for {said}" in written and "learning rate" not in written
+
+
 def _question(plan, key):
     return next(question for question in plan.questions if question.key == key)
 

@@ -65,6 +65,10 @@ BAD = {
         r"`test` must be from 0 to 2, for 3 classes",
     ),
     "other images": ({"test": (np.zeros((3, 9, 9, 1)), np.zeros(3, int))}, r"shape \(9, 9, 1\), but the source takes"),
+    "colours": (
+        {"test": (np.zeros((3, 8, 8, 3)), np.zeros(3, int))},
+        r"shape \(8, 8, 3\), but the source takes \(8, 8, 1\); load them by load_data\(color_mode=\"grayscale\"\)",
+    ),
     "not a pair": ({"test": np.zeros((3, 8, 8, 1))}, r"`test` must be a pair"),
     "last class without examples": ({"classes": 4, "per_class": 1}, r"Class 3 has no example"),
     "class without examples": (
@@ -78,6 +82,61 @@ BAD = {
 def test_bad_input(run_profile, arguments, message):
     with pytest.raises(ValueError, match=message):
         run_profile(**arguments)
+
+
+def test_grey_images_for_a_source_of_colours_are_told_of_the_color_mode(easy):
+    source = kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 3))
+    with pytest.raises(ValueError, match=r"`train` has .*source takes \(8, 8, 3\); load .*color_mode=\"rgb\""):
+        kdefrost.Defroster(source).plan(**easy)
+
+
+def _two_classes(size: int, groups: bool = False):
+    """Images and labels; of groups of five, the first half has class 0 alone and the others class 1."""
+    labels = np.arange(size) * 2 // size if groups else np.arange(size) % 2
+    return np.random.default_rng(0).normal(size=(size, 8, 8, 1)).astype("float32"), labels
+
+
+@pytest.mark.parametrize("auc", ["auc", "AUC", keras.metrics.AUC()], ids=["exact", "named", "Keras's"])
+@pytest.mark.parametrize("name", ["test", "validation"])
+def test_an_auc_of_one_class_is_refused_before_any_training(small, name, auc, monkeypatch):
+    monkeypatch.setattr(kdefrost.training, "fit", None)
+    two, one = _two_classes(20), (np.zeros((5, 8, 8, 1)), np.zeros(5, int))
+    given = {"train": two, "test": two, "validation": two, name: one}
+    defroster = kdefrost.Defroster(small, cuts=[2], metrics=[auc], recipe=RECIPE)
+    with pytest.raises(ValueError, match=rf"`{name}` must have examples of two classes.*there is no .*`objective`"):
+        defroster.profile(**given)
+    many = {part: (x, np.stack([y, 1 - y, 0 * y], axis=1)) for part, (x, y) in given.items()}
+    with pytest.raises(ValueError, match=rf"`{name}` must have examples of two classes"):
+        kdefrost.Defroster(small, cuts=[2], metrics=[auc], loss="binary_crossentropy").plan(**many)
+
+
+def test_an_auc_that_does_not_choose_may_be_missing(small, easy):
+    two, one = _two_classes(20), (np.zeros((5, 8, 8, 1)), np.zeros(5, int))
+    profile = kdefrost.Defroster(small, cuts=[2], recipe=RECIPE).profile(two, test=one, seeds=1, verbose=False)
+    assert profile.objective.name == "balanced_accuracy" and np.isnan(profile.scores(None, metric="auc")).all()
+
+
+def test_folds_of_one_class_are_refused_where_auc_chooses(small):
+    train, groups = _two_classes(40, groups=True), np.arange(40) // 5
+    given = {"train": train, "folds": 4, "groups": groups}
+    assert kdefrost.Defroster(small, cuts=[2], metrics=["auc"]).plan(**given).questions
+    # Three groups of class 0 and five of class 1: of five folds some have one group, which is of one class.
+    with pytest.raises(ValueError, match=r"Each fold of `train` \(whole `groups`\) must have examples of two classes"):
+        kdefrost.Defroster(small, cuts=[2], metrics=["auc"]).plan(**{**given, "folds": 8})
+    assert kdefrost.Defroster(small, cuts=[2]).plan(**{**given, "folds": 8}).questions
+
+
+def test_steps_stop_a_data_set_that_repeats(small, easy, run_profile):
+    batches = {name: tf.data.Dataset.from_tensor_slices(part).batch(15) for name, part in easy.items()}
+    endless = {name: part.repeat() for name, part in batches.items()}
+    with pytest.raises(
+        ValueError, match=r"`train` must be a tf.data.Dataset that ends; leave out `repeat`, or .*`steps`"
+    ):
+        run_profile(cuts=[2], **endless)
+    stopped = scores_of(run_profile(cuts=[2], steps=3, **endless))
+    assert stopped == scores_of(run_profile(cuts=[2], **{name: part.take(3) for name, part in batches.items()}))
+    plan = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2]).plan(**endless, steps=3)
+    assert plan.evaluated == 45 and plan.questions[0].per_class is None
 
 
 def test_an_unbatched_data_set_is_refused(run_profile, easy):

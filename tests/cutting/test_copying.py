@@ -313,3 +313,25 @@ def test_weights_quantized_in_other_ways_are_refused_in_a_tail():
         layer.quantize("int4")
     with pytest.raises(ValueError, match=r"`small` \(Dense\) cannot be copied: .* quantized to int4.* int8 can"):
         kdefrost.split(model, 0)
+
+
+def test_a_saved_graph_goes_frozen_and_not_into_a_tail(tmp_path):
+    inputs = keras.Input((6,))
+    keras.Model(inputs, layers.Dense(4, activation="relu")(inputs)).export(tmp_path / "saved", verbose=False)
+    saved = layers.TFSMLayer(str(tmp_path / "saved"), call_endpoint="serve", name="saved")
+    model = keras.Model(inputs, layers.Dense(3)(layers.Dense(4)(saved(layers.Dense(6)(inputs)))))
+    x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
+    extractor, tail = kdefrost.split(model, kdefrost.cut_points(model)[-1])
+    np.testing.assert_allclose(tail(extractor(x)), model(x), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"`saved` \(TFSMLayer\) cannot be copied: its weights are those of a file"):
+        kdefrost.split(model, 0)
+
+
+def test_what_keras_itself_cannot_make_again_is_borrowed_or_refused():
+    model = with_layer(layers.RandomShear(0.1, 0.1, name="shear"))
+    extractor, tail = kdefrost.split(model, kdefrost.cut_points(model)[-1])
+    assert any(isinstance(layer, Borrowed) for layer in extractor.layers)
+    expected = model(IMAGES, training=False)
+    np.testing.assert_allclose(tail(extractor(IMAGES)), expected, rtol=1e-5, atol=1e-6)
+    with pytest.warns(UserWarning, match=r"Cut 0 is left out, .*`shear` \(RandomShear\) cannot be copied"):
+        assert len(kdefrost.Defroster(model).cuts) == 2

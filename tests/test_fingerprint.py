@@ -1,6 +1,9 @@
 """Content addresses: the same for the same content, another for any other."""
 
+import functools
+
 import keras
+import numpy as np
 import pytest
 
 from kdefrost import fingerprint
@@ -41,3 +44,15 @@ def test_losses_and_metrics_are_told_apart_by_their_settings():
     first, second, third = map(fingerprint.of_metric, losses)
     assert first == third != second
     assert fingerprint.of_metric("accuracy") == "accuracy"
+
+
+def test_numbers_of_numpy_are_those_of_python():
+    layers = keras.layers
+    assert fingerprint.of_layer(layers.Dropout(np.float64(0.5))) == fingerprint.of_layer(layers.Dropout(0.5))
+    losses = [keras.losses.Huber(delta=number(2.0)) for number in (float, np.float64)]
+    assert fingerprint.of_metric(losses[0]) == fingerprint.of_metric(losses[1])
+
+
+def test_a_function_with_arguments_set_is_the_same_in_every_process():
+    partial = functools.partial(keras.losses.categorical_crossentropy, label_smoothing=0.1)
+    assert " at 0x" not in fingerprint.of_metric(partial) and "0.1" in fingerprint.of_metric(partial)

@@ -4,6 +4,7 @@
     cut              a place between layers (`Cut`, `CutList`)
     cuts             the places at which a model can be cut (`cut_points`)
     copying          the same layer calls on other tensors, in new layers
+    precision        in which numbers layers compute
     surgery          the models on both sides of a cut, between two cuts, and joined (`split`, `join`)
     initialization   He's method, layer by layer (`reinitialize`)
     features         what the frozen layers make of a data set, passed from cut to cut

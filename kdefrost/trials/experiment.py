@@ -10,11 +10,23 @@ import numpy as np
 
 from kdefrost import fingerprint
 from kdefrost.cutting.cut import Cut
-from kdefrost.cutting.surgery import tail_of
+from kdefrost.cutting.surgery import output_policy, tail_of
 from kdefrost.data.sets import LabelledSet, hold, take_rows
-from kdefrost.training.labels import as_labels, example_weights, has_classes, kind_of, loss_name, strata
+from kdefrost.training.forms import form_of
+from kdefrost.training.labels import (
+    OR_REGRESSION,
+    as_class_weight,
+    as_labels,
+    check_varied,
+    example_weights,
+    has_classes,
+    kind_of,
+    loss_name,
+    strata,
+)
 from kdefrost.training.tasks import Objective, Task, make_task
 from kdefrost.trials.question import Fold
+from kdefrost.trials.revisions import is_revised
 from kdefrost.trials.rows import Drawn, draw_test_sample, hold_out_fold, subset
 
 # Changed whenever the same configuration comes to give other scores.
@@ -30,6 +42,7 @@ class Learning(NamedTuple):
         metrics: Keras metrics, or their names.
         objective: The metric that chooses.
         class_weight: Weights of the classes in the loss.
+        labels: The form in which a loss or metric that is none of Keras's takes the labels of classes, one of `FORMS`.
     """
 
     output: int | keras.layers.Layer | None = None
@@ -37,6 +50,7 @@ class Learning(NamedTuple):
     metrics: Sequence[str | keras.metrics.Metric] | None = None
     objective: str | Objective | None = None
     class_weight: dict[int, float] | str | None = None
+    labels: str | None = None
 
 
 class Examples(NamedTuple):
@@ -120,7 +134,7 @@ class Experiment:
         """All that scores depend on beside what is asked, in what JSON can hold."""
         task = self.task
         return {
-            "format": _FORMAT,
+            "format": _FORMAT + is_revised(self.source, task),
             "task": {
                 "kind": task.kind,
                 "units": task.units,
@@ -175,15 +189,23 @@ def prepare(
         ValueError: If the sets do not fit the source or each other, or have too few examples, or what is said of
             what is learnt does not fit.
     """
-    kind = kind_of(sets["train"].y, learning.loss)
+    raw = sets["train"].y
+    kind = kind_of(raw, learning.loss, learning.labels)
     sets = {name: part._replace(y=as_labels(name, part.y, kind)) for name, part in sets.items()}
+    check_varied(sets["train"].y, kind)
+    given = form_of(raw)
+    # A column for each class, whether some example of `train` is of it or not.
+    classes = raw.shape[1] if classes is None and given == "onehot" else classes
     said = learning.output, learning.loss, learning.metrics, learning.objective
-    task = make_task(kind, sets["train"].y, *said, classes)
+    forms = given, learning.labels
+    task = make_task(kind, sets["train"].y, *said, classes, *forms, output_policy(source))
     _check_output(source, last, task)
     check_sets(sets, source, task)
     check_sizes(strata(sets["train"].y, kind), sizes, task)
-    example_weights(learning.class_weight, sets["train"].y, kind, task.units)
-    return Experiment(source, sets, task, learning.class_weight, test_per_class, as_groups(groups, sets["train"]))
+    class_weight = as_class_weight(learning.class_weight)
+    example_weights(class_weight, sets["train"].y, kind, task.units)
+    test_per_class = None if test_per_class is None else int(test_per_class)
+    return Experiment(source, sets, task, class_weight, test_per_class, as_groups(groups, sets["train"]))
 
 
 def as_groups(groups, train: LabelledSet) -> np.ndarray | None:
@@ -221,10 +243,10 @@ def check_sets(sets: dict[str, LabelledSet], source: keras.Model, task: Task):
     """
     expected = source.inputs[0].shape[1:]
     for name, (x, y) in sets.items():
-        if task.kind == "classification" and (y.min() < 0 or y.max() >= task.units):
+        if task.kind == "classification" and y.ndim == 1 and (y.min() < 0 or y.max() >= task.units):
             raise ValueError(
                 f"Labels of `{name}` must be from 0 to {task.units - 1}, for {task.units} classes. Received labels "
-                f"from {y.min()} to {y.max()}."
+                f"from {y.min()} to {y.max()}.{OR_REGRESSION}"
             )
         if y.ndim == 2 and y.shape[1] != task.units:
             raise ValueError(f"Labels of `{name}` must have {task.units} columns, as `train` has. Received: {y.shape}")
@@ -254,9 +276,11 @@ def check_sizes(groups: np.ndarray, sizes: Sequence[int], task: Task):
     counts = np.bincount(groups, minlength=task.units)
     smallest = int(counts.argmin())
     if counts[smallest] == 0:
-        raise ValueError(f"Class {smallest} has no example in `train`; label the classes from 0 without gaps.")
+        raise ValueError(
+            f"Class {smallest} has no example in `train`; label the classes from 0 without gaps.{OR_REGRESSION}"
+        )
     if largest > counts[smallest]:
         raise ValueError(
             f"`per_class` must be at most {counts[smallest]}, the number of training examples of class {smallest}. "
-            f"Received: {largest}."
+            f"Received: {largest}.{OR_REGRESSION}"
         )

@@ -29,6 +29,7 @@ from kdefrost.models.normalization import with_keras_layers
 from kdefrost.profile import DefrostProfile, Trial
 from kdefrost.profile.best_tails import BestTails, same_scores
 from kdefrost.profile.policy import everything, walk_back
+from kdefrost.training.forms import FORMS
 from kdefrost.training.recipe import Recipe
 from kdefrost.training.tasks import Objective
 from kdefrost.trials.asking import Policy, all_of, ask, missing
@@ -62,9 +63,9 @@ class Defroster:
             `memory_budget` goes to its disk too; with `None` to the system's folder for temporary
             files, which should not be in memory.
         output: The new output layer: a number of units, a layer, or a small Keras model. By
-            default a dense layer: with softmax for whole-number or one-hot labels, with
-            sigmoid for rows of zeros and ones (multi-label), without activation for numbers
-            (regression).
+            default a dense layer: with softmax for whole-number or one-hot labels and for rows of
+            shares that sum to 1 (soft labels), with sigmoid for other rows of zeros and ones
+            (multi-label), without activation for other numbers (regression).
         loss: Keras loss, or its name; by default cross-entropy, or the mean squared error of
             a regression. Where the labels could be of several kinds, it tells which.
         metrics: Keras metrics, or their names, and `"balanced_accuracy"`; by default
@@ -84,6 +85,9 @@ class Defroster:
             are those of one device within rounding.
         tails: `"new"` re-initialises all layers after the cut; `"pretrained"` starts them from the source's
             weights, all but the output layer, which is what fine-tuning all but the first layers means.
+        labels: In which form a loss or metric of one's own gets the labels of classes: `"onehot"` for rows, `"index"`
+            for whole numbers. By default as they are given, which is what Keras's `fit` hands on; the losses and
+            metrics of Keras get the form that they take, whichever was given.
 
     Raises:
         ValueError: If the source cannot be cut, a cut does not exist, `recipe` is no `Recipe`, or `strategy` is none
@@ -114,9 +118,12 @@ class Defroster:
         feature_dtype: str = "float32",
         strategy: Strategy | None = None,
         tails: str = "new",
+        labels: str | None = None,
     ):
         if tails not in TAILS:
             raise ValueError(f"`tails` must be one of {', '.join(TAILS)}. Received: tails={tails!r}")
+        if labels is not None and labels not in FORMS:
+            raise ValueError(f"`labels` must be one of {', '.join(FORMS)}, or None. Received: labels={labels!r}")
         memory_budget = machine_memory() // 4 if memory_budget is None else memory_budget
         if isinstance(memory_budget, bool) or not isinstance(memory_budget, (int, np.integer)) or memory_budget < 0:
             raise ValueError(f"`memory_budget` must be a whole number of bytes or None. Received: {memory_budget!r}")
@@ -131,7 +138,7 @@ class Defroster:
         if isinstance(cuts, (str, int, np.integer)):
             self.cuts = tuple(trainable_cuts(source, self.cuts))
         self.directory = directory
-        self.learning = Learning(output, loss, metrics, objective, class_weight)
+        self.learning = Learning(output, loss, metrics, objective, class_weight, labels)
         self.memory_budget, self.feature_dtype = memory_budget, feature_dtype
         # Of the last call of `profile`.
         self._last: tuple[Experiment, Engine] | None = None
@@ -168,8 +175,8 @@ class Defroster:
         Args:
             train: The target's training examples: a pair `(x, y)` with `x` as the source
                 takes it, or a `tf.data.Dataset` of such batches, which is read once, and
-                whose order does not matter. `y` are whole numbers from 0, one-hot rows, rows of
-                zeros and ones, or numbers; see `output` and `loss`. Numbers of about mean 0 and
+                whose order does not matter. `y` are whole numbers from 0, one-hot rows, rows of shares
+                that sum to 1, rows of zeros and ones, or numbers; see `output` and `loss`. Numbers of about mean 0 and
                 deviation 1 suit the default learning rate.
             test: The examples whose scores are reported, in the same form.
             validation: The examples whose scores choose the cut. Without them folds do, or without

@@ -51,9 +51,9 @@ def of_layer(layer: keras.layers.Layer) -> str:
 def of_metric(metric) -> str:
     """Name and settings of a Keras metric or loss, or the name by which it is known."""
     if not hasattr(metric, "get_config"):
-        return getattr(metric, "__name__", str(metric))
+        return getattr(metric, "__name__", _without_addresses(metric))
     # The configuration of some of Keras's losses lacks what they compute with, such as Huber's delta.
-    return str((_settings(metric), getattr(metric, "_fn_kwargs", {})))
+    return str((_settings(metric), _plain(getattr(metric, "_fn_kwargs", {}))))
 
 
 def _layers(model: keras.Model) -> list:
@@ -96,7 +96,16 @@ def _learnt(layer) -> str:
 
 def _without_addresses(value) -> str:
     """A value as text, the same in every process."""
-    return re.sub(r" at 0x[0-9a-f]+", "", str(value))
+    return re.sub(r" at 0x[0-9a-f]+", "", str(_plain(value)))
+
+
+def _plain(value):
+    """A value with Python's numbers in the place of NumPy's, which are the same and print otherwise."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) is dict:
+        return {_plain(key): _plain(part) for key, part in value.items()}
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
 
 
 def of_settings(settings: dict) -> str:

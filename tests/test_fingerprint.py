@@ -1,5 +1,7 @@
 """Content addresses: the same for the same content, another for any other."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -70,3 +72,15 @@ def test_a_layer_that_says_nothing_of_itself_goes_by_what_it_holds():
 
     assert fingerprint.of_layer(Silent(2.0)) == fingerprint.of_layer(Silent(2.0))
     assert fingerprint.of_layer(Silent(2.0)) != fingerprint.of_layer(Silent(3.0))
+
+
+def test_numbers_of_numpy_are_those_of_python():
+    layers = keras.layers
+    assert fingerprint.of_layer(layers.Dropout(np.float64(0.5))) == fingerprint.of_layer(layers.Dropout(0.5))
+    losses = [keras.losses.Huber(delta=number(2.0)) for number in (float, np.float64)]
+    assert fingerprint.of_metric(losses[0]) == fingerprint.of_metric(losses[1])
+
+
+def test_a_function_with_arguments_set_is_the_same_in_every_process():
+    partial = functools.partial(keras.losses.categorical_crossentropy, label_smoothing=0.1)
+    assert " at 0x" not in fingerprint.of_metric(partial) and "0.1" in fingerprint.of_metric(partial)

@@ -6,6 +6,7 @@
     quantization     quantised layers as layers of floats
     layers           a copy of one layer with all that it has learnt, and what stands in where there can be none
     copying          the same layer calls on other tensors, in new layers
+    precision        in which numbers layers compute
     surgery          the models on both sides of a cut, between two cuts, and joined (`split`, `join`)
     initialization   He's method, layer by layer (`reinitialize`)
     trainable        which cuts have a tail that can be made

@@ -11,6 +11,7 @@ from kdefrost.cutting.cuts import cuttable, find
 from kdefrost.cutting.graph import Graph, Tensor, has_graph, unused
 from kdefrost.cutting.initialization import adapted_weights, reinitialize
 from kdefrost.cutting.layers import copy_layer
+from kdefrost.cutting.precision import in_full, policy_of
 
 _POOLING = {
     3: keras.layers.GlobalAveragePooling1D,
@@ -35,9 +36,9 @@ def split(
         model: The model that `cut` is from.
         cut: One of `cut_points(model)`, or its index or layer name.
         output: What follows the features that the old output layer took: a number of
-            classes, for a dense layer with softmax; a layer; or a small Keras model. Where
-            these features have positions, a layer gets their mean over positions, a model gets
-            them as they are. `None` keeps the old output layer.
+            classes, for a dense layer with softmax, of the dtype policy of the model's output; a
+            layer; or a small Keras model. Where these features have positions, a layer gets their
+            mean over positions, a model gets them as they are. `None` keeps the old output layer.
         seed: Seed, or sequence of seeds, of the tail's new weights; see `reinitialize`.
             `None` keeps the model's weights, except in a new output layer.
 
@@ -91,6 +92,26 @@ def tail_of(
     if seed is not None:
         reinitialize(tail, seed)
     return tail
+
+
+def output_policy(model: keras.Model) -> str:
+    """The dtype policy of a new output layer: that of the old one, float32 where there is none in full precision.
+
+    Args:
+        model: A functional or sequential model.
+
+    Returns:
+        The policy's name.
+    """
+    return _output_policy(Graph(model))
+
+
+def _output_policy(graph: Graph) -> str:
+    if not graph.calls:
+        return in_full(keras.config.dtype_policy().name)
+    # What ends the model, not the layer with the kernel: in half precision a softmax of float32 often follows it.
+    policy = policy_of(graph.calls[-1].operation, graph.outputs[0].dtype)
+    return policy if _old_output(graph) else in_full(policy)
 
 
 def kept_layers(model: keras.Model, cut: Cut, tail: keras.Model) -> list[keras.layers.Layer]:
@@ -167,7 +188,7 @@ def _with_new_output(graph: Graph, start: list[Tensor], output, substitutes) -> 
     names: set[str] = set()
     inputs = [input_like(tensor, names) for tensor in start]
     (features,) = replay(graph, start, inputs, _before_output(graph), substitutes, names, trains=True)
-    new = _attach(output, features, default_name=old.name if old else "output", names=names)
+    new = _attach(output, features, old.name if old else "output", names, _output_policy(graph))
     return keras.Model(_single(inputs), new, name="tail")
 
 
@@ -183,7 +204,7 @@ def _before_output(graph: Graph) -> list[Tensor]:
     return old.inputs if old else graph.outputs
 
 
-def _attach(output, features, default_name: str, names: set[str]):
+def _attach(output, features, default_name: str, names: set[str], policy: str):
     """The output of a new output layer, or small model, on features."""
     if has_graph(output):
         head = Graph(output)
@@ -193,13 +214,13 @@ def _attach(output, features, default_name: str, names: set[str]):
                 f"shape {tuple(features.shape[1:])}."
             )
         return _single(replay(head, head.inputs, [features], head.outputs, taken=names))
-    layer = _output_layer(output, default_name, names)
+    layer = _output_layer(output, default_name, names, policy)
     if len(features.shape) in _POOLING:
-        features = _POOLING[len(features.shape)](name=f"{layer.name}_pool")(features)
+        features = _POOLING[len(features.shape)](name=f"{layer.name}_pool", dtype=policy)(features)
     return layer(features)
 
 
-def _output_layer(output, default_name: str, names: set[str]) -> keras.layers.Layer:
+def _output_layer(output, default_name: str, names: set[str], policy: str) -> keras.layers.Layer:
     if isinstance(output, keras.layers.Layer):
         return copy_layer(output, unused(output.name, names, "new_"))
     if isinstance(output, bool) or not isinstance(output, (int, np.integer)) or output < 1:
@@ -207,7 +228,7 @@ def _output_layer(output, default_name: str, names: set[str]) -> keras.layers.La
             "`output` must be a number of classes, at least 1, a layer, a functional or sequential model, or None. "
             f"Received: output={output!r}"
         )
-    return keras.layers.Dense(int(output), activation="softmax", name=default_name)
+    return keras.layers.Dense(int(output), activation="softmax", dtype=policy, name=default_name)
 
 
 def _train_all(model: keras.Model):

@@ -188,10 +188,12 @@ def _check_kind(name: str, examples):
 
 
 def _as_numbers(name: str, x) -> "np.ndarray | ImageFiles":
-    """Examples as an array of finite numbers, or image files as they are."""
+    """Examples as an array of finite numbers, or of texts; image files as they are."""
     if isinstance(x, ImageFiles):
         return x
     x = _as_array("examples", name, x)
+    if x.dtype.kind == "U" or (x.dtype.kind == "O" and all(isinstance(each, str) for each in x.flat)):
+        return x.astype(str)
     if x.dtype.kind in _NO_NUMBERS or x.dtype.type is np.void:
         raise ValueError(
             f"The examples of `{name}` must be an array (examples, …) of numbers. Received: shape {x.shape}, dtype "

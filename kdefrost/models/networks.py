@@ -4,6 +4,7 @@ import re
 
 import keras
 
+from kdefrost.cutting.precision import in_full
 from kdefrost.models.normalization import BatchNormalization
 
 
@@ -47,8 +48,12 @@ def wide_resnet(
             x = _basic_block(x, channels, strides, name=f"group{group}_block{block}")
     x = _activated(x, name="final")
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    outputs = keras.layers.Dense(classes, activation="softmax", kernel_initializer="he_normal", name="output")(x)
-    return keras.Model(inputs, outputs, name=f"wide_resnet_{depth}_{width}")
+    # Probabilities lose digits in half precision.
+    policy = in_full(keras.config.dtype_policy().name)
+    output = keras.layers.Dense(
+        classes, activation="softmax", kernel_initializer="he_normal", dtype=policy, name="output"
+    )
+    return keras.Model(inputs, output(x), name=f"wide_resnet_{depth}_{width}")
 
 
 def _basic_block(x, channels: int, strides: int, name: str):

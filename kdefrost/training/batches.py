@@ -77,7 +77,7 @@ class _Batches:
         return _Batches(inputs, (y, weights), self.order, *parts)
 
     def __enter__(self) -> tf.data.Dataset:
-        shapes, dtypes = zip(*((array.shape[1:], array.dtype) for array in self.arrays), strict=True)
+        shapes, dtypes = zip(*((array.shape[1:], _dtype_of(array)) for array in self.arrays), strict=True)
         inputs = self.inputs
 
         def batch(*bounds):
@@ -103,3 +103,8 @@ class _Batches:
         batches = {id(array): array[rows] for array in {id(array): array for array in self.arrays}.values()}
         *parts, last = (batches[id(array)] for array in self.arrays)
         return (*parts, last if share is None else share * last)
+
+
+def _dtype_of(array):
+    """What TensorFlow has an array's numbers, or texts, as."""
+    return tf.string if array.dtype.kind == "U" else array.dtype

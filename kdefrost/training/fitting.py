@@ -20,11 +20,13 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from kdefrost.cutting.precision import computes_in_float16
 from kdefrost.devices import Strategy, check_training
 from kdefrost.training.batches import as_inputs, training_batches
 from kdefrost.training.coupling import ElasticCoupling
 from kdefrost.training.optimizers import ElasticAdam, ElasticSGD
 from kdefrost.training.recipe import Recipe
+from kdefrost.training.scaling import ScaledLoss
 
 # One call into TensorFlow runs so many steps.
 STEPS_PER_EXECUTION = 50
@@ -35,18 +37,23 @@ class StepSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     The number of steps is a variable, so that one compiled model serves trainings of any
     length.
+
+    Attributes:
+        total_steps: The number of steps.
+        skipped: How many of them moved nothing so far, and are not among those that an optimiser counts.
     """
 
     def __init__(self, recipe: Recipe):
         super().__init__()
         self.recipe = recipe
         self.total_steps = keras.Variable(1.0, dtype="float32", trainable=False, name="total_steps")
+        self.skipped = keras.Variable(0.0, dtype="float32", trainable=False, name="skipped")
 
     def __call__(self, step):
-        """The learning rate of a step, counted from 0."""
+        """The learning rate after so many steps that moved the weights."""
         highest, final = self.recipe.learning_rate, self.recipe.final_learning_rate
         warmup = self.total_steps * (self.recipe.warmup_epochs / self.recipe.epochs)
-        step = keras.ops.cast(step, "float32")
+        step = keras.ops.cast(step, "float32") + self.skipped
         rising = highest * step / keras.ops.maximum(warmup, 1.0)
         if self.recipe.schedule == "constant":
             later = keras.ops.convert_to_tensor(highest, "float32")
@@ -96,7 +103,13 @@ class DecayedAdam(_DecayInGradient, ElasticAdam):
     """Adam whose weight decay is part of the gradient."""
 
 
-def _optimizer(recipe: Recipe, coupling: ElasticCoupling | None) -> keras.optimizers.Optimizer:
+def _optimizer(model: keras.Model, recipe: Recipe, coupling: ElasticCoupling | None) -> keras.optimizers.Optimizer:
+    """The optimiser of a recipe; where a layer computes in float16 it scales the loss, whatever the global policy."""
+    optimizer = _plain_optimizer(recipe, coupling)
+    return ScaledLoss(optimizer) if computes_in_float16(model) else optimizer
+
+
+def _plain_optimizer(recipe: Recipe, coupling: ElasticCoupling | None) -> keras.optimizers.Optimizer:
     schedule = StepSchedule(recipe)
     if recipe.optimizer == "adam":
         # Its authors' epsilon; Keras's is ten times as large.
@@ -131,8 +144,8 @@ def compile_model(
         _check_means(model, loss)
     # Over several replicas Keras's loop over steps fails inside TensorFlow, whatever the model.
     steps = 1 if several else STEPS_PER_EXECUTION
-    # Under a policy of half precision Keras would wrap the optimiser, whose state is reset here.
-    model.compile(_optimizer(recipe, coupling), loss=loss, steps_per_execution=steps, auto_scale_loss=False)
+    # Keras would go by the model's own policy, which is the global one, and not by its layers'.
+    model.compile(_optimizer(model, recipe, coupling), loss=loss, steps_per_execution=steps, auto_scale_loss=False)
     if not several:
         # A function that makes variables when it is traced is traced twice; over several replicas they are made there.
         model.optimizer.build(model.trainable_variables)
@@ -183,10 +196,7 @@ def fit(
     targets = (y,) if weights is None else (y, weights)
     batches = training_batches(as_inputs(x), targets, subset, recipe, seed, in_place_of)
     steps, strategy = batches.steps, model.distribute_strategy
-    for variable in model.optimizer.variables:
-        # The learning rate is the schedule's, not a variable; all else starts from zero.
-        variable.assign(np.zeros(variable.shape, variable.dtype))
-    model.optimizer.schedule.total_steps.assign(steps)
+    _restart(model.optimizer, steps)
     callbacks = [_Progress(steps, on_progress)] if on_progress else []
     options = {"epochs": 1, "verbose": 0, "callbacks": callbacks, "shuffle": False}
     if strategy.num_replicas_in_sync == 1:
@@ -196,6 +206,18 @@ def fit(
         with batches.pieces(strategy.num_replicas_in_sync) as pieces, _synchronized_normalization(model):
             # A step takes as many pieces as there are replicas.
             model.fit(_distributed(pieces, strategy), steps_per_epoch=steps, **options)
+
+
+def _restart(optimizer: keras.optimizers.Optimizer, steps: int):
+    """Sets an optimiser to where it was before its first step, for a training of so many."""
+    for variable in optimizer.variables:
+        # The learning rate is the schedule's, not a variable; all else starts from zero, but a scale.
+        variable.assign(np.zeros(variable.shape, variable.dtype))
+    if isinstance(optimizer, ScaledLoss):
+        optimizer.restart()
+        optimizer = optimizer.inner_optimizer
+    optimizer.schedule.skipped.assign(0.0)
+    optimizer.schedule.total_steps.assign(steps)
 
 
 def _distributed(pieces: tf.data.Dataset, strategy: Strategy):

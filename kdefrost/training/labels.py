@@ -8,30 +8,36 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
 from kdefrost.data.sets import check_labels
+from kdefrost.training.forms import classes_of, taken_by
+
+# Said where labels make no classes.
+OR_REGRESSION = (
+    ' If the labels are numbers and no classes, say so by a loss of regression, such as loss="mean_squared_error".'
+)
 
 
-def kind_of(labels, loss=None) -> str:
+def kind_of(labels, loss=None, said: str | None = None) -> str:
     """Tells classification, multi-label and regression apart, by the loss where it says, else by the labels.
 
     Args:
         labels: Training labels, `(examples,)` or `(examples, columns)`.
         loss: Keras loss, its name, or `None`.
+        said: The form in which a user says that the loss takes the labels of classes; `None` for nothing.
 
     Returns:
-        `"classification"` for whole numbers or one-hot rows, `"multi-label"` for other rows
-        of zeros and ones, else `"regression"`.
+        `"classification"` for whole numbers, one-hot rows or rows of shares that sum to 1, `"multi-label"` for
+        other rows of zeros and ones, else `"regression"`.
     """
     _check_numbers("train", np.asarray(labels))
-    said = loss_name(loss)
-    for kind, beginnings in _LOSSES.items():
-        if said.startswith(beginnings):
-            return kind
+    kind = "classification" if said else taken_by(as_loss(loss)).kind
+    if kind:
+        return kind
     columns = _columns(labels)
     if columns.shape[1] == 1:
         return "classification" if np.array_equal(columns, np.round(columns)) else "regression"
-    if not np.isin(columns, (0, 1)).all():
-        return "regression"
-    return "classification" if (columns.sum(axis=1) == 1).all() else "multi-label"
+    if _are_shares(columns):
+        return "classification"
+    return "multi-label" if np.isin(columns, (0, 1)).all() else "regression"
 
 
 def as_labels(name: str, labels, kind: str) -> np.ndarray:
@@ -43,8 +49,8 @@ def as_labels(name: str, labels, kind: str) -> np.ndarray:
         kind: The kind of task.
 
     Returns:
-        Whole numbers `(examples,)` for a classification, one-hot labels too; else float32
-        `(examples, columns)`.
+        Whole numbers `(examples,)` for a classification, one-hot labels too; shares of classes, and the labels of
+        other tasks, as float32 `(examples, columns)`.
 
     Raises:
         ValueError: If they are no labels of that kind.
@@ -65,14 +71,19 @@ def _check_numbers(name: str, labels: np.ndarray):
 
 
 def _as_classes(name: str, columns: np.ndarray) -> np.ndarray:
-    if columns.shape[1] > 1 and np.isin(columns, (0, 1)).all() and (columns.sum(axis=1) == 1).all():
-        return columns.argmax(axis=1)
+    if columns.shape[1] > 1 and _are_shares(columns):
+        return columns.argmax(axis=1) if np.isin(columns, (0, 1)).all() else columns.astype(np.float32)
     if columns.shape[1] > 1 or not np.array_equal(columns, np.round(columns)):
         raise ValueError(
-            f"Labels of `{name}` must be whole numbers (examples,) or one-hot rows. Received: {columns.shape} of "
-            f"{columns.dtype}."
+            f"Labels of `{name}` must be whole numbers (examples,), or one-hot rows, or rows of shares that sum to 1. "
+            f"Received: {columns.shape} of {columns.dtype}.{OR_REGRESSION}"
         )
     return columns[:, 0].astype(np.int64)
+
+
+def _are_shares(columns: np.ndarray) -> bool:
+    """Whether each row is of shares that sum to 1, as far as half precision holds them; one-hot rows are."""
+    return bool((columns >= 0).all()) and np.allclose(columns.sum(axis=1, dtype=np.float64), 1, rtol=0, atol=2e-3)
 
 
 def _columns(labels) -> np.ndarray:
@@ -89,7 +100,39 @@ def strata(labels: np.ndarray, kind: str) -> np.ndarray:
     """By what a training set is balanced: the class, or nothing where there are no classes."""
     if kind == "multi-label" and labels.shape[1] == 1:
         return labels[:, 0].astype(np.int64)
-    return labels if kind == "classification" else np.zeros(len(labels), np.int64)
+    return classes_of(labels) if kind == "classification" else np.zeros(len(labels), np.int64)
+
+
+def check_varied(labels: np.ndarray, kind: str):
+    """Refuses training labels that are all the same, which any tail gives without having learnt.
+
+    Args:
+        labels: Training labels, of `as_labels`.
+        kind: The kind of task.
+
+    Raises:
+        ValueError: If they are.
+    """
+    if kind == "regression":
+        return
+    classes = classes_of(labels) if kind == "classification" else labels
+    if (classes == classes[0]).all():
+        raise ValueError(
+            f"Labels of `train` must be of two classes at least. Received: {classes[0]} for all {len(labels)} "
+            f"examples.{OR_REGRESSION if kind == 'classification' else ''}"
+        )
+
+
+def as_class_weight(class_weight):
+    """Weights of classes in one form, in whichever form and order they are given; others than a dict as they are."""
+    if not isinstance(class_weight, Mapping):
+        return class_weight
+    try:
+        return {int(label): float(weight) for label, weight in sorted(class_weight.items())}
+    except (TypeError, ValueError):
+        raise ValueError(
+            f'`class_weight` must be "balanced" or a dict of a number for each class. Received: {class_weight!r}'
+        ) from None
 
 
 def example_weights(class_weight, labels: np.ndarray, kind: str, units: int) -> np.ndarray | None:
@@ -126,35 +169,30 @@ def example_weights(class_weight, labels: np.ndarray, kind: str, units: int) -> 
     return np.array([table[int(label)] for label in labels], np.float32)
 
 
-def loss_name(loss) -> str:
-    """The name under which Keras has a loss, or which it has itself; empty for none.
+def as_loss(loss):
+    """The loss itself, a function or an object, from what Keras takes for one.
 
     Args:
         loss: Keras loss, any of its names, a function, or `None`.
 
     Returns:
-        The name.
+        The loss; `None` for `None`.
 
     Raises:
         ValueError: If there is no such loss.
     """
-    if loss is None:
-        return ""
     try:
-        loss = keras.losses.get(loss)
+        return keras.losses.get(loss)
     except (ValueError, TypeError):
         raise ValueError(f"`loss` must be a Keras loss or its name. Received: loss={loss!r}") from None
+
+
+def loss_name(loss) -> str:
+    """The name of a loss, in words of Keras's functions; of a user's class that of Keras's that it is made from."""
+    loss = as_loss(loss)
     if not isinstance(loss, keras.losses.Loss):
         return getattr(loss, "__name__", "")
-    # A user's own class is of the kind of the class of Keras's that it is made from.
-    names = [re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower() for cls in type(loss).__mro__]
-    known = tuple(beginning for beginnings in _LOSSES.values() for beginning in beginnings)
-    return next((name for name in names if name.startswith(known)), names[0])
-
-
-# How the names of Keras's losses begin, by the kind of task that they are for.
-_LOSSES = {
-    "classification": ("sparse_categorical", "categorical"),
-    "multi-label": ("binary",),
-    "regression": ("mean_", "huber", "log_cosh", "poisson", "cosine_similarity"),
-}
+    bases = [cls for cls in type(loss).__mro__ if getattr(keras.losses, cls.__name__, keras.losses.Loss) is cls]
+    # The last one that all losses are made from says nothing.
+    named = next((cls for cls in bases if cls is not keras.losses.Loss), type(loss))
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", named.__name__).lower()

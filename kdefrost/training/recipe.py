@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Recipe:
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
                 raise ValueError(f"`{name}` must be a whole number, at least 1. Received: {name}={value!r}")
         if not self.learning_rate > 0 or not math.isfinite(self.learning_rate):
             raise ValueError(f"`learning_rate` must be positive. Received: learning_rate={self.learning_rate}")
@@ -71,7 +72,7 @@ class Recipe:
                     f"`{name}` must be one of {', '.join(known)}. Received: {name}={getattr(self, name)!r}"
                 )
         warmup = self.warmup_epochs
-        if isinstance(warmup, bool) or not isinstance(warmup, int) or not 0 <= warmup < self.epochs:
+        if isinstance(warmup, bool) or not isinstance(warmup, numbers.Integral) or not 0 <= warmup < self.epochs:
             raise ValueError(
                 f"`warmup_epochs` must be a whole number from 0 to below `epochs`. Received: warmup_epochs={warmup!r}, "
                 f"epochs={self.epochs}"
@@ -81,6 +82,10 @@ class Recipe:
                 "`final_learning_rate` must be from 0 to `learning_rate`. Received: "
                 f"final_learning_rate={self.final_learning_rate}, learning_rate={self.learning_rate}"
             )
+        # The same recipe is the same question, whether its numbers are Python's or NumPy's, 0 or 0.0.
+        for field in dataclasses.fields(Recipe):
+            if field.type in (int, float):
+                object.__setattr__(self, field.name, field.type(getattr(self, field.name)))
 
     def steps(self, examples: int) -> int:
         """Number of gradient steps of a training on so many examples."""

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from kdefrost.cutting.graph import ends_in_probabilities, has_graph
-from kdefrost.training.labels import loss_name
-from kdefrost.training.metrics import EXACT, OF_ONE_PROBABILITY, keras_metric, named_metrics
+from kdefrost.training.forms import classes_of, in_form, taken_by
+from kdefrost.training.labels import as_loss
+from kdefrost.training.metrics import EXACT, as_metric_takes, keras_metric, named_metrics, takes_answers, takes_logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Task:
         metrics: Metrics, or their names, by the name under which they are reported.
         objective: The metric that chooses the cut.
         output: The output layer, or small model.
+        target_form: The form in which the loss takes the labels of classes, one of `form_of`.
+        metric_form: The same of metrics that are none of Keras's.
     """
 
     kind: str
@@ -54,17 +57,18 @@ class Task:
     metrics: Mapping[str, object]
     objective: Objective
     output: keras.layers.Layer
+    target_form: str = "index"
+    metric_form: str = "index"
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """The labels in the form that the loss takes."""
-        one_hot = self.kind == "classification" and loss_name(self.loss).startswith("categorical")
-        return np.eye(self.units, dtype="float32")[labels] if one_hot else labels
+        return in_form(self.target_form, labels, self.units) if self.kind == "classification" else labels
 
     def scores(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
         """Scores a model's outputs by all metrics.
 
         Args:
-            labels: Labels `(examples,)` of a classification, else `(examples, units)`.
+            labels: Labels, of `as_labels`.
             outputs: Outputs `(examples, units)`.
 
         Returns:
@@ -78,15 +82,22 @@ class Task:
         if self.kind != "regression":
             # A diverged training answers as a guess does.
             outputs = np.nan_to_num(outputs)
+        meant = outputs
         if getattr(self.loss, "from_logits", False):
-            outputs = softmax(outputs, axis=-1) if self.kind == "classification" else expit(outputs)
-        return {name: self._score(name, labels, outputs) for name in self.metrics}
+            meant = softmax(outputs, axis=-1) if self.kind == "classification" else expit(outputs)
+        return {name: self._score(name, labels, outputs, meant) for name in self.metrics}
 
-    def _score(self, name: str, labels, outputs) -> float:
+    def _score(self, name: str, labels, outputs, meant) -> float:
+        """The score of outputs, by what they mean: by the probabilities where they are logits."""
         if isinstance(self.metrics[name], str) and self.kind in EXACT.get(name, {}):
-            return float(EXACT[name][self.kind](labels, outputs))
+            return float(EXACT[name][self.kind](classes_of(labels) if self.kind == "classification" else labels, meant))
         metric = keras_metric(name, self.metrics[name], self.kind)
-        metric.update_state(*self._as_metric_takes(metric, labels, outputs))
+        outputs = outputs if takes_logits(metric) else meant
+        if self.kind == "classification":
+            labels, outputs = as_metric_takes(metric, self.metric_form, labels, outputs)
+        elif self.kind == "multi-label" and takes_answers(metric):
+            outputs = outputs > 0.5
+        metric.update_state(labels, outputs)
         value = np.asarray(metric.result())
         if value.ndim:
             raise ValueError(
@@ -94,14 +105,6 @@ class Task:
                 "`average`."
             )
         return float(value)
-
-    def _as_metric_takes(self, metric, labels, outputs):
-        """Labels and outputs in the form that a Keras metric takes."""
-        if self.kind != "classification" or "Sparse" in type(metric).__name__ or "sparse" in metric.name:
-            return labels, outputs
-        if self.units == 2 and isinstance(metric, OF_ONE_PROBABILITY):
-            return labels, outputs[:, 1]
-        return np.eye(outputs.shape[-1], dtype="float32")[labels], outputs
 
 
 def make_task(
@@ -112,6 +115,9 @@ def make_task(
     metrics: Sequence | None = None,
     objective: str | Objective | None = None,
     classes: int | None = None,
+    given: str = "index",
+    said: str | None = None,
+    policy: str | None = None,
 ) -> Task:
     """Works out what a tail is trained for from its labels and what is said of it.
 
@@ -129,6 +135,10 @@ def make_task(
             squared and absolute error for regression.
         objective: The metric that chooses, by default the first.
         classes: Number of classes; by default the largest label plus one.
+        given: The form in which the labels of classes were given, of `form_of`.
+        said: The form in which a loss or metric that is none of Keras's takes them, one of `FORMS`; by default as
+            they were given.
+        policy: The dtype policy of the output layer where it is made here; by default the global one.
 
     Returns:
         A `Task`.
@@ -136,28 +146,63 @@ def make_task(
     Raises:
         ValueError: If these do not fit together.
     """
-    if kind == "classification":
+    has_columns = labels.ndim == 2
+    if kind == "classification" and (classes is not None or not has_columns):
         units = int(labels.max()) + 1 if classes is None else int(classes)
     else:
         units = labels.shape[1]
     named = named_metrics(_default_metrics(kind, units) if metrics is None else metrics)
-    layer = _output(output, kind, units)
-    loss = _default_loss(kind, layer) if loss is None else loss
-    task = Task(kind, units, loss, named, _objective(named, objective), layer)
-    # A metric that does not fit shows here, not after the first training.
-    few = labels[:8] if labels.ndim == 2 else np.clip(labels[:8], 0, units - 1)
-    task.scores(few, np.full((len(few), units), 1 / units, np.float32))
+    layer = _output(output, kind, units, policy)
+    loss = _default_loss(kind, layer, has_columns) if loss is None else loss
+    task = Task(
+        kind, units, loss, named, _objective(named, objective), layer, _target_form(loss, given, said), said or given
+    )
+    # What does not fit shows here, not after the first training; not as many examples as classes, which would hide it.
+    few = np.resize(labels, (3 if units == 2 else 2, *labels.shape[1:]))
+    few = few if has_columns else np.clip(few, 0, units - 1)
+    outputs = np.full((len(few), units), 1 / units, np.float32)
+    _check_loss(task, few, outputs)
+    task.scores(few, outputs)
     return task
 
 
-def _output(output, kind: str, units: int) -> keras.layers.Layer:
+def _target_form(loss, given: str, said: str | None) -> str:
+    """The form that a loss of Keras's takes; another gets labels as is said, or as Keras's own `fit` hands them on."""
+    taken = taken_by(as_loss(loss))
+    return taken.form if taken.is_own else said or taken.form or given
+
+
+def _check_loss(task: Task, labels: np.ndarray, outputs: np.ndarray):
+    """Refuses a loss that cannot be computed of labels in the form in which it gets them."""
+    loss, targets = as_loss(task.loss), task.targets(labels)
+    if task.kind == "classification" and task.target_form != "onehot" and targets.ndim == 2 and labels.ndim == 2:
+        raise ValueError(
+            f"`loss` takes whole-number labels, but those of `train` are rows of shares that sum to 1 (soft labels). "
+            'Give a loss that takes these, such as "categorical_crossentropy", or their argmax as labels. Received: '
+            f"loss={task.loss!r}"
+        )
+    # As Keras wraps a function that is a loss.
+    compute = loss if isinstance(loss, keras.losses.Loss) else keras.metrics.MeanMetricWrapper(loss, name="loss")
+    try:
+        compute(targets, outputs)
+    # A loss of the user's own may raise anything.
+    except Exception as error:
+        said = next(iter(str(error).splitlines()), "")
+        raise ValueError(
+            f"`loss` must take labels of shape {('examples', *targets.shape[1:])} and outputs "
+            f"{('examples', *outputs.shape[1:])}; it raised {type(error).__name__} ({said}). For labels of classes "
+            '`labels="onehot"` or "index" says in which form it gets them.'
+        ) from error
+
+
+def _output(output, kind: str, units: int, policy: str | None) -> keras.layers.Layer:
     if isinstance(output, (int, np.integer)) and not isinstance(output, bool):
         if output != units:
             raise ValueError(f"`output` must be {units}, as the labels have it. Received: output={output}")
         output = None
     if output is None:
         activation = {"classification": "softmax", "multi-label": "sigmoid"}.get(kind)
-        return keras.layers.Dense(units, activation=activation, name="output")
+        return keras.layers.Dense(units, activation=activation, dtype=policy, name="output")
     if not has_graph(output) and not isinstance(output, keras.layers.Layer):
         raise ValueError(
             f"`output` must be a number of units, a layer, a functional or sequential model, or None. "
@@ -166,15 +211,17 @@ def _output(output, kind: str, units: int) -> keras.layers.Layer:
     return output
 
 
-def _default_loss(kind: str, output: keras.layers.Layer) -> str | keras.losses.Loss:
+def _default_loss(kind: str, output: keras.layers.Layer, has_columns: bool) -> str | keras.losses.Loss:
     """The loss for an output of probabilities, or of logits where the output layer gives those."""
+    name = "categorical_crossentropy" if kind == "classification" and has_columns else _DEFAULT_LOSS[kind]
     if kind == "regression" or ends_in_probabilities(output):
-        return _DEFAULT_LOSS[kind]
+        return name
     of_logits = {
-        "classification": keras.losses.SparseCategoricalCrossentropy,
-        "multi-label": keras.losses.BinaryCrossentropy,
+        "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+        "sparse_categorical_crossentropy": keras.losses.SparseCategoricalCrossentropy,
+        "binary_crossentropy": keras.losses.BinaryCrossentropy,
     }
-    return of_logits[kind](from_logits=True)
+    return of_logits[name](from_logits=True)
 
 
 def _default_metrics(kind: str, units: int) -> tuple[str, ...]:

@@ -10,16 +10,26 @@ import numpy as np
 
 from kdefrost import fingerprint
 from kdefrost.cutting.cut import Cut
-from kdefrost.cutting.surgery import tail_of
-from kdefrost.data.colors import color_advice
+from kdefrost.cutting.surgery import output_policy
 from kdefrost.data.sets import LabelledSet, hold, take_rows
-from kdefrost.training.labels import as_labels, example_weights, has_classes, kind_of, loss_name, strata
+from kdefrost.training.forms import form_of
+from kdefrost.training.labels import (
+    as_class_weight,
+    as_labels,
+    check_varied,
+    example_weights,
+    has_classes,
+    kind_of,
+    loss_name,
+    strata,
+)
 from kdefrost.training.tasks import Objective, Task, make_task
+from kdefrost.trials.checks import as_groups, check_objective, check_output, check_sets, check_sizes
 from kdefrost.trials.question import Fold
 from kdefrost.trials.rows import Drawn, draw_test_sample, hold_out_fold, subset
 
 # Changed whenever the same configuration comes to give other scores.
-_FORMAT = 5
+_FORMAT = 6
 
 
 class Learning(NamedTuple):
@@ -31,6 +41,7 @@ class Learning(NamedTuple):
         metrics: Keras metrics, or their names.
         objective: The metric that chooses.
         class_weight: Weights of the classes in the loss.
+        labels: The form in which a loss or metric that is none of Keras's takes the labels of classes, one of `FORMS`.
     """
 
     output: int | keras.layers.Layer | None = None
@@ -38,6 +49,7 @@ class Learning(NamedTuple):
     metrics: Sequence[str | keras.metrics.Metric] | None = None
     objective: str | Objective | None = None
     class_weight: dict[int, float] | str | None = None
+    labels: str | None = None
 
 
 class Examples(NamedTuple):
@@ -179,116 +191,20 @@ def prepare(
         ValueError: If the sets do not fit the source or each other, or have too few examples, or what is said of
             what is learnt does not fit.
     """
-    kind = kind_of(sets["train"].y, learning.loss)
+    raw = sets["train"].y
+    kind = kind_of(raw, learning.loss, learning.labels)
     sets = {name: part._replace(y=as_labels(name, part.y, kind)) for name, part in sets.items()}
+    check_varied(sets["train"].y, kind)
+    given = form_of(raw)
+    # A column for each class, whether some example of `train` is of it or not.
+    classes = raw.shape[1] if classes is None and given == "onehot" else classes
     said = learning.output, learning.loss, learning.metrics, learning.objective
-    task = make_task(kind, sets["train"].y, *said, classes)
-    _check_output(source, last, task)
+    forms = given, learning.labels
+    task = make_task(kind, sets["train"].y, *said, classes, *forms, output_policy(source))
+    check_output(source, last, task)
     check_sets(sets, source, task)
     check_sizes(strata(sets["train"].y, kind), sizes, task)
-    example_weights(learning.class_weight, sets["train"].y, kind, task.units)
-    return Experiment(source, sets, task, learning.class_weight, test_per_class, as_groups(groups, sets["train"]))
-
-
-def as_groups(groups, train: LabelledSet) -> np.ndarray | None:
-    """The group of each training example as whole numbers, from names or numbers of any kind."""
-    if groups is None:
-        return None
-    groups = np.asarray(groups)
-    if groups.shape != (len(train.y),):
-        raise ValueError(
-            f"`groups` must name the group of each of the {len(train.y)} examples of `train`. Received: groups of "
-            f"shape {groups.shape}"
-        )
-    return np.unique(groups, return_inverse=True)[1]
-
-
-def _check_output(source: keras.Model, last: Cut, task: Task):
-    given = tail_of(source, last, output=task.output).output_shape
-    if given != (None, task.units):
-        raise ValueError(
-            f"`output` must give one vector of {task.units} numbers for each example, as the labels of `train` "
-            f"have it for {task.kind}; it gives {given[1:]}."
-        )
-
-
-def check_sets(sets: dict[str, LabelledSet], source: keras.Model, task: Task):
-    """Checks that the sets fit each other and the source.
-
-    Args:
-        sets: The sets by name, their labels in the form of the task.
-        source: The source model.
-        task: What is learnt.
-
-    Raises:
-        ValueError: If they do not.
-    """
-    expected = source.inputs[0].shape[1:]
-    for name, (x, y) in sets.items():
-        if task.kind == "classification" and (y.min() < 0 or y.max() >= task.units):
-            raise ValueError(
-                f"Labels of `{name}` must be from 0 to {task.units - 1}, for {task.units} classes. Received labels "
-                f"from {y.min()} to {y.max()}."
-            )
-        if y.ndim == 2 and y.shape[1] != task.units:
-            raise ValueError(f"Labels of `{name}` must have {task.units} columns, as `train` has. Received: {y.shape}")
-        if len(expected) != x.ndim - 1 or any(e not in (None, s) for e, s in zip(expected, x.shape[1:], strict=True)):
-            raise ValueError(
-                f"`{name}` has examples of shape {x.shape[1:]}, but the source takes {tuple(expected)}"
-                f"{color_advice(x.shape[1:], expected)}."
-            )
-        if name != "train":
-            check_objective(f"`{name}`", y, task)
-
-
-def check_objective(where: str, labels: np.ndarray, task: Task):
-    """Refuses labels of which the metric that chooses gives no number: the AUC of a single class.
-
-    Args:
-        where: What an error calls the examples.
-        labels: Labels of examples to score on.
-        task: What is learnt.
-
-    Raises:
-        ValueError: If they are such.
-    """
-    name = task.objective.name
-    metric = task.metrics[name]
-    if task.kind == "regression" or not (str(metric).lower() == "auc" or isinstance(metric, keras.metrics.AUC)):
-        return
-    columns = labels[:, None] if labels.ndim == 1 else labels > 0
-    if all(len(np.unique(column)) < 2 for column in columns.T):
-        raise ValueError(
-            f"{where} must have examples of two classes or more, because of one class there is no {name}, which "
-            "chooses the cut: add some, or choose by another `objective`."
-        )
-
-
-def check_sizes(groups: np.ndarray, sizes: Sequence[int], task: Task):
-    """Checks that there are as many training examples as asked for; of all there are, that each class has one.
-
-    Args:
-        groups: The class of each training example.
-        sizes: Numbers of examples per class, or `None` for all there are.
-        task: What is learnt.
-
-    Raises:
-        ValueError: If there are not.
-    """
-    largest = max(size or 0 for size in sizes)
-    if task.kind != "classification":
-        smallest = int(np.unique(groups, return_counts=True)[1].min())
-        if largest > smallest:
-            raise ValueError(
-                f"`per_class` must be at most {smallest}, the number of training examples. Received: {largest}."
-            )
-        return
-    counts = np.bincount(groups, minlength=task.units)
-    smallest = int(counts.argmin())
-    if counts[smallest] == 0:
-        raise ValueError(f"Class {smallest} has no example in `train`; label the classes from 0 without gaps.")
-    if largest > counts[smallest]:
-        raise ValueError(
-            f"`per_class` must be at most {counts[smallest]}, the number of training examples of class {smallest}. "
-            f"Received: {largest}."
-        )
+    class_weight = as_class_weight(learning.class_weight)
+    example_weights(class_weight, sets["train"].y, kind, task.units)
+    test_per_class = None if test_per_class is None else int(test_per_class)
+    return Experiment(source, sets, task, class_weight, test_per_class, as_groups(groups, sets["train"]))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kdefrost.training.labels import OR_REGRESSION
 from kdefrost.trials.question import Fold
 
 # Told apart in the seeds, so that no two draws share a stream.
@@ -113,7 +114,8 @@ def _check_folds(folds: int, examples: int, classes: np.ndarray | None, groups: 
         if counts.min() < folds:
             raise ValueError(
                 f"`folds` must be at most {counts.min()}, the number of training examples of class "
-                f"{labels[counts.argmin()]}, of which each fold takes its share. Received: folds={folds}"
+                f"{labels[counts.argmin()]}, of which each fold takes its share. Received: folds={folds}."
+                f"{OR_REGRESSION}"
             )
     elif examples < folds:
         raise ValueError(

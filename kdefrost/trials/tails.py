@@ -269,7 +269,8 @@ class _Frozen(keras.layers.Layer):
     """A model in inference mode inside one that trains, which would pass its own mode on to a bare model."""
 
     def __init__(self, model: keras.Model):
-        super().__init__(trainable=False)
+        # Features go in as they are, whatever the global dtype policy.
+        super().__init__(trainable=False, autocast=False)
         self.model = model
 
     def call(self, inputs):

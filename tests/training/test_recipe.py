@@ -1,7 +1,9 @@
 """Recipes and presets."""
 
 import dataclasses
+import json
 
+import numpy as np
 import pytest
 
 import kdefrost
@@ -67,3 +69,11 @@ def test_bad_values_are_named(name, value):
 def test_an_autoencoder_computes_in_one_of_two_precisions():
     with pytest.raises(ValueError, match=r"`dtype` must be one of float32, mixed_bfloat16\. Received: dtype='float16'"):
         kdefrost.AutoencoderRecipe(dtype="float16")
+
+
+def test_numpys_numbers_make_the_same_recipe():
+    plain = kdefrost.Recipe(epochs=3, batch_size=8, learning_rate=0.5, momentum=0.0, weight_decay=0.0)
+    other = kdefrost.Recipe(
+        epochs=np.int64(3), batch_size=np.int32(8), learning_rate=np.float32(0.5), momentum=0, weight_decay=0
+    )
+    assert json.dumps(dataclasses.asdict(other)) == json.dumps(dataclasses.asdict(plain))

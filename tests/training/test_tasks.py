@@ -1,5 +1,7 @@
 """Tasks: what labels mean, and metrics by hand."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -25,6 +27,12 @@ RNG = np.random.default_rng(0)
         ([0, 1, 1], keras.losses.BinaryCrossentropy(), "multi-label"),
         ([0.5, 1.0], None, "regression"),
         ([[0.5, 1.0]], None, "regression"),
+        ([[0.5, 0.5], [0.0, 1.0]], None, "classification"),
+        ([[0.5, 0.5], [0.0, 1.0]], "kl_divergence", "classification"),
+        ([[0.5, 0.5], [0.0, 1.0]], "mean_squared_error", "regression"),
+        ([[1.5, -0.5], [0.0, 1.0]], None, "regression"),
+        ([0, 1, 2], keras.losses.KLDivergence(), "classification"),
+        ([0, 1, 2], functools.partial(keras.losses.huber, delta=2.0), "regression"),
         ([0, 1, 2], "mean_squared_error", "regression"),
         ([0, 1, 2], keras.losses.Huber(), "regression"),
         ([0, 1, 2], keras.losses.SparseCategoricalCrossentropy(), "classification"),
@@ -196,7 +204,9 @@ def test_directions_are_max_or_min():
         ({"metrics": [3]}, "`metrics` must be Keras metrics or their names"),
         ({"metrics": [keras.metrics.F1Score()]}, r"each give one number; 'f1_score.*' gives \(3,\)"),
         ({"metrics": ["accuracy"], "objective": "auc"}, r"`objective` must be one of the metrics \(accuracy\)"),
-        ({"metrics": [keras.metrics.Mean(name="odd")]}, r"more of the metric 'odd' is better is not known"),
+        ({"metrics": [lambda labels, outputs: 0.0]}, r"more of the metric '<lambda>' is better is not known"),
+        ({"metrics": [keras.metrics.Mean(name="odd")]}, "`metrics` must be of labels and outputs; 'odd' is of values"),
+        ({"metrics": [keras.metrics.MeanIoU(5)]}, "of the 3 classes that there are; 'mean_io_u.*' has num_classes=5"),
         ({"output": 5}, "`output` must be 3, as the labels have it"),
         ({"output": "ten"}, "`output` must be a number of units, a layer"),
     ],
@@ -239,3 +249,11 @@ def test_an_output_of_logits_gets_a_loss_of_logits():
 def test_names_of_classes_are_no_labels():
     with pytest.raises(ValueError, match=r"Labels of `train` must be numbers .* number the classes from 0"):
         kind_of(["cat", "dog"])
+
+
+def test_a_function_as_a_metric_has_its_name():
+    partial = functools.partial(keras.metrics.categorical_accuracy)
+    assert list(make_task("classification", np.array([0, 1]), metrics=["accuracy", partial]).metrics) == [
+        "accuracy",
+        "categorical_accuracy",
+    ]

@@ -1,5 +1,8 @@
 """The experiment: what follows from labels, which examples a trial sees, and sentences where something does not fit."""
 
+import dataclasses
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +10,9 @@ import tensorflow as tf
 from conftest import RECIPE, scores_of
 
 import kdefrost
+from kdefrost.data.sets import LabelledSet
 from kdefrost.trials import rows as draws
+from kdefrost.trials.experiment import Learning, prepare
 
 
 def test_data_sets_of_batches_are_arrays(run_profile, whole, easy):
@@ -249,3 +254,103 @@ def test_one_label_that_holds_or_not_is_of_two_classes(small, easy):
     assert "9 per class: Freeze" in profile.summary()
     plan = defroster.plan(**sets, per_class=9, seeds=1)
     assert {question.key: count for question, count in plan.examples.items()} == {(2, 9, 0): 18}
+
+
+def _of_rows(labels, outputs):
+    """A loss of a user's own, of one-hot or soft rows."""
+    return -keras.ops.sum(labels * keras.ops.log(outputs), axis=-1)
+
+
+@pytest.mark.parametrize("loss", ["kl_divergence", keras.losses.KLDivergence(), _of_rows])
+def test_losses_of_rows_train_as_cross_entropy_does(run_profile, whole, easy, loss):
+    """Their gradients are the same, with as many examples in a batch as classes too."""
+    one_hot = _targets(easy, lambda x, y: np.eye(3)[y])
+    recipe = dataclasses.replace(RECIPE, batch_size=3)
+    expected = run_profile(cuts=[2], per_class=2, recipe=recipe).scores(2)
+    np.testing.assert_allclose(
+        run_profile(cuts=[2], per_class=2, recipe=recipe, **one_hot, loss=loss).scores(2), expected
+    )
+
+
+def test_soft_labels_train_on_shares_and_are_scored_by_classes(easy):
+    """Where all images are the same the best answer to shares is their mean."""
+    x, y = easy["train"]
+    shares = np.array([[0.8, 0.2, 0.0], [0.3, 0.7, 0.0], [0.3, 0.1, 0.6]], "float32")
+    recipe = kdefrost.Recipe(epochs=200, batch_size=64, learning_rate=0.3, weight_decay=0.0)
+    layers = keras.layers
+    stack = [layers.Rescaling(0.0), layers.GlobalAveragePooling2D(), layers.Dense(3, "softmax")]
+    defroster = kdefrost.Defroster(keras.Sequential([keras.Input((8, 8, 1)), *stack]), recipe=recipe, cuts=[0])
+    profile = defroster.profile((x, shares[y]), easy["test"], per_class=4, seeds=1, verbose=False)
+    assert profile.metrics == ["accuracy"] and profile.mean(4, "test") == pytest.approx(1 / 3)
+    model = defroster.best_model(profile, 4, verbose=False)
+    np.testing.assert_allclose(np.asarray(model(x[:1]))[0], shares.mean(axis=0), atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", [int, "float32"])
+def test_numbers_that_are_no_classes_are_told_to_be_a_regression(small, easy, kind):
+    hint = 'say so by a loss of regression, such as loss="mean_squared_error"'
+    plan = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2]).plan
+    ages = _targets(easy, lambda x, y: (18 + 7 * y + np.arange(len(y)) % 5).astype(kind))
+    with pytest.raises(ValueError, match=f"Class 0 has no example.*{hint}"):
+        plan(**ages, per_class=2)
+    without_gaps = _targets(easy, lambda x, y: np.arange(len(y)).astype(kind))
+    with pytest.raises(ValueError, match=f"`per_class` must be at most 1.*{hint}"):
+        plan(**without_gaps, per_class=2)
+    with pytest.raises(ValueError, match=f"`folds` must be at most 1.*{hint}"):
+        plan(without_gaps["train"])
+    with pytest.raises(ValueError, match=f"Labels of `test` must be from 0 to 44.*{hint}"):
+        plan(without_gaps["test"], test=without_gaps["train"])
+    kdefrost.Defroster(small, recipe=RECIPE, cuts=[2], loss="mean_squared_error").plan(**ages, per_class=2)
+
+
+@pytest.mark.parametrize("make", [np.zeros_like, lambda y: np.zeros((len(y), 1)), lambda y: np.eye(3)[y * 0]])
+def test_one_class_alone_is_refused(small, easy, make):
+    sets = _targets(easy, lambda x, y: make(y))
+    with pytest.raises(ValueError, match=r"Labels of `train` must be of two classes at least\. Received: 0 for all 60"):
+        kdefrost.Defroster(small, recipe=RECIPE, cuts=[2]).plan(**sets, per_class=2)
+
+
+def test_one_hot_rows_have_a_class_for_each_column(small, easy):
+    sets = _targets(easy, lambda x, y: np.eye(4)[y])
+    with pytest.raises(ValueError, match="Class 3 has no example in `train`"):
+        kdefrost.Defroster(small, recipe=RECIPE, cuts=[2]).plan(**sets, per_class=2)
+
+
+def test_the_form_of_labels_is_one_of_two(small):
+    with pytest.raises(ValueError, match=r"`labels` must be one of onehot, index, or None\. Received: labels='sparse'"):
+        kdefrost.Defroster(small, labels="sparse")
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {0: 1, 1: 5, 2: 2},
+        {2: 2.0, 1: 5.0, 0: 1.0},
+        dict(zip(np.arange(3), np.array([1, 5, 2], "float32"), strict=True)),
+    ],
+)
+def test_the_same_class_weights_are_the_same_configuration(small, easy, weights):
+    sets = {name: LabelledSet(*part) for name, part in easy.items()}
+    last = kdefrost.cut_points(small)[-1]
+
+    def task(weights):
+        return prepare(small, last, sets, Learning(class_weight=weights), [2], test_per_class=np.int64(3)).configuration
+
+    assert task(weights) == task({0: 1.0, 1: 5.0, 2: 2.0})
+    # As folders have had it.
+    assert task(weights)["task"]["class_weight"] == "{0: 1.0, 1: 5.0, 2: 2.0}"
+    json.dumps(task(weights))
+
+
+def test_folders_of_what_gives_the_same_scores_as_ever_still_fit(small, easy):
+    sets = {name: LabelledSet(*part) for name, part in easy.items()}
+    last = kdefrost.cut_points(small)[-1]
+
+    def number(**said):
+        return prepare(small, last, sets, Learning(**said), [2]).configuration["format"]
+
+    plain = number()
+    for loss in ("categorical_crossentropy", keras.losses.CategoricalFocalCrossentropy()):
+        assert number(loss=loss, metrics=["accuracy", keras.metrics.F1Score("macro", name="f1")]) == plain
+    for said in ({"metrics": [keras.metrics.MeanIoU(3)]}, {"loss": "kl_divergence"}, {"loss": keras.losses.Dice()}):
+        assert number(**said) > plain

@@ -307,8 +307,8 @@ def test_a_model_that_draws_numbers_is_not_compared(tmp_path):
     with pytest.warns(UserWarning, match="gives other outputs each time that it is run"):
         folder = kdefrost.export(model, tmp_path / "mine")
     x, kernel = np.ones((20_000, 3), "float32"), model.layers[1].kernel.numpy()
-    file = keras.models.load_model(folder / "model.keras", {"_Noisy": _Noisy})
-    for way in (tf.saved_model.load(folder).serve, file):
+    loaded = tf.saved_model.load(folder)
+    for way in (loaded.serve, keras.models.load_model(folder / "model.keras", {"_Noisy": _Noisy})):
         np.testing.assert_allclose(np.asarray(way(x)).mean(axis=0), x[0] @ kernel, atol=0.05)
 
 
@@ -391,9 +391,7 @@ def test_what_tensorflow_cannot_write_is_said(tmp_path):
     dense = keras.layers.Dense(2, name="_dense")
     dense.build((None, 3))
     model = keras.Sequential([keras.Input((3,)), dense])
-    with pytest.raises(
-        ValueError, match=r"TensorFlow cannot write it as a SavedModel \(ValueError: '_dense/kernel' is not"
-    ):
+    with pytest.raises(ValueError, match=r"TensorFlow cannot write it as a SavedModel \(ValueError: '_dense/"):
         kdefrost.export(model, tmp_path / "mine")
     assert not list(tmp_path.iterdir())
 

@@ -11,7 +11,8 @@
     clones        synthetic stand-ins for a data set
     sources       networks trained on a clone or a data set, once
     data          images and labels, wherever they come from
-    export        a model as people use it, with its card
+    export        a model as people use it
+    card          what its card says of it
     results       how results are saved, loaded and handed on
     statistics    means and standard errors over seeds
     tables        numbers and tables as text

@@ -172,6 +172,330 @@ def test_places_in_a_table_are_probed_within_it(tmp_path):
     np.testing.assert_allclose(keras.models.load_model(folder / "model.keras")(places), model(places), atol=1e-6)
 
 
+def _text_model():
+    """Words that are looked up, of a vocabulary that `adapt` learnt."""
+    inputs = keras.Input((1,), dtype="string")
+    words = keras.layers.TextVectorization(output_sequence_length=5)
+    words.adapt(["one good word", "and another good one"])
+    x = keras.layers.Flatten()(keras.layers.Embedding(12, 3)(words(inputs)))
+    return keras.Model(inputs, keras.layers.Dense(2)(x)), np.array([["a good word"], ["another"], ["unknown"]], object)
+
+
+def _string_lookup():
+    lookup = keras.layers.StringLookup(num_oov_indices=0)
+    lookup.adapt(["red", "green", "blue"])
+    inputs = keras.Input((), dtype="string")
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Embedding(3, 3)(lookup(inputs))))
+    return model, np.array(["blue", "red"], object)
+
+
+def _integer_lookup():
+    lookup = keras.layers.IntegerLookup(num_oov_indices=0)
+    lookup.adapt(np.array([[30, 70, 90]]))
+    inputs = keras.Input((3,), dtype="int64")
+    x = keras.layers.Flatten()(keras.layers.Embedding(3, 2)(lookup(inputs)))
+    return keras.Model(inputs, keras.layers.Dense(2)(x)), np.array([[30, 90, 70]])
+
+
+def _hashing():
+    inputs = keras.Input((2,), dtype="string")
+    x = keras.layers.Flatten()(keras.layers.Embedding(7, 2)(keras.layers.Hashing(7)(inputs)))
+    return keras.Model(inputs, keras.layers.Dense(2)(x)), np.array([["any", "words"]], object)
+
+
+def _adapted():
+    inputs, values = keras.Input((4,)), np.random.default_rng(0).normal(3, 2, size=(50, 4))
+    bins, scale = keras.layers.Discretization(num_bins=3), keras.layers.Normalization()
+    for layer in (bins, scale):
+        layer.adapt(values)
+    x = keras.layers.Concatenate()([scale(inputs), keras.ops.cast(bins(inputs), "float32")])
+    return keras.Model(inputs, keras.layers.Dense(2)(x)), values[:5].astype("float32")
+
+
+def _uint8_resized():
+    """Keras resizes whole numbers otherwise when it is called than in a graph, `predict`'s for one."""
+    inputs = keras.Input((16, 16, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 127.5, -1)(keras.layers.Resizing(8, 8)(inputs))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(x))
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+    return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x)), images
+
+
+def _dense(shape=(3,), dtype="float32", layer_dtype="float32", batch=None, name="images"):
+    inputs = keras.Input(batch_shape=(batch, *shape), dtype=dtype, name=name)
+    x = keras.layers.Dense(4, activation="relu", dtype=layer_dtype)(inputs)
+    return keras.Model(inputs, keras.layers.Dense(2, dtype=layer_dtype)(x))
+
+
+def _quantized():
+    model = _dense()
+    for layer in model.layers[1:]:
+        layer.quantize("int8")
+    return model, np.ones((2, 3), "float32")
+
+
+def _of_one_batch():
+    inputs = keras.Input(batch_shape=(4, 6))
+    x = keras.ops.reshape(inputs, (4, 3, 2))
+    return keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x))), np.ones((4, 6), "float32")
+
+
+def _of_any_size():
+    inputs = keras.Input((None, None, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(2)(x)), np.ones((2, 9, 7, 3), "float32")
+
+
+def _undefined():
+    """Outputs that are no numbers are no difference."""
+    inputs = keras.Input((3,))
+    return keras.Model(inputs, keras.ops.log(keras.layers.Dense(2)(inputs) - 1e9)), np.ones((2, 3), "float32")
+
+
+ANY = {
+    "text": _text_model,
+    "words": _string_lookup,
+    "numbers that are looked up": _integer_lookup,
+    "words that are hashed": _hashing,
+    "adapted": _adapted,
+    "uint8, resized": _uint8_resized,
+    "bool": lambda: (_dense(dtype="bool"), np.array([[True, False, True]])),
+    "int32": lambda: (_dense(dtype="int32"), np.array([[1, 20, -3]], "int32")),
+    "bfloat16": lambda: (_dense(layer_dtype="bfloat16"), np.ones((2, 3), "float32")),
+    "mixed float16": lambda: (_dense(layer_dtype="mixed_float16"), np.ones((2, 3), "float32")),
+    "float64": lambda: (_dense(dtype="float64", layer_dtype="float64"), np.ones((2, 3))),
+    "quantized": _quantized,
+    "a fixed batch": _of_one_batch,
+    "any size": _of_any_size,
+    "letters": lambda: (_dense(name="bild größe"), np.ones((2, 3), "float32")),
+    "undefined": _undefined,
+}
+
+
+def _python(card: str) -> str:
+    """All code of a card."""
+    return "\n".join(part.split("```")[0] for part in card.split("```python\n")[1:])
+
+
+@pytest.mark.parametrize("name", ANY)
+def test_whatever_keras_computes_is_exported_and_loads_as_the_card_says(name, tmp_path):
+    model, values = ANY[name]()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)).save(tmp_path / "image.png")
+    card = (kdefrost.export(model, tmp_path / "mine") / "model_card.md").read_text()
+    known = {"folder": tmp_path / "mine", "file": tmp_path / "image.png", "texts": values.tolist()}
+    known["images"] = tf.constant(values)
+    exec(_python(card), known)
+    expected = model.predict(known["images"], verbose=0, batch_size=len(values))
+    np.testing.assert_allclose(known["outputs"].astype("float64"), expected.astype("float64"), atol=1e-6)
+    of_tensorflow = known["loaded"].serve(known["images"]).numpy()
+    np.testing.assert_allclose(of_tensorflow.astype("float64"), expected.astype("float64"), atol=1e-6)
+
+
+class _Noisy(keras.layers.Layer):
+    """A layer that draws numbers whenever it is called."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.draws = keras.random.SeedGenerator(3)
+
+    def call(self, inputs):
+        return inputs + keras.random.normal(keras.ops.shape(inputs), seed=self.draws)
+
+
+def test_a_model_that_draws_numbers_is_not_compared(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), _Noisy(), keras.layers.Dense(2)])
+    with pytest.warns(UserWarning, match="gives other outputs each time that it is run"):
+        folder = kdefrost.export(model, tmp_path / "mine")
+    x, kernel = np.ones((20_000, 3), "float32"), model.layers[1].kernel.numpy()
+    loaded = tf.saved_model.load(folder)
+    for way in (loaded.serve, keras.models.load_model(folder / "model.keras", {"_Noisy": _Noisy})):
+        np.testing.assert_allclose(np.asarray(way(x)).mean(axis=0), x[0] @ kernel, atol=0.05)
+
+
+class _Losing(keras.layers.Layer):
+    """A layer whose state is neither a variable nor in its configuration."""
+
+    def __init__(self, shift=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.shift = shift
+
+    def call(self, inputs):
+        return inputs + self.shift
+
+
+def test_what_a_file_loses_is_caught(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), _Losing(0.5), keras.layers.Dense(2)])
+    model.layers[0].get_config = lambda: {"name": "losing", "shift": 0.0}
+    with pytest.raises(ValueError, match=r"the \.keras file that was written gives other outputs"):
+        kdefrost.export(model, tmp_path / "mine")
+    assert not list(tmp_path.iterdir())
+
+
+class _Untold(keras.layers.Layer):
+    """A layer whose configuration lacks an argument of its constructor."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel = self.add_weight(shape=(3, units), name="kernel")
+
+    def call(self, inputs):
+        return inputs @ self.kernel
+
+    def get_config(self):
+        return keras.layers.Layer.get_config(self)
+
+
+class _Silent(keras.layers.Layer):
+    """A layer that refuses to be saved."""
+
+    def call(self, inputs):
+        return 2 * inputs
+
+    def get_config(self):
+        raise NotImplementedError("no configuration")
+
+
+def _saved_model_layer(tmp_path):
+    _dense().export(tmp_path / "inner", verbose=False)
+    return keras.layers.TFSMLayer(tmp_path / "inner", call_endpoint="serve")
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (lambda _: _Untold(4, name="untold"), r"cannot load again this model \(TypeError"),
+        (lambda _: _Silent(), r"cannot write this model \(NotImplementedError: no configuration\)"),
+        (_saved_model_layer, "cannot "),
+    ],
+    ids=["an argument", "no configuration", "a SavedModel"],
+)
+@pytest.mark.parametrize("fused", [False, True])
+def test_where_keras_has_no_file_the_saved_model_is_handed_over(layer, reason, fused, tmp_path):
+    normalization = kdefrost.models.BatchNormalization if fused else keras.layers.BatchNormalization
+    model = keras.Sequential([keras.Input((3,)), layer(tmp_path), normalization()])
+    if fused:
+        reason = "cannot be copied" if layer is not _saved_model_layer else ""
+    with pytest.warns(UserWarning, match=f"mine holds the SavedModel alone, without `model.keras`: .*{reason}"):
+        folder = kdefrost.export(model, tmp_path / "mine")
+    assert sorted(path.name for path in folder.glob("model*")) == ["model_card.md"]
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    card = (folder / "model_card.md").read_text()
+    assert "There is no `model.keras`: " in card and "load_model" not in card
+    known = {"folder": str(folder), "images": x}
+    exec(_python(card), known)
+    np.testing.assert_allclose(known["outputs"], model.predict(x, verbose=0), atol=1e-6)
+
+
+def test_what_tensorflow_cannot_write_is_said(tmp_path):
+    """It takes no name that begins with a bar."""
+    dense = keras.layers.Dense(2, name="_dense")
+    dense.build((None, 3))
+    model = keras.Sequential([keras.Input((3,)), dense])
+    with pytest.raises(ValueError, match=r"TensorFlow cannot write it as a SavedModel \(ValueError: '_dense/"):
+        kdefrost.export(model, tmp_path / "mine")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_functional_model_with_one_input_and_one_output_is_asked_for(tmp_path):
+    for unbuilt in (keras.Sequential([keras.layers.Dense(2)]), keras.Model()):
+        with pytest.raises(ValueError, match="`model` must be a functional model, or a sequential one that was built"):
+            kdefrost.export(unbuilt, tmp_path / "mine")
+    inputs = [keras.Input((3,), name="left"), keras.Input((3,), name="right")]
+    both = keras.layers.Add()(inputs)
+    for model, name in (
+        (keras.Model(inputs, both), r"one input. Received: \['left', 'right'\]"),
+        (keras.Model(inputs[0], [keras.layers.Dense(1)(inputs[0]), keras.layers.Dense(2)(inputs[0])]), "one output"),
+    ):
+        with pytest.raises(ValueError, match=f"`model` must have {name}"):
+            kdefrost.export(model, tmp_path / "mine")
+
+
+_MODULE = """
+import keras
+
+def doubled(x):
+    return 2 * x
+
+class Shift(keras.layers.Layer):
+    def __init__(self, by, **kwargs):
+        super().__init__(**kwargs)
+        self.by = by
+
+    def build(self, shape):
+        self.built = True
+
+    def call(self, inputs):
+        return inputs + self.by
+
+    def get_config(self):
+        return {**super().get_config(), "by": self.by}
+
+    def compute_output_shape(self, shape):
+        return shape
+
+class Halves(keras.initializers.Initializer):
+    def __call__(self, shape, dtype=None):
+        return keras.ops.full(shape, 0.5, dtype)
+
+@keras.saving.register_keras_serializable(package="ours")
+class Registered(Shift):
+    pass
+"""
+
+
+@pytest.fixture
+def ours(tmp_path, monkeypatch):
+    """A module of a user's own."""
+    (tmp_path / "ours.py").write_text(_MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "ours", raising=False)
+    import ours
+
+    return ours
+
+
+def test_the_cards_lines_load_what_is_the_users_own_in_a_new_interpreter(ours, tmp_path):
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((2, 3)),
+            layers.TimeDistributed(ours.Shift(1)),
+            ours.Registered(2),
+            layers.Dense(4, activation=ours.doubled, kernel_initializer=ours.Halves()),
+            layers.Lambda(lambda x: x + 1),
+        ]
+    )
+    card = (kdefrost.export(model, tmp_path / "mine") / "model_card.md").read_text()
+    for line in ("from ours import Halves", "from ours import Registered", "from ours import doubled"):
+        assert line in card
+    assert 'custom_objects={"Halves": Halves, "Shift": Shift, "doubled": doubled}, safe_mode=False)' in card
+    x = np.random.default_rng(0).normal(size=(3, 2, 3)).astype("float32")
+    np.save(tmp_path / "x.npy", x)
+    script = f"""
+import sys
+import numpy as np
+images, folder = np.load({str(tmp_path / "x.npy")!r}), {str(tmp_path / "mine")!r}
+{_python(card)}
+np.testing.assert_allclose(outputs, loaded.serve(images), atol=1e-6)
+assert "kdefrost" not in sys.modules
+np.save({str(tmp_path / "outputs.npy")!r}, outputs)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    by_hand = 2 * (x + 3).sum(axis=2, keepdims=True).repeat(4, axis=2) * 0.5 + 1
+    np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), by_hand, rtol=1e-5)
+
+
+def test_what_cannot_be_imported_is_named_on_the_card(tmp_path):
+    class Inner(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs + 1
+
+    card = model_card(keras.Sequential([keras.Input((3,)), Inner()]))
+    assert "# Inner must be here" in card and 'custom_objects={"Inner": Inner})' in card
+    assert "import Inner" not in card and "safe_mode" not in card
+
+
 def test_a_card_says_when_its_scores_chose(trained):
     model, profile, _ = trained
     assert "which flatters them" in kdefrost.export.__globals__["model_card"](model, profile)

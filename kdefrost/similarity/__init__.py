@@ -2,6 +2,7 @@
 
 measures          the measures of a row of distances or a Gram matrix
 gram              points, and Gram matrices block by block within a memory budget
+precision         whether float32 suffices for some points
 representations   all measures of two sets of points in one pass over these
 comparing         the measures, of any two arrays (`compare`, `cka`, `information_imbalance`, …)
 networks          two networks, layer by layer (`layerwise`)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from kdefrost.devices import Strategy
 from kdefrost.similarity.gram import Plan, check_memory_budget
-from kdefrost.similarity.representations import MEASURES, Settings, as_points, compare_points
+from kdefrost.similarity.representations import MEASURES, Settings, as_points, compare_points, itemsize
 
 
-def information_imbalance(X, Y, form: str = "rank", dtype: str = "float32") -> float:
+def information_imbalance(X, Y, form: str = "rank", dtype: str | None = None) -> float:
     """How little the nearest neighbours in X tell of those in Y: 0 is all, 1 is nothing.
 
     With j the nearest neighbour of i in X, and rᵢ the rank of j among the neighbours of i in
@@ -29,7 +29,7 @@ def information_imbalance(X, Y, form: str = "rank", dtype: str = "float32") -> f
         Y: Features of the same points `(points, …)`.
         form: `"rank"` as above; `"count"` with rᵢ − 1, the number of points strictly nearer
             than j, as Gerace et al. (2023) write it. They differ by 2/N.
-        dtype: `"float32"` or `"float64"`, in which distances are computed.
+        dtype: `"float32"` or `"float64"`, in which distances are computed; by default as for `compare`.
 
     Returns:
         Δ(X → Y).
@@ -46,7 +46,7 @@ def information_imbalance(X, Y, form: str = "rank", dtype: str = "float32") -> f
     return compare(X, Y, ["information_imbalance"], form=form, dtype=dtype)["information_imbalance_xy"]
 
 
-def cka(X, Y, unbiased: bool = False, dtype: str = "float32") -> float:
+def cka(X, Y, unbiased: bool = False, dtype: str | None = None) -> float:
     """Linear centred kernel alignment: 1 where X and Y are the same but for rotation and scale.
 
     With K = XXᵀ and L = YYᵀ of centred columns, HSIC(K, L) = Σᵢⱼ Kᵢⱼ Lᵢⱼ = ‖YᵀX‖²_F and
@@ -62,7 +62,7 @@ def cka(X, Y, unbiased: bool = False, dtype: str = "float32") -> float:
             (Song et al., 2012, JMLR 13, equation 5; Nguyen, Raghu & Kornblith, 2021,
             arXiv:2010.15327); it can be below 0, and is NaN with three points, or where all are equally
             far from each other.
-        dtype: `"float32"` or `"float64"`, in which products are computed.
+        dtype: `"float32"` or `"float64"`, in which products are computed; by default as for `compare`.
 
     Returns:
         CKA, from 0 to 1 where it is biased.
@@ -79,7 +79,7 @@ def cka(X, Y, unbiased: bool = False, dtype: str = "float32") -> float:
     return compare(X, Y, ["cka"], dtype=dtype)["cka_unbiased" if unbiased else "cka"]
 
 
-def neighborhood_overlap(X, Y, k: int = 30, dtype: str = "float32") -> float:
+def neighborhood_overlap(X, Y, k: int = 30, dtype: str | None = None) -> float:
     """Share of a point's k nearest neighbours that X and Y have in common, mean over points.
 
         1/N Σᵢ |kNN_X(i) ∩ kNN_Y(i)| / k
@@ -90,7 +90,7 @@ def neighborhood_overlap(X, Y, k: int = 30, dtype: str = "float32") -> float:
         X: Features `(points, …)`: an array or a tensor.
         Y: Features of the same points `(points, …)`.
         k: Number of neighbours, below the number of points.
-        dtype: `"float32"` or `"float64"`, in which distances are computed.
+        dtype: `"float32"` or `"float64"`, in which distances are computed; by default as for `compare`.
 
     Returns:
         The overlap: 1 where all neighbours are the same, k/(N − 1) where X and Y are
@@ -108,7 +108,7 @@ def neighborhood_overlap(X, Y, k: int = 30, dtype: str = "float32") -> float:
     return compare(X, Y, ["neighborhood_overlap"], overlap_k=k, dtype=dtype)["neighborhood_overlap"]
 
 
-def neighbor_spearman(X, Y, k: int = 100, dtype: str = "float32") -> float:
+def neighbor_spearman(X, Y, k: int = 100, dtype: str | None = None) -> float:
     """Rank correlation of the distances to a point's k nearest neighbours in X with those in Y.
 
     For each point i, Spearman's ρ over its k nearest neighbours in X of their distances from
@@ -120,7 +120,7 @@ def neighbor_spearman(X, Y, k: int = 100, dtype: str = "float32") -> float:
         X: Features `(points, …)`: an array or a tensor.
         Y: Features of the same points `(points, …)`.
         k: Number of neighbours, from 2 to below the number of points.
-        dtype: `"float32"` or `"float64"`, in which distances are computed.
+        dtype: `"float32"` or `"float64"`, in which distances are computed; by default as for `compare`.
 
     Returns:
         The mean of ρ, from -1 to 1. It is not symmetric.
@@ -145,7 +145,7 @@ def compare(
     overlap_k: int = 30,
     spearman_k: int = 100,
     memory_budget: int = 2**30,
-    dtype: str = "float32",
+    dtype: str | None = None,
     strategy: Strategy | None = None,
 ) -> dict[str, float]:
     """Computes several measures of two representations' similarity in one pass.
@@ -163,10 +163,11 @@ def compare(
         overlap_k: Number of neighbours of `neighborhood_overlap`.
         spearman_k: Number of neighbours of `neighbor_spearman`.
         memory_budget: Bytes to take beside the features, from some tens of millions on.
-        dtype: `"float32"` or `"float64"`, to compute in. Neighbours that are nearer to each other than
-            about a thousandth of the points' spread, as in tight clusters, need the latter. On processors
-            that round float32 in products, TensorFlow does not with
-            `tf.config.experimental.enable_tensor_float_32_execution(False)`.
+        dtype: `"float32"` or `"float64"`, to compute in. By default each representation is taken in the former
+            where this puts the neighbours of a sample of its points in their order, else in the latter: where
+            neighbours are nearer to each other than about a thousandth of the points' spread, as in tight
+            clusters or beside a point that is far off. On processors that round float32 in products, TensorFlow
+            does not with `tf.config.experimental.enable_tensor_float_32_execution(False)`, and float32 does for more.
         strategy: The `tf.distribute.Strategy` over whose replicas blocks of rows are spread; by
             default the one in whose `scope()` this is called.
 
@@ -178,6 +179,9 @@ def compare(
             measure takes neighbours, features that are not finite, or points that are all the
             same; or if another argument is none of those above.
 
+    Warns:
+        UserWarning: If neighbours are so near to each other that float64 does not tell them apart.
+
     Example:
 
     >>> r = np.random.default_rng(0)
@@ -188,5 +192,5 @@ def compare(
     check_memory_budget(memory_budget)
     settings = Settings(measures, form, overlap_k, spearman_k, dtype)
     x, y = (as_points(name, value, settings, strategy) for name, value in (("`X`", X), ("`Y`", Y)))
-    plan = Plan.within(memory_budget, x.count, max(x.width, y.width), x.squares.itemsize)
+    plan = Plan.within(memory_budget, x.count, max(x.width, y.width), itemsize(x, y))
     return compare_points(x, y, settings, plan, strategy)

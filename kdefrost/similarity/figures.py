@@ -9,6 +9,7 @@ from kdefrost.cutting.cut import Cut
 from kdefrost.drawing import draw_line, label_places, looks, place_legend, shorten
 from kdefrost.similarity.representations import MEASURES
 from kdefrost.similarity.result import LABELS, LayerwiseSimilarity
+from kdefrost.statistics import mean_over_seeds
 
 # What is drawn of each measure: solid, and dashed where it has a way back.
 _DRAWN = {**MEASURES, "cka": ("cka",)}
@@ -105,13 +106,15 @@ def plot_imbalance_plane(results: Mapping[str, LayerwiseSimilarity], ax=None):
         from matplotlib import pyplot
 
         ax = pyplot.subplots(figsize=(5.0, 3.8), layout="constrained")[1]
-    far = 1.08 * max(result.mean(number).max() for result in results.values() for number in (forth, back))
+    numbers = np.concatenate([result.mean(number) for result in results.values() for number in (forth, back)])
+    far = 1.08 * max(numbers[np.isfinite(numbers)], default=1)
     ax.plot([0, far], [0, far], color="0.7", linewidth=1, zorder=1)
     for (name, result), (colour, marker) in zip(results.items(), looks(len(results)), strict=True):
         (x, x_error), (y, y_error) = (_numbers(result, number) for number in (forth, back))
         style = {"color": colour, "marker": marker, "markersize": 4, "markerfacecolor": "white"}
         ax.errorbar(x, y, xerr=x_error, yerr=y_error, capsize=2, linewidth=1.2, label=name, **style)
-        ax.plot(x[:1], y[:1], "o", color=colour, markersize=9, markerfacecolor="none")
+        first = np.flatnonzero(np.isfinite(x + y))[:1]
+        ax.plot(x[first], y[first], "o", color=colour, markersize=9, markerfacecolor="none")
     ax.set(xlabel=LABELS[forth], ylabel=LABELS[back], xlim=(0, far), ylim=(0, far), aspect="equal")
     ax.spines[["top", "right"]].set_visible(False)
     ring = Line2D([], [], marker="o", color="0.4", linestyle="none", markersize=9, markerfacecolor="none")
@@ -131,18 +134,19 @@ def plot_similarity_matrix(result: LayerwiseSimilarity, name: str = "cka", ax=No
         ax: Matplotlib axes; by default those of a new figure.
 
     Returns:
-        The axes, which hold one image.
+        The axes, which hold one image, blank where there is no number.
 
     Raises:
         ValueError: If there is no such number.
     """
-    matrix = result.matrix(name).mean(axis=0)
+    numbers = result.matrix(name)
+    matrix = mean_over_seeds(numbers.reshape(len(numbers), -1)).reshape(numbers.shape[1:])
     if ax is None:
         from matplotlib import pyplot
 
         size = 0.34 * np.array(matrix.shape[::-1]) + (2.6, 1.6)
         ax = pyplot.subplots(figsize=size, layout="constrained")[1]
-    image = ax.imshow(matrix, origin="lower", cmap="viridis", vmin=min(0.0, np.nanmin(matrix)), vmax=1)
+    image = ax.imshow(matrix, origin="lower", cmap="viridis", vmin=min([0.0, *matrix[np.isfinite(matrix)]]), vmax=1)
     ax.figure.colorbar(image, ax=ax, label=LABELS[name], shrink=0.8)
     label_places(ax, _layer_names(result.layers_b), "layer of Y (cut)")
     ax.set_yticks(range(len(result.layers_a)), _layer_names(result.layers_a), fontsize=8)

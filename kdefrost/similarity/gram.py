@@ -9,12 +9,14 @@ they are scaled by a power of two, to which no measure of similarity objects.
 import dataclasses
 import math
 import numbers
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
 
 from kdefrost.devices import Strategy, spread
+from kdefrost.similarity.precision import float32_suffices, tells_neighbors
 
 # Points whose products with as many others are taken at a time: enough for the rate of large matrices.
 _MOST, _LEAST = 1000, 16
@@ -65,6 +67,10 @@ class Plan:
         return cls(max(1, min(multiplied, strips)), multiplied, False, measured)
 
 
+class Indistinct(ValueError):
+    """Features tell nothing of points: they are all the same, or no numbers to compute with."""
+
+
 class Points:
     """The representation of some points, of which Gram matrices are made.
 
@@ -72,7 +78,8 @@ class Points:
         name: What an error calls it.
         features: Its features `(points, …)`, which are flattened: arrays, in memory or not, that
             make one vector together.
-        dtype: The dtype to compute in, `"float32"` or `"float64"`.
+        dtype: The dtype to compute in, `"float32"` or `"float64"`; `None` takes the former where it suffices,
+            else the latter.
         strategy: The distribution strategy whose replicas share the products, as for `spread`.
 
     Attributes:
@@ -80,23 +87,87 @@ class Points:
         width: Number of features.
         squares: The diagonal of the Gram matrix `(points,)`.
         first: For each point the first one that equals it `(points,)`; `None` where all differ.
+        scale: The power of two by which features are multiplied.
 
     Raises:
-        ValueError: If a feature is not finite or too large or small, or all points are one.
+        Indistinct: If a feature is not finite or too large or small, or all points are one.
     """
 
-    def __init__(self, name: str, features: list, dtype: str, strategy: Strategy | None = None):
-        self.name, self._parts, self._dtype = name, features, np.dtype(dtype)
+    def __init__(self, name: str, features: list, dtype: str | None, strategy: Strategy | None = None):
+        self.name, self._parts = name, features
         self.count = len(features[0])
         self.width = sum(int(np.prod(part.shape[1:])) for part in features)
         # What has more digits than the dtype loses them only once the mean is subtracted.
-        self._wide = np.result_type(self._dtype, *(_needed(part.dtype) for part in features))
-        centre, self.first = self._first_pass()
-        self._centre = centre.astype(self._wide)
-        tasks = ((block, self._centre, self._dtype.type(0)) for _, block in self._blocks())
-        self._scale, self.squares = self._scaled(np.concatenate(list(spread(_squares, strategy)(tasks))))
-        self._multiply = spread(_products, strategy)
+        self._wide = np.result_type(*(_needed(part.dtype) for part in features))
+        self._mean, self.first = self._first_pass()
+        self._square, self._multiply = spread(_squares, strategy), spread(_products, strategy)
         self._held: tuple[int, dict] = (0, {})
+        fits = self._take(dtype or "float32")
+        if dtype is None and not (fits and float32_suffices(self)):
+            fits = self._take("float64")
+        self._check(fits, dtype)
+
+    def _take(self, dtype: str) -> bool:
+        """Goes over to a dtype; whether it holds the points."""
+        self._dtype = np.dtype(dtype)
+        self._wide = np.result_type(self._dtype, self._wide)
+        self._centre = self._mean.astype(self._wide)
+        tasks = ((block, self._centre, self._dtype.type(0)) for _, block in self._blocks())
+        squares = np.concatenate(list(self._square(tasks)))
+        mean = squares.mean()
+        if not 0 < mean < np.inf:
+            return False
+        # Near 1, no product is too large or small.
+        exponent = int(np.rint(np.log2(mean) / 2))
+        self.scale = self._dtype.type(2.0**-exponent)
+        self.squares = (squares * 2.0 ** (-2 * exponent)).astype(self._dtype)
+        return True
+
+    def _check(self, fits: bool, dtype: str | None):
+        """Refuses points that the dtype does not hold, and warns of those that float64 does not tell apart."""
+        if not fits:
+            other = ' or pass dtype="float64"' if self._dtype == np.float32 else ""
+            raise Indistinct(
+                f"{self.name} must have features whose differences {self._dtype.name} can hold. Received: too large or "
+                f"too small ones; scale them{other}."
+            )
+        if dtype != "float32" and self._dtype == np.float64 and not tells_neighbors(self):
+            warnings.warn(
+                f"{self.name} has points so much nearer to each other than to others that float64 does not tell their "
+                "neighbours apart. Its measures of neighbours are wrong; bring features to scales that are alike, or "
+                "leave out the points that are far off.",
+                stacklevel=2,
+            )
+
+    def features_of(self, place: int) -> np.ndarray:
+        """The features of one point as they are, `(features,)`."""
+        return self._read(slice(place, place + 1))[0]
+
+    def nearest(self, rows: np.ndarray, k: int) -> np.ndarray:
+        """The k points nearest to each of some, the nearest first; of those that are equal, the first alone.
+
+        Args:
+            rows: The points `(rows,)`.
+            k: How many, where there are as many others that differ.
+
+        Returns:
+            `(rows, k)`.
+        """
+        first = np.arange(self.count) if self.first is None else self.first
+        places = np.unique(first)
+        own, k = first[rows], min(k, len(places) - 1)
+        panel = _panel(tf.convert_to_tensor(np.stack([*map(self.features_of, rows)])), self._centre, self.scale)
+        slices = _slices(self.count, min(_MOST, max(1, _READ // self.width)))
+        tasks = ((self._read(others), self._centre, panel) for others in slices)
+        near, best = (np.zeros((len(rows), 0), dtype) for dtype in (np.int64, self._dtype))
+        for others, products in zip(slices, self._multiply(tasks), strict=True):
+            here = np.arange(others.start, others.stop)
+            close = 2 * products.T - self.squares[others]
+            close[(first[here] != here) | (own[:, None] == here)] = -np.inf
+            near = np.concatenate([near, np.broadcast_to(here, close.shape)], axis=1)
+            best, chosen = tf.math.top_k(np.concatenate([best, close], axis=1), min(k, near.shape[1]))
+            near = np.take_along_axis(near, np.asarray(chosen), axis=1)
+        return near
 
     def strips(self, plan: Plan) -> Iterator[np.ndarray]:
         """The rows of the Gram matrix, some at a time.
@@ -140,7 +211,7 @@ class Points:
         panel_of = None
         for rows, others in pairs:
             if rows != panel_of:
-                panel = _panel(tf.convert_to_tensor(self._read(rows)), self._centre, self._scale)
+                panel = _panel(tf.convert_to_tensor(self._read(rows)), self._centre, self.scale)
                 panel_of = rows
             yield self._read(others), self._centre, panel
 
@@ -155,7 +226,7 @@ class Points:
             with np.errstate(over="ignore", invalid="ignore"):
                 sums = block.sum(axis=0, dtype=np.float64)
             if not np.isfinite(sums).all():
-                raise ValueError(
+                raise Indistinct(
                     f"{self.name} must have finite features, and such that can be added. Received: infinite, undefined "
                     f"or too large ones among points {rows.start} to {rows.stop - 1}"
                 )
@@ -165,24 +236,12 @@ class Points:
                 # Zero has two signs and is one number. Two rows of one hash in 64 bits do not occur.
                 first[place] = seen.setdefault(hash((point + 0).tobytes()), place)
         if len(seen) == 1:
-            raise ValueError(
+            raise Indistinct(
                 f"{self.name} must tell points apart. Received: {self.count} points that are all the same, with "
                 "constant features; leave it out, or look why its network makes nothing of the images."
             )
         mean = total / self.count
         return np.rint(mean) if whole else mean, first if len(seen) < self.count else None
-
-    def _scaled(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A power of two that brings the points near 1, where no product is too large or small, and their squares."""
-        mean = squares.mean()
-        if not 0 < mean < np.inf:
-            other = ' or pass dtype="float64"' if self._dtype == np.float32 else ""
-            raise ValueError(
-                f"{self.name} must have features whose differences {self._dtype.name} can hold. Received: too large or "
-                f"too small ones; scale them{other}."
-            )
-        exponent = int(np.rint(np.log2(mean) / 2))
-        return self._dtype.type(2.0**-exponent), (squares * 2.0 ** (-2 * exponent)).astype(self._dtype)
 
     def _blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         for rows in _slices(self.count, max(1, _READ // self.width)):

@@ -131,9 +131,9 @@ def unbiased_cka(sums, squares_x: np.ndarray, squares_y: np.ndarray) -> float:
         return products.sum() + x.sum() * y.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (x @ y)
 
     # What is left of points that are all equally far from each other is rounding.
-    least = 100 * np.finfo(sums[0].dtype).eps
+    least_x, least_y = (100 * np.finfo(squares.dtype).eps for squares in (squares_x, squares_y))
     in_x, in_y = hsic(xx - own_x**2, x, x), hsic(yy - own_y**2, y, y)
-    if in_x < least * xx.sum() or in_y < least * yy.sum():
+    if in_x < least_x * xx.sum() or in_y < least_y * yy.sum():
         return np.nan
     return _alignment(hsic(xy - own_x * own_y, x, y), in_x, in_y)
 

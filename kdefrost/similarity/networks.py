@@ -1,7 +1,9 @@
 """Networks compared layer by layer."""
 
 import dataclasses
+import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 
 import keras
@@ -14,8 +16,8 @@ from kdefrost.data.colors import color_advice
 from kdefrost.data.sets import read_images
 from kdefrost.devices import Strategy, in_scope
 from kdefrost.progress import share_bar
-from kdefrost.similarity.gram import Plan, Points, check_memory_budget
-from kdefrost.similarity.representations import MEASURES, Settings, as_points, compare_points
+from kdefrost.similarity.gram import Indistinct, Plan, Points, check_memory_budget
+from kdefrost.similarity.representations import MEASURES, Settings, as_points, compare_points, itemsize
 from kdefrost.similarity.result import LayerComparison, LayerwiseSimilarity
 
 PAIRS = ("same", "all")
@@ -33,7 +35,7 @@ def layerwise(
     spearman_k: int = 100,
     memory_budget: int = 2**30,
     directory: str | os.PathLike | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
     strategy: Strategy | None = None,
     verbose: bool = True,
 ) -> LayerwiseSimilarity:
@@ -64,11 +66,15 @@ def layerwise(
         verbose: Whether to show progress.
 
     Returns:
-        A `LayerwiseSimilarity`, in which `_xy` is from `model_a` to `model_b`.
+        A `LayerwiseSimilarity`, in which `_xy` is from `model_a` to `model_b`; NaN where a layer tells nothing,
+        as one whose features are all the same, or infinite.
 
     Raises:
         ValueError: If the models cannot be cut or do not take such images, if layers have no
-            counterpart, or as `compare`.
+            counterpart, or another argument is none that `compare` takes.
+
+    Warns:
+        UserWarning: If a layer tells nothing, or as `compare`.
 
     Example:
 
@@ -100,9 +106,8 @@ def layerwise(
     walk = _Walk(images, settings, memory_budget, directory)
     comparisons, total = [], len(models_a) * len(cuts_a) * (len(cuts_b) if pairs == "all" else 1)
     with in_scope(strategy), share_bar("Comparing layers", verbose) as report:
-        for number, (a, b) in enumerate(
-            zip(zip(models_a, all_cuts_a, strict=True), zip(models_b, all_cuts_b, strict=True), strict=True)
-        ):
+        networks = (_networks("model_a", models_a, all_cuts_a), _networks("model_b", models_b, all_cuts_b))
+        for number, (a, b) in enumerate(zip(*networks, strict=True)):
             for cut_a, cut_b, values in (walk.all if pairs == "all" else walk.same)(a, b):
                 comparisons.append(LayerComparison(number, cut_a.index, cut_b.index, values))
                 report(len(comparisons) / total)
@@ -111,44 +116,60 @@ def layerwise(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Walk:
-    """What it takes to go through the layers of two networks; see `layerwise`.
+class _Network:
+    """A network, what a warning calls it, the cuts at which it is compared, and those that were warned of."""
 
-    A network is a model and the cuts at which it is compared.
-    """
+    name: str
+    model: keras.Model
+    cuts: CutList
+    told: list[Cut] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Walk:
+    """What it takes to go through the layers of two networks; see `layerwise`."""
 
     images: object
     settings: Settings
     memory_budget: int
     directory: str | os.PathLike | None
 
-    def same(self, a: tuple, b: tuple) -> Iterator[tuple[Cut, Cut, dict]]:
+    def same(self, a: _Network, b: _Network) -> Iterator[tuple[Cut, Cut, dict]]:
         """Compares each layer with the one in its place."""
-        for of_a, of_b in zip(self._each(*a), self._each(*b), strict=True):
-            x, y = self._points("model_a", *of_a), self._points("model_b", *of_b)
-            values = self._compare(x, y, max(x.width, y.width))
+        for of_a, of_b in zip(self._each(a), self._each(b), strict=True):
+            x, y = self._points(a, *of_a), self._points(b, *of_b)
+            values = self._compare(x, y)
             # Before the next layer's features are made, what is held of these goes.
             del x, y
             yield of_a[0], of_b[0], values
 
-    def all(self, a: tuple, b: tuple) -> Iterator[tuple[Cut, Cut, dict]]:
+    def all(self, a: _Network, b: _Network) -> Iterator[tuple[Cut, Cut, dict]]:
         """Compares each layer with each."""
         # One plan for all, so that the products of a layer serve all comparisons.
-        widest = max(cut.feature_bytes // 4 for cut in (*a[1], *b[1]))
-        for of_a in self._each(*a):
-            x = self._points("model_a", *of_a)
-            for of_b in self._each(*b):
-                yield of_a[0], of_b[0], self._compare(x, self._points("model_b", *of_b), widest)
+        widest = max(cut.feature_bytes // 4 for cut in (*a.cuts, *b.cuts))
+        for of_a in self._each(a):
+            x = self._points(a, *of_a)
+            for of_b in self._each(b):
+                yield of_a[0], of_b[0], self._compare(x, self._points(b, *of_b), widest)
             del x
 
-    def _each(self, model: keras.Model, cuts: CutList) -> Iterator[tuple[Cut, tuple]]:
-        return each_layer(model, cuts, self.images, self.memory_budget // 2, self.directory)
+    def _each(self, network: _Network) -> Iterator[tuple[Cut, tuple]]:
+        return each_layer(network.model, network.cuts, self.images, self.memory_budget // 2, self.directory)
 
-    def _points(self, name: str, cut: Cut, features: tuple) -> Points:
-        return as_points(f"`{name}` at layer `{cut.name}`", features, self.settings)
+    def _points(self, network: _Network, cut: Cut, features: tuple) -> Points | None:
+        """A layer's representation; `None`, with a warning the first time, where it tells nothing."""
+        try:
+            return as_points(f"`{network.name}` at layer `{cut.name}`", features, self.settings)
+        except Indistinct as error:
+            if cut not in network.told:
+                warnings.warn(f"{error} Numbers of this layer are NaN.", stacklevel=2)
+                network.told.append(cut)
+            return None
 
-    def _compare(self, x: Points, y: Points, width: int) -> dict[str, float]:
-        plan = Plan.within(self.memory_budget, x.count, width, x.squares.itemsize)
+    def _compare(self, x: Points | None, y: Points | None, width: int | None = None) -> dict[str, float]:
+        if x is None or y is None:
+            return {number: math.nan for measure in self.settings.measures for number in MEASURES[measure]}
+        plan = Plan.within(self.memory_budget, x.count, width or max(x.width, y.width), itemsize(x, y))
         return compare_points(x, y, self.settings, plan)
 
 
@@ -157,6 +178,11 @@ def _models(name: str, given) -> list[keras.Model]:
     if not models:
         raise ValueError(f"`{name}` must be a model, or a list of one or more. Received: an empty list")
     return models
+
+
+def _networks(name: str, models: list[keras.Model], cuts: list[CutList]) -> list[_Network]:
+    names = [name] if len(models) == 1 else [f"{name}[{number}]" for number in range(len(models))]
+    return [_Network(*network) for network in zip(names, models, cuts, strict=True)]
 
 
 def _layers(name: str, models: list[keras.Model], layers) -> list[CutList]:

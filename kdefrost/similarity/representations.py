@@ -34,7 +34,7 @@ MEASURES = {
 }
 # The numbers of neighbours: of which measure each is, and the least that it can be.
 _NEIGHBORS = {"overlap_k": ("neighborhood_overlap", 1), "spearman_k": ("neighbor_spearman", 2)}
-FORMS, DTYPES = ("rank", "count"), ("float32", "float64")
+FORMS, DTYPES = ("rank", "count"), ("float32", "float64", None)
 # Arrays of the size of a block of rows that there are while it is measured.
 _ARRAYS = 12
 
@@ -48,7 +48,7 @@ class Settings:
         form: Form of the information imbalance.
         overlap_k: Number of neighbours of the overlap.
         spearman_k: Number of neighbours of the rank correlation.
-        dtype: To compute in.
+        dtype: To compute in; `None` is what each representation needs.
 
     Raises:
         ValueError: If one is none of what `compare` takes.
@@ -58,7 +58,7 @@ class Settings:
     form: str = "rank"
     overlap_k: int = 30
     spearman_k: int = 100
-    dtype: str = "float32"
+    dtype: str | None = None
 
     def __post_init__(self):
         measures = () if isinstance(self.measures, str) else tuple(self.measures)
@@ -71,7 +71,7 @@ class Settings:
         for name, known in {"form": FORMS, "dtype": DTYPES}.items():
             if getattr(self, name) not in known:
                 raise ValueError(
-                    f"`{name}` must be one of {', '.join(known)}. Received: {name}={getattr(self, name)!r}"
+                    f"`{name}` must be one of {', '.join(map(str, known))}. Received: {name}={getattr(self, name)!r}"
                 )
         for name, (measure, least) in _NEIGHBORS.items():
             k = getattr(self, name)
@@ -151,13 +151,18 @@ def compare_points(
     return values
 
 
+def itemsize(x: Points, y: Points) -> int:
+    """Bytes of a number where two representations are compared: of the wider one's, where they differ."""
+    return max(x.squares.itemsize, y.squares.itemsize)
+
+
 def _blocks_of_rows(x: Points, y: Points, settings: Settings, plan: Plan, strategy) -> Iterator[dict]:
     """What the rows of each block give for each measure."""
     known = [(points.squares, points.first) for points in (x, y)]
     twins = tuple(first is not None for _, first in known)
     given = [value for pair in known for value in pair if value is not None]
     of_block = spread(_row_function(settings, twins), strategy)
-    size = max(1, plan.measured // (_ARRAYS * x.count * x.squares.itemsize))
+    size = max(1, plan.measured // (_ARRAYS * x.count * itemsize(x, y)))
     start = 0
     for strips in zip(x.strips(plan), y.strips(plan), strict=True):
         rows = range(0, len(strips[0]), size)
@@ -174,8 +179,10 @@ def _row_function(settings: Settings, twins: tuple[bool, bool]):
     """
 
     def function(gram_x, gram_y, start, *given):
+        wide = tf.float64 if tf.float64 in (gram_x.dtype, gram_y.dtype) else tf.float32
+        gram_x, gram_y = tf.cast(gram_x, wide), tf.cast(gram_y, wide)
         given, rows = iter(given), start + tf.range(tf.shape(gram_x)[0])
-        known_x, known_y = ((next(given), next(given) if has_twins else None) for has_twins in twins)
+        known_x, known_y = ((tf.cast(next(given), wide), next(given) if has_twins else None) for has_twins in twins)
         block = _Block(gram_x, gram_y)
         if settings.neighbors:
             most = max(settings.neighbors.values())

@@ -8,6 +8,7 @@ import numpy as np
 
 from kdefrost.cutting.cut import Cut
 from kdefrost.results import Result
+from kdefrost.statistics import error_over_seeds, mean_over_seeds
 from kdefrost.tables import align
 
 # The numbers in words.
@@ -48,7 +49,7 @@ class LayerwiseSimilarity(Result):
     Attributes:
         layers_a: The cuts of the first network at which it was compared.
         layers_b: Those of the second.
-        comparisons: The raw numbers.
+        comparisons: The raw numbers, NaN where a layer tells nothing.
         configuration: What they depend on.
     """
 
@@ -118,19 +119,16 @@ class LayerwiseSimilarity(Result):
         return np.diagonal(matrix, axis1=1, axis2=2)
 
     def mean(self, name: str) -> np.ndarray:
-        """The mean over pairs of `values`, an array `(layers,)`."""
-        return self.values(name).mean(axis=0)
+        """The mean of `values` over pairs, an array `(layers,)`: over those that have a number, else NaN."""
+        return mean_over_seeds(self.values(name))
 
     def standard_error(self, name: str) -> np.ndarray:
-        """The standard error of `mean`, an array `(layers,)`, NaN with fewer than two pairs.
+        """The standard error of `mean`, an array `(layers,)`, NaN with fewer than two numbers.
 
         It covers what differs between the pairs, such as initialisation and order, and not the
         sampling of the images, the same for all.
         """
-        values = self.values(name)
-        if len(values) < 2:
-            return np.full(values.shape[1], np.nan)
-        return values.std(axis=0, ddof=1) / np.sqrt(len(values))
+        return error_over_seeds(self.values(name))
 
     def table(self) -> str:
         """The numbers of layers and their counterparts as text: a row per layer, mean ± standard error."""
@@ -143,7 +141,7 @@ class LayerwiseSimilarity(Result):
         return align([head, *rows], left=(1,))
 
     def cells(self, name: str) -> list[str]:
-        """A number as it is in `table`, one text for each layer: mean ± standard error."""
+        """A number as it is in `table`, one text for each layer: mean ± standard error, `nan` where there is none."""
         return [
             f"{mean:.3f} ± {error:.3f}" if np.isfinite(error) else f"{mean:.3f}"
             for mean, error in zip(self.mean(name), self.standard_error(name), strict=True)

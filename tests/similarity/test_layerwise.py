@@ -244,11 +244,61 @@ def test_mistakes_are_named(networks, images):
             similarity.layerwise(a, b, given, **{**SMALL, **arguments})
 
 
-def test_a_layer_that_tells_nothing_is_named(networks, images):
-    dead = _network(0)
-    dead.get_layer("conv1").set_weights([np.zeros_like(w) for w in dead.get_layer("conv1").get_weights()])
-    with pytest.raises(ValueError, match="`model_b` at layer `conv1` must tell points apart"):
-        similarity.layerwise(networks[0], dead, images, **SMALL)
+def _dead(value):
+    """A network whose features are all alike, or no numbers, from `pool` on."""
+    network = _network(0)
+    conv = network.get_layer("conv2")
+    conv.set_weights([np.full_like(w, value) for w in conv.get_weights()])
+    return network
+
+
+@pytest.mark.parametrize("value", [0, np.nan])
+def test_a_layer_that_tells_nothing_is_nan_alone_and_named(networks, images, one_pair, value):
+    for pair, name in ((networks[0], _dead(value)), "model_b"), ((_dead(value), networks[0]), "model_a"):
+        with pytest.warns(UserWarning, match=f"`{name}` at layer `pool` must .* Numbers of this layer are NaN."):
+            result = similarity.layerwise(*pair, images, **SMALL)
+        for number in result.names:
+            np.testing.assert_array_equal(np.isnan(result.values(number)), [[False, False, True]])
+            assert result.cells(number)[2] == "nan"
+    alone = similarity.layerwise(networks[0], _dead(1.0), images, ["conv1", "block"], **SMALL)
+    with pytest.warns(UserWarning, match="`pool`"):
+        beside = similarity.layerwise(networks[0], _dead(0.0), images, **SMALL)
+    np.testing.assert_array_equal(beside.values("cka")[:, :2], alone.values("cka"))
+
+
+def test_a_layer_that_tells_nothing_is_nan_among_all(networks, images, tmp_path):
+    with pytest.warns(UserWarning, match="`model_b` at layer `pool`") as told:
+        result = similarity.layerwise(networks[0], _dead(0), images, pairs="all", **SMALL)
+    assert len(told) == 1
+    np.testing.assert_array_equal(np.isnan(result.matrix("cka")[0]), [[False, False, True]] * 3)
+    image = result.plot().images[0]
+    assert (image.get_array().mask == np.isnan(result.matrix("cka")[0])).all() and image.get_clim() == (0, 1)
+    result.save(tmp_path / "similarity.json")
+    loaded = kdefrost.LayerwiseSimilarity.load(tmp_path / "similarity.json")
+    np.testing.assert_array_equal(loaded.matrix("cka"), result.matrix("cka"))
+    pyplot.close("all")
+
+
+def test_means_are_of_the_pairs_that_have_a_number(networks, images, result):
+    with pytest.warns(UserWarning, match=r"`model_b\[0\]` at layer `pool`"):
+        partly = similarity.layerwise(networks[:2], [_dead(0), networks[3]], images, **SMALL)
+    assert partly.mean("cka")[2] == result.values("cka")[1, 2] and np.isnan(partly.standard_error("cka")[2])
+    np.testing.assert_array_equal(np.isfinite(partly.standard_error("cka")), [True, True, False])
+
+
+@pytest.mark.parametrize("dead", [["pool"], ["conv1", "block", "pool"]])
+def test_figures_leave_out_what_is_nan(one_pair, dead):
+    numbers = [
+        dict.fromkeys(c.numbers, np.nan) if cut.name in dead else c.numbers
+        for c, cut in zip(one_pair.comparisons, one_pair.layers_a, strict=True)
+    ]
+    comparisons = [dataclasses.replace(c, numbers=n) for c, n in zip(one_pair.comparisons, numbers, strict=True)]
+    result = dataclasses.replace(one_pair, comparisons=tuple(comparisons))
+    count = 3 - len(dead)
+    assert [len(line[0].get_ydata()) for line in result.plot()[0].containers] == [count, count]
+    ax = layer_plots.plot_imbalance_plane({"gm": result})
+    assert np.isfinite(ax.get_xlim()).all() and len(ax.lines[-1].get_xdata()) == min(count, 1)
+    pyplot.close("all")
 
 
 def test_a_saved_result_is_the_same(result, tmp_path):

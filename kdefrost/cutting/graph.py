@@ -9,7 +9,8 @@ import math
 
 import keras
 
-TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+from kdefrost.cutting import costs
+
 _PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
 
 
@@ -53,16 +54,13 @@ class Call:
 
     @property
     def kernels(self) -> list:
-        """Its weights of two axes or more, those of layers inside it included."""
-        return [weight for weight in getattr(self.operation, "weights", []) if len(weight.shape) >= 2]
+        """Its kernels and tables; see `costs.kernels`."""
+        return costs.kernels(self.operation)
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds per example: each kernel once per position."""
-        # A transposed convolution spreads every input, the others gather every output.
-        ends = self.inputs if isinstance(self.operation, TRANSPOSED) else self.outputs
-        positions = math.prod(size or 1 for size in ends[0].shape[1:-1])
-        return positions * sum(math.prod(kernel.shape) for kernel in self.kernels)
+        """Multiply-adds per example; see `costs.multiply_adds`."""
+        return costs.multiply_adds(self.operation, self.args, self.kwargs, self.outputs)
 
 
 class Graph:

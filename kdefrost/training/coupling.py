@@ -10,10 +10,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from kdefrost.cutting.costs import NORMALIZATIONS
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import calls_before
 from kdefrost.cutting.graph import Graph, has_graph
-from kdefrost.cutting.initialization import NORMALIZATIONS
 
 # Beyond, products with a learning rate leave the range of float32.
 _STRONGEST = 1e30

@@ -73,6 +73,7 @@ class Graph:
         calls: The calls.
         inputs: The tensors that the model takes.
         outputs: The tensors that it gives.
+        features: Whether it is taken to end in features, without an output layer; `None` until that was read.
 
     Raises:
         ValueError: If the model has no graph.
@@ -85,6 +86,7 @@ class Graph:
                 f"no graph of layers that could be cut. Received: {model} of type {type(model).__name__}"
             )
         self.calls: list[Call] = []
+        self.features: bool | None = None
         self._names: dict[int, str] = {}
         self._counts: dict[str, int] = {}
         self.inputs = [self._tensor(tensor, (tensor._keras_history.operation.name, 0, 0)) for tensor in model.inputs]
@@ -176,23 +178,6 @@ class Graph:
             alive = [tensor for tensor in [*alive, *made] if last_use.get(tensor, -1) > position]
         return [*crossing, alive]
 
-    def output_position(self) -> int:
-        """Position of the output layer; that after the last call where the model ends in features.
-
-        The output layer is the last layer with a kernel, if all goes through it, it makes
-        one vector of an example, and it is dense or ends in probabilities.
-        """
-        end = len(self.calls)
-        position = next((p for p in reversed(range(end)) if self.calls[p].kernels), None)
-        if position is None or len(self.outputs[0].shape) != 2:
-            return end
-        last = self.calls[position]
-        after = self.crossing()[position + 1]
-        ends = isinstance(last.operation, keras.layers.Dense) or any(
-            _gives_probabilities(call.operation) for call in self.calls[position:]
-        )
-        return position if ends and after == last.outputs else end
-
 
 def _output_specs(operation, args: tuple, kwargs: dict) -> list:
     """What an operation makes of tensors, as Keras tensors."""
@@ -216,10 +201,11 @@ def has_graph(model) -> bool:
 
 def ends_in_probabilities(layer: keras.layers.Layer) -> bool:
     """Whether the last operation of a layer or model is a softmax or a sigmoid."""
-    return _gives_probabilities(Graph(layer).calls[-1].operation if has_graph(layer) else layer)
+    return gives_probabilities(Graph(layer).calls[-1].operation if has_graph(layer) else layer)
 
 
-def _gives_probabilities(operation) -> bool:
+def gives_probabilities(operation: keras.Operation) -> bool:
+    """Whether an operation is a softmax or a sigmoid, or ends in one."""
     by_name = type(operation).__name__.lower() in ("softmax", "sigmoid")
     return by_name or getattr(operation, "activation", None) in _PROBABILITIES
 

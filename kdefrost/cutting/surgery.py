@@ -7,9 +7,10 @@ import numpy as np
 
 from kdefrost.cutting.copying import copy_layer, input_like, replay, unused
 from kdefrost.cutting.cut import Cut
-from kdefrost.cutting.cuts import cuttable, find
+from kdefrost.cutting.cuts import cut_points, cuttable, find
 from kdefrost.cutting.graph import Graph, Tensor, has_graph
 from kdefrost.cutting.initialization import reinitialize
+from kdefrost.cutting.output import output_position
 
 _POOLING = {
     3: keras.layers.GlobalAveragePooling1D,
@@ -23,6 +24,7 @@ def split(
     cut: Cut | int | str,
     output: "int | keras.layers.Layer | None" = None,
     seed: int | Sequence[int] | None = None,
+    features: bool | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Makes the models on both sides of a cut: the frozen extractor and the tail.
 
@@ -33,19 +35,22 @@ def split(
     Args:
         model: The model that `cut` is from.
         cut: One of `cut_points(model)`, or its index or layer name.
-        output: What follows the features that the old output layer took: a number of
-            classes, for a dense layer with softmax; a layer; or a small Keras model. Where
+        output: What follows the features that the old output layer took, or in which the model
+            ends: a number of classes, for a dense layer with softmax; a layer; or a small Keras model. Where
             these features have positions, a layer gets their mean over positions, a model gets
             them as they are. `None` keeps the old output layer.
         seed: Seed, or sequence of seeds, of the tail's new weights; see `reinitialize`.
             `None` keeps the model's weights, except in a new output layer.
+        features: Whether the model ends in features, after which the new output comes; by default as
+            `cut` has it, for an index or a name as concluded; see `cut_points`.
 
     Returns:
         `(extractor, tail)`. The extractor's layers are not trainable, the tail's all are.
         Where several tensors cross the cut, the extractor gives and the tail takes a list.
 
     Raises:
-        ValueError: If `cut` is not of `model`, or `output` is none of these or does not fit.
+        ValueError: If `cut` is not of `model`, or `output` is none of these or does not fit, or `features` is not
+            what `cut` has.
 
     Example:
 
@@ -55,7 +60,8 @@ def split(
     >>> extractor.output.shape, tail.input.shape, tail.output.shape
     ((None, 32, 32, 16), (None, 32, 32, 16), (None, 3))
     """
-    graph = cuttable(model)
+    (cut,) = cut_points(model, [cut], features)
+    graph = cuttable(model, cut.features)
     extractor = _copy(graph, graph.inputs, find(graph, cut), name="extractor")
     extractor.trainable = False
     return extractor, tail_of(model, cut, output, seed)
@@ -81,7 +87,7 @@ def tail_of(
     Returns:
         The tail.
     """
-    graph = cuttable(model)
+    graph = cuttable(model, cut.features)
     if output is None:
         tail = _copy(graph, find(graph, cut), graph.outputs, "tail", substitutes)
     else:
@@ -103,7 +109,7 @@ def kept_layers(model: keras.Model, cut: Cut, tail: keras.Model) -> list[keras.l
     Returns:
         The layers.
     """
-    graph = cuttable(model)
+    graph = cuttable(model, cut.features)
     copied = _copy(graph, find(graph, cut), _before_output(graph), name="features")
     names = {layer.name for layer in copied.layers}
     return [layer for layer in tail.layers if layer.name in names]
@@ -169,7 +175,7 @@ def _with_new_output(graph: Graph, start: list[Tensor], output, substitutes) -> 
 
 def _old_output(graph: Graph):
     """The call of the source's output layer; `None` where it ends in features."""
-    position = graph.output_position()
+    position = output_position(graph)
     return graph.calls[position] if position < len(graph.calls) else None
 
 

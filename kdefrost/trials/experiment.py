@@ -10,6 +10,8 @@ import numpy as np
 
 from kdefrost import fingerprint
 from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cuts import cuttable
+from kdefrost.cutting.output import read_otherwise
 from kdefrost.cutting.surgery import tail_of
 from kdefrost.data.sets import LabelledSet, hold, take_rows
 from kdefrost.training.labels import as_labels, example_weights, has_classes, kind_of, loss_name, strata
@@ -61,6 +63,7 @@ class Experiment:
 
     Attributes:
         source: The source model.
+        features: Whether the source ends in features; see `cut_points`.
         sets: The labelled sets by name, their labels in the form of the task.
         task: What is learnt.
         class_weight: Weights of the classes in the loss.
@@ -69,6 +72,7 @@ class Experiment:
     """
 
     source: keras.Model
+    features: bool
     sets: dict[str, LabelledSet]
     task: Task
     class_weight: dict[int, float] | str | None = None
@@ -133,6 +137,7 @@ class Experiment:
                 "test_per_class": self.test_per_class,
             },
             "source": fingerprint.of_model(self.source),
+            "cutting": read_otherwise(cuttable(self.source, self.features)),
             "data": {name: fingerprint.of_arrays(part.x, part.y) for name, part in self.sets.items()},
             "groups": None if self.groups is None else fingerprint.of_arrays(self.groups),
         }
@@ -183,7 +188,8 @@ def prepare(
     check_sets(sets, source, task)
     check_sizes(strata(sets["train"].y, kind), sizes, task)
     example_weights(learning.class_weight, sets["train"].y, kind, task.units)
-    return Experiment(source, sets, task, learning.class_weight, test_per_class, as_groups(groups, sets["train"]))
+    groups = as_groups(groups, sets["train"])
+    return Experiment(source, last.features, sets, task, learning.class_weight, test_per_class, groups)
 
 
 def as_groups(groups, train: LabelledSet) -> np.ndarray | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
+from kdefrost.cutting.channels import data_format_of
 from kdefrost.cutting.copying import copy_layer, input_like, replay, unused
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import cut_points, cuttable, find
@@ -168,8 +169,9 @@ def _copy(graph: Graph, start: list[Tensor], stop: list[Tensor], name: str, subs
 def _with_new_output(graph: Graph, start: list[Tensor], output, substitutes) -> keras.Model:
     old = _old_output(graph)
     inputs, names = [input_like(tensor) for tensor in start], {tensor.reference[0] for tensor in start}
-    (features,) = replay(graph, start, inputs, _before_output(graph), substitutes, names)
-    new = _attach(output, features, default_name=old.name if old else "output", names=names)
+    (before,) = _before_output(graph)
+    (features,) = replay(graph, start, inputs, [before], substitutes, names)
+    new = _attach(output, features, old.name if old else "output", names, data_format_of(graph, before))
     return keras.Model(_single(inputs), new, name="tail")
 
 
@@ -185,7 +187,7 @@ def _before_output(graph: Graph) -> list[Tensor]:
     return old.inputs if old else graph.outputs
 
 
-def _attach(output, features, default_name: str, names: set[str]):
+def _attach(output, features, default_name: str, names: set[str], data_format: str):
     """The output of a new output layer, or small model, on features."""
     if has_graph(output):
         head = Graph(output)
@@ -197,7 +199,7 @@ def _attach(output, features, default_name: str, names: set[str]):
         return _single(replay(head, head.inputs, [features], head.outputs, taken=names))
     layer = _output_layer(output, default_name, names)
     if len(features.shape) in _POOLING:
-        features = _POOLING[len(features.shape)](name=f"{layer.name}_pool")(features)
+        features = _POOLING[len(features.shape)](data_format, name=f"{layer.name}_pool")(features)
     return layer(features)
 
 

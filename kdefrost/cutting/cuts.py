@@ -99,7 +99,6 @@ def calls_before(model: keras.Model, layers: Cut | int) -> list[Call]:
         ValueError: If there is no such cut, or there are not as many layers.
     """
     graph = Graph(model)
-    graph.features = read_output(graph, None)
     if isinstance(layers, Cut):
         return graph.between(graph.inputs, find(graph, layers))
     places = [tensors for _, tensors in _places(graph, single=False)]

@@ -73,7 +73,7 @@ class Graph:
         calls: The calls.
         inputs: The tensors that the model takes.
         outputs: The tensors that it gives.
-        features: Whether it is taken to end in features, without an output layer; `None` until that was read.
+        features: Whether it is taken to end in features, without an output layer; `None` to conclude it.
 
     Raises:
         ValueError: If the model has no graph.

@@ -45,12 +45,12 @@ def output_position(graph: Graph) -> int:
     """Position of the output layer, the last with a kernel; that after the last call where a model ends in features.
 
     Args:
-        graph: The graph, whose `features` says which it is.
+        graph: The graph; where its `features` is None, it is concluded.
 
     Returns:
         The position among its calls.
     """
-    return len(graph.calls) if graph.features else _last_kernel(graph)
+    return len(graph.calls) if read_output(graph, graph.features) else _last_kernel(graph)
 
 
 def read_otherwise(graph: Graph) -> dict | None:

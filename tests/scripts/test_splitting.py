@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+import keras
 import numpy as np
 import pytest
 from conftest import PROJECT
@@ -84,3 +85,11 @@ def test_a_folder_beside_a_set_of_its_name_is_not_the_target(tmp_path, monkeypat
 def test_folds_that_are_none(text):
     with pytest.raises(argparse.ArgumentTypeError, match="at least 2, or none"):
         splitting.folds_or_none(text)
+
+
+def test_a_source_with_channels_first_is_told_what_to_put_before_it():
+    layers = keras.layers
+    convolution = layers.Conv2D(4, 3, data_format="channels_first")
+    source = keras.Sequential([keras.Input((3, 8, 8)), convolution, layers.Flatten(), layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"mine\.keras must take images with channels last; it takes \(3, 8, 8\)"):
+        splitting.load_target(argparse.Namespace(src="mine.keras", image_size=None), source)

@@ -88,6 +88,9 @@ class Defroster:
         labels: In which form a loss or metric of one's own gets the labels of classes: `"onehot"` for rows, `"index"`
             for whole numbers. By default as they are given, which is what Keras's `fit` hands on; the losses and
             metrics of Keras get the form that they take, whichever was given.
+        features: Whether the source ends in features, after which the new output layer comes; `False` where its
+            last layer with a kernel is its output layer, in whose place it comes. By default it is concluded, and
+            `plan` says what; see `cut_points`.
 
     Raises:
         ValueError: If the source cannot be cut, a cut does not exist, `recipe` is no `Recipe`, or `strategy` is none
@@ -119,6 +122,7 @@ class Defroster:
         strategy: Strategy | None = None,
         tails: str = "new",
         labels: str | None = None,
+        features: bool | None = None,
     ):
         if tails not in TAILS:
             raise ValueError(f"`tails` must be one of {', '.join(TAILS)}. Received: tails={tails!r}")
@@ -134,7 +138,7 @@ class Defroster:
         check_training(in_use(strategy))
         self.source, self.strategy, self.tails = source, strategy, tails
         self.recipe = Recipe(epochs=60) if recipe is None else recipe
-        self.cuts = tuple(cut_points(source, cuts))
+        self.cuts = tuple(cut_points(source, cuts, features))
         if isinstance(cuts, (str, int, np.integer)):
             self.cuts = tuple(trainable_cuts(source, self.cuts))
         self.directory = directory
@@ -350,7 +354,8 @@ class Defroster:
             raise ValueError("Give `test`, `validation` or both: without either there is nothing to score a trial on.")
         compared = tuple(cut for cut in self.cuts if cut.frozen_layers)
         # Trained from the images on, whichever cuts there are.
-        engine = self._engine(experiment, jobs, cut_points(self.source)[:1], Straying(compared))
+        start = cut_points(self.source, features=experiment.features)[:1]
+        engine = self._engine(experiment, jobs, start, Straying(compared, experiment.features))
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
             for _ in ask(all_of(questions), store, engine, verbose):
                 pass
@@ -358,7 +363,8 @@ class Defroster:
         own = {"normalization": bool(normalization), "compared_images": COMPARED_IMAGES}
         configuration = {**self._configuration(experiment), **own}
         objective = experiment.task.objective
-        return ComplianceProfile(measured_layers(self.source), compared, trials, objective, configuration)
+        measured = measured_layers(self.source, experiment.features)
+        return ComplianceProfile(measured, compared, trials, objective, configuration)
 
     def best_model(
         self, profile: DefrostProfile, per_class: int | None = None, seed: int | None = None, verbose: bool = True

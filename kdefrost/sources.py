@@ -11,7 +11,9 @@ import numpy as np
 from kdefrost import fingerprint, kept, training
 from kdefrost.clones.gaussian import CLONES
 from kdefrost.clones.making import check_clone, clone_settings, is_clone, make_clone
+from kdefrost.cutting.channels import CHANNELS_FIRST, input_format_of
 from kdefrost.cutting.features import Inference
+from kdefrost.cutting.graph import Graph
 from kdefrost.cutting.initialization import reinitialize
 from kdefrost.cutting.surgery import join
 from kdefrost.data.channels import standardization
@@ -160,14 +162,15 @@ def standardized(model: keras.Model, images) -> keras.Model:
 
     Args:
         model: A model that was trained on such images.
-        images: Images `(examples, height, width, channels)` whose mean and deviation are
-            taken, over all their pixels.
+        images: Images as the model takes them, `(examples, height, width, channels)` or with the channels
+            first, whose mean and deviation are taken, over all their pixels.
 
     Returns:
         A new model that takes images as they are; `model` is not changed.
     """
     inputs = keras.Input(model.inputs[0].shape[1:], name="image")
-    return join(keras.Model(inputs, standardization(images)(inputs)), model)
+    axis = 1 if input_format_of(Graph(model)) == CHANNELS_FIRST else -1
+    return join(keras.Model(inputs, standardization(images, axis=axis)(inputs)), model)
 
 
 def _other_data(name: str, target: ImageData, data_dir) -> ImageData:

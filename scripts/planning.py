@@ -33,6 +33,7 @@ def autoencoder_flops(source: str, data, preset) -> float:
 def print_plan(plan, source, train, source_images: int | None, autoencoder_flops: float, patience: int | None = None):
     """Prints what would run, with an estimate of the time from a short measurement."""
     from kdefrost import training
+    from kdefrost.cutting.cut import output_line
     from kdefrost.cutting.cuts import cut_points
     from kdefrost.cutting.surgery import tail_of
     from kdefrost.models.normalization import FUSED_LAYERS
@@ -46,11 +47,13 @@ def print_plan(plan, source, train, source_images: int | None, autoencoder_flops
         rows.append([str(cut.index), cut.name, str(len(mine)), f"{work:.2f}", features, kept])
     operations = sum(map(plan.flops, plan.questions))
     print(align(rows, left=(1, 5)))
+    print(output_line(plan.cuts[0]))
     if not plan.questions:
         print("\nAll trials have finished: there is nothing to run.")
         return
     print(f"\n{len(plan.questions)} trials, {operations / 1e12:.1f} TFLOP with evaluation. Measuring …", flush=True)
-    whole = tail_of(source, cut_points(source)[0], output=plan.task.output, substitutes=FUSED_LAYERS)
+    start = cut_points(source, features=plan.cuts[0].features)[0]
+    whole = tail_of(source, start, output=plan.task.output, substitutes=FUSED_LAYERS)
     recipe = plan.questions[0].recipe
     x, y = (part[: recipe.batch_size] for part in train)
     rate, compilation = training.training_rate(whole, x, y, recipe)

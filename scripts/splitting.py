@@ -41,10 +41,19 @@ def load_target(arguments, network):
 
     size, color_mode = arguments.image_size, None
     if network is not None:
+        from kdefrost.cutting.channels import CHANNELS_FIRST, input_format_of
+        from kdefrost.cutting.graph import Graph
+
         kdefrost.cut_points(network)
         shape = network.inputs[0].shape[1:]
         if len(shape) != 3:
             raise ValueError(f"{arguments.src} must take images (height, width, channels); it takes {shape}.")
+        if input_format_of(Graph(network)) == CHANNELS_FIRST:
+            raise ValueError(
+                f"{arguments.src} must take images with channels last; it takes {shape}, channels first. Put a layer "
+                "before it: inputs = keras.Input((height, width, channels)); keras.Model(inputs, "
+                "model(keras.layers.Permute((3, 1, 2))(inputs)))."
+            )
         color_mode = mode_of(shape[2])
         size = shape[:2] if size is None else size
     return kdefrost.load_data(

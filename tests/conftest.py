@@ -148,9 +148,8 @@ def run_profile(small, easy):
     """Runs a small profile; arguments replace the defaults."""
 
     def run(cuts=(1, 2), directory=None, recipe=RECIPE, source=small, **arguments):
-        options = {
-            name: arguments.pop(name) for name in ("memory_budget", "feature_dtype", "loss") if name in arguments
-        }
+        own = ("memory_budget", "feature_dtype", "loss", "features")
+        options = {name: arguments.pop(name) for name in own if name in arguments}
         defroster = kdefrost.Defroster(source, recipe=recipe, cuts=cuts, directory=directory, **options)
         defaults = {**easy, "per_class": [2, 5], "seeds": 2, "verbose": False}
         return defroster.profile(**{**defaults, **arguments})

@@ -18,6 +18,8 @@ from kdefrost.training.recipe import AutoencoderRecipe
 _WIDTH = 32
 # The encoder's strides; all of them together divide height and width by 8.
 _STRIDES = (2, 1, 2, 1, 2)
+# As images are, whatever Keras is set to.
+_CHANNELS = "channels_last"
 
 
 def autoencoder(
@@ -56,10 +58,10 @@ def autoencoder(
         mirrored.insert(0, (x.shape[-1], stride))
         channels = _WIDTH if number <= 2 else 2 * _WIDTH
         x = keras.layers.Conv2D(
-            channels, 3, stride, padding="same", activation=gelu, dtype=dtype, name=f"encoder_conv{number}"
+            channels, 3, stride, "same", _CHANNELS, activation=gelu, dtype=dtype, name=f"encoder_conv{number}"
         )(x)
     smallest = x.shape[1:]
-    x = keras.layers.Flatten(dtype=dtype, name="encoder_flat")(x)
+    x = keras.layers.Flatten(_CHANNELS, dtype=dtype, name="encoder_flat")(x)
     x = keras.layers.Dense(bottleneck, dtype=dtype, name="bottleneck")(x)
     x = keras.layers.Dense(math.prod(smallest), activation=gelu, dtype=dtype, name="decoder_dense")(x)
     x = keras.layers.Reshape(smallest, dtype=dtype, name="decoder_reshape")(x)
@@ -70,6 +72,7 @@ def autoencoder(
             3,
             stride,
             padding="same",
+            data_format=_CHANNELS,
             activation=None if is_last else gelu,
             dtype="float32" if is_last else dtype,
             name=f"decoder_conv{number}",

@@ -18,16 +18,17 @@ from kdefrost.training.coupling import pair_layers
 COMPARED_IMAGES = 1000
 
 
-def measured_layers(source: keras.Model) -> dict[str, int]:
+def measured_layers(source: keras.Model, features: bool | None = None) -> dict[str, int]:
     """The layers whose distances from the source are measured: all with kernels before the output.
 
     Args:
         source: The source model.
+        features: As for `cut_points`.
 
     Returns:
         By the layer's name, in order, how many layers with kernels are called up to and with its first call.
     """
-    last = cut_points(source)[-1]
+    last = cut_points(source, features=features)[-1]
     calls = [call.name for call in calls_before(source, last) if call.kernels]
     return {pair.name: calls.index(pair.name) + 1 for pair in pair_layers(source, source, last)}
 
@@ -37,13 +38,14 @@ class Straying:
 
     Args:
         cuts: Cuts at which features are compared with the source's, in order.
+        features: Whether the source ends in features; see `cut_points`.
     """
 
-    def __init__(self, cuts: Sequence[Cut]):
-        self._cuts, self._comparison = tuple(cuts), None
+    def __init__(self, cuts: Sequence[Cut], features: bool | None = None):
+        self._cuts, self._features, self._comparison = tuple(cuts), features, None
 
     def __reduce__(self):
-        return Straying, (self._cuts,)
+        return Straying, (self._cuts, self._features)
 
     def __call__(self, source: keras.Model, model: keras.Model, features: dict[str, tuple]) -> dict[str, list[float]]:
         """Measures one network.
@@ -58,7 +60,7 @@ class Straying:
             `"cosine"` and `"euclidean"`, the distances of each layer's weights, and `"cka"` of the features at each
             cut.
         """
-        start, *_, last = cut_points(source)
+        start, *_, last = cut_points(source, features=self._features)
         if self._comparison is None:
             self._comparison = FeatureComparison(source, start, self._cuts, _sample(features))
         pairs = pair_layers(model, source, last.frozen_layers)

@@ -42,10 +42,12 @@ def under_springs(
         ValueError: If a strength or a number of layers cannot be.
     """
     check_strengths(strengths)
-    counts = _counts(source, [cut.frozen_layers for cut in cuts] if layers is None else layers)
+    features = cuts[0].features
+    counts = _counts(source, [cut.frozen_layers for cut in cuts] if layers is None else layers, features)
     pairs = {(count, float(strength)) if strength else (0, 0.0) for count in counts if count for strength in strengths}
     pairs |= {(0, 0.0) for count in counts if not count and layers is not None}
-    start, compared = cut_points(source)[0], tuple(cut.frozen_layers for cut in cuts if cut.frozen_layers)
+    start = cut_points(source, features=features)[0]
+    compared = tuple(cut.frozen_layers for cut in cuts if cut.frozen_layers)
     questions = [
         Question.at(start, per_class, seed, recipe, Springs(*pair, normalization and pair[0] > 0), compared)
         for pair, seed in itertools.product(pairs, seeds)
@@ -59,14 +61,14 @@ def _order(question: Question) -> tuple:
     return springs.layers, springs.are_rigid, question.seed, springs.strength
 
 
-def _counts(source: keras.Model, layers) -> list[int]:
+def _counts(source: keras.Model, layers, features: bool) -> list[int]:
     several = isinstance(layers, Sequence) and not isinstance(layers, str)
     counts = []
     for wanted in layers if several else [layers]:
         if isinstance(wanted, bool) or not isinstance(wanted, (int, np.integer, Cut)):
             raise ValueError(f"`layers` must be numbers of layers or cuts. Received: layers={layers!r}")
         # The output layer is new, whatever the source's.
-        most = cut_points(source)[-1].frozen_layers
+        most = cut_points(source, features=features)[-1].frozen_layers
         count = wanted.frozen_layers if isinstance(wanted, Cut) else int(wanted)
         if not 0 <= count <= most:
             raise ValueError(

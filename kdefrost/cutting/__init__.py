@@ -1,6 +1,9 @@
 """Cutting: all of a model's surgery.
 
+    costs            what a layer costs, and what of it is learnt to compute with, by a rule for each class
     graph            a model's layer calls, read once: what is called with what, where one tensor crosses
+    channels         which axis of a tensor has the channels
+    output           which layer is a model's output layer, or whether it ends in features
     cut              a place between layers (`Cut`, `CutList`)
     cuts             the places at which a model can be cut (`cut_points`)
     quantization     quantised layers as layers of floats

@@ -25,6 +25,8 @@ class Cut:
         params: Number of weights in the model.
         tail_multiply_adds: Multiply-adds of one example's forward pass after the cut.
         multiply_adds: Multiply-adds of one example's forward pass through the model.
+        features: Whether the model is taken to end in features, so that a new output layer comes
+            after them and not in the place of an old one; `None` of a cut that an earlier version saved.
     """
 
     index: int
@@ -37,6 +39,7 @@ class Cut:
     params: int
     tail_multiply_adds: int
     multiply_adds: int
+    features: bool | None = None
 
     @property
     def feature_bytes(self) -> int:
@@ -46,7 +49,8 @@ class Cut:
     @property
     def tail_share(self) -> float:
         """Share of the whole model's training cost that is left after the cut."""
-        return self.tail_multiply_adds / self.multiply_adds
+        # Looking up in a table costs nothing.
+        return self.tail_multiply_adds / (self.multiply_adds or 1)
 
     @property
     def shape_text(self) -> str:
@@ -66,7 +70,8 @@ class CutList(list):
 
     Per cut: its index, the layer after which it lies, the shapes of what crosses it, layers
     with kernels frozen of all, weights frozen and trained, the share of the whole model's
-    training cost that is left in the tail, and the bytes of one example's features.
+    training cost that is left in the tail, and the bytes of one example's features. The
+    last line says where a new output layer goes.
     """
 
     def __str__(self) -> str:
@@ -84,4 +89,11 @@ class CutList(list):
             ]
             for cut in self
         ]
-        return align([head, *rows], left=(1,))
+        return align([head, *rows], left=(1,)) + "".join(f"\n{output_line(cut)}" for cut in self[-1:])
+
+
+def output_line(cut: Cut) -> str:
+    """Says where a new output layer goes, and how to have it elsewhere."""
+    if cut.features:
+        return "The model is taken to end in features; features=False makes its last layer the output layer."
+    return "The last layer is taken for the output layer; features=True keeps it, as features."

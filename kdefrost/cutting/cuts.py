@@ -6,6 +6,7 @@ interleave and nested models hide their layers. Nothing here changes the model t
 given: both sides of a cut are new models of new layers.
 """
 
+import dataclasses
 import difflib
 import math
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import numpy as np
 
 from kdefrost.cutting.cut import Cut, CutList
 from kdefrost.cutting.graph import Call, Graph, Tensor
+from kdefrost.cutting.output import output_position, read_output
 
 _RANDOM = (
     keras.layers.Dropout,
@@ -25,7 +27,9 @@ _RANDOM = (
 )
 
 
-def cut_points(model: keras.Model, cuts: "str | int | Sequence[int | str | Cut]" = "blocks") -> CutList:
+def cut_points(
+    model: keras.Model, cuts: "str | int | Sequence[int | str | Cut]" = "blocks", features: bool | None = None
+) -> CutList:
     """Lists the places at which a model can be cut.
 
     Models that are nested in the model are opened up. Between two layers with kernels lie
@@ -34,8 +38,11 @@ def cut_points(model: keras.Model, cuts: "str | int | Sequence[int | str | Cut]"
     branches where there is one, else at the last tensor before the next kernel. The last
     cut lies right before the output layer, or at the end of a model that ends in features.
 
-    The output layer is the last layer with a kernel, if all goes through it, it makes one
-    vector of an example, and it is dense or ends in a softmax or sigmoid.
+    The output layer is the last layer with a kernel, if all goes through it, one vector of an
+    example comes out, and it is dense without activation or of one unit, with nothing after
+    it but other units or another shape; or if the model ends in a softmax or sigmoid. What ends
+    otherwise, as in a dense layer with a ReLU or in `UnitNormalization`, ends in features. The
+    printed list says which was taken; logits and an embedding without activation look alike.
 
     Args:
         model: A functional or sequential Keras model with one input and one output. A layer
@@ -46,19 +53,23 @@ def cut_points(model: keras.Model, cuts: "str | int | Sequence[int | str | Cut]"
             branches, where several tensors cross; a number to take so many of the blocks,
             spread evenly by the training cost that they leave, both ends among them; or a
             list of cuts, of the blocks' indices, or of layer names of either.
+        features: Whether the model ends in features, all of which stay, and a new output layer
+            comes after them; `False` where its last layer with a kernel is the output layer,
+            which is trained anew at every cut. By default it is concluded, or as a list of cuts has it.
 
     Returns:
         A list of `Cut`, from the input to the output; printed, it is a table.
 
     Raises:
-        ValueError: If the model cannot be cut, or `cuts` names one that does not exist.
+        ValueError: If the model cannot be cut, `cuts` names one that does not exist, or `features` is False of
+            a model that can have no output layer.
 
     Example:
 
     >>> [cut.name for cut in kdefrost.cut_points(kdefrost.wide_resnet(10, 1))]
     ['image', 'conv1', 'group1_block1', 'group2_block1', 'pool']
     """
-    graph = cuttable(model)
+    graph = cuttable(model, _features_of(cuts) if features is None else features)
     if isinstance(cuts, str) and cuts == "layers":
         return _describe(graph, _places(graph, single=False))
     every = _describe(graph, _places(graph, single=True))
@@ -100,17 +111,19 @@ def calls_before(model: keras.Model, layers: Cut | int) -> list[Call]:
     return graph.between(graph.inputs, [*places, graph.outputs][min(layers, len(places))])
 
 
-def cuttable(model) -> Graph:
+def cuttable(model, features: bool | None = None) -> Graph:
     """Reads the graph of a model that can be cut.
 
     Args:
         model: The model.
+        features: As for `cut_points`.
 
     Returns:
-        Its `Graph`.
+        Its `Graph`, whose `features` is known.
 
     Raises:
-        ValueError: If it has several inputs or outputs, takes inputs of any size, or has no layer with weights.
+        ValueError: If it has several inputs or outputs, takes inputs of any size, or has no layer with weights; or
+            if `features` does not fit.
     """
     graph = Graph(model)
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
@@ -125,13 +138,20 @@ def cuttable(model) -> Graph:
         )
     if not any(call.kernels for call in graph.calls):
         raise ValueError(f"`model` has no layer with weights: there is nothing to freeze. Received: {model.name}")
+    graph.features = read_output(graph, features)
     return graph
+
+
+def _features_of(cuts) -> bool | None:
+    """What a list of cuts has for `features`; `None` of anything else."""
+    listed = isinstance(cuts, Sequence) and not isinstance(cuts, str)
+    return next((cut.features for cut in cuts if isinstance(cut, Cut)), None) if listed else None
 
 
 def _places(graph: Graph, single: bool) -> list[tuple[int, list[Tensor]]]:
     """One `(position, crossing tensors)` for each number of frozen kernels; with `single` where one tensor crosses."""
     crossing, places, frozen = graph.crossing(), {}, 0
-    for position in range(graph.output_position() + 1):
+    for position in range(output_position(graph) + 1):
         places.setdefault(frozen, []).append((position, crossing[position]))
         if position < len(graph.calls):
             frozen += bool(graph.calls[position].kernels)
@@ -154,7 +174,7 @@ def _representative(graph: Graph, places: list, last: bool) -> tuple[int, list[T
 
 
 def _describe(graph: Graph, places: list[tuple[int, list[Tensor]]]) -> CutList:
-    layers = sum(bool(call.kernels) for call in graph.calls) + (graph.output_position() == len(graph.calls))
+    layers = sum(bool(call.kernels) for call in graph.calls) + graph.features
     params, multiply_adds = _params(graph.calls), sum(call.multiply_adds for call in graph.calls)
     cuts = CutList()
     for index, (position, tensors) in enumerate(places):
@@ -171,6 +191,7 @@ def _describe(graph: Graph, places: list[tuple[int, list[Tensor]]]) -> CutList:
                 params=params,
                 tail_multiply_adds=sum(call.multiply_adds for call in graph.calls[position:]),
                 multiply_adds=multiply_adds,
+                features=graph.features,
             )
         )
     return cuts
@@ -195,17 +216,24 @@ def _pick(graph: Graph, every: CutList, wanted: Sequence[int | str | Cut]) -> Cu
     if all(isinstance(cut, Cut) for cut in wanted):
         for cut in wanted:
             find(graph, cut)
-        return CutList(sorted(set(wanted), key=lambda cut: cut.index))
+            if cut.features not in (None, graph.features):
+                raise ValueError(
+                    f"`features` must be what the cuts have, all alike. Received: features={graph.features} for cut "
+                    f"{cut.index} (`{cut.name}`), which has features={cut.features}; take cuts of cut_points(model, "
+                    f"features={graph.features})."
+                )
+        known = {dataclasses.replace(cut, features=graph.features) for cut in wanted}
+        return CutList(sorted(known, key=lambda cut: cut.index))
     chosen = {_look_up(every, word).index for word in wanted}
     return CutList(every[index] for index in sorted(chosen))
 
 
-def find(graph: Graph, cut: "Cut | int | str") -> list[Tensor]:
+def find(graph: Graph, cut: Cut) -> list[Tensor]:
     """Finds the tensors of a graph that cross a cut.
 
     Args:
         graph: The graph of the model that the cut is from.
-        cut: The `Cut`, or the index or layer name of one of blocks.
+        cut: The cut.
 
     Returns:
         The tensors.
@@ -213,8 +241,6 @@ def find(graph: Graph, cut: "Cut | int | str") -> list[Tensor]:
     Raises:
         ValueError: If it is not a cut of that model.
     """
-    if not isinstance(cut, Cut):
-        cut = _look_up(_describe(graph, _places(graph, single=True)), cut)
     by_reference = {tensor.reference: tensor for tensor in graph.tensors}
     found = [by_reference.get(reference) for reference in cut.tensors]
     if any(t is None or t.shape[1:] != shape for t, shape in zip(found, cut.shapes, strict=True)):

@@ -9,7 +9,8 @@ import math
 
 import keras
 
-TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+from kdefrost.cutting import costs
+
 _PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
 
 
@@ -53,16 +54,13 @@ class Call:
 
     @property
     def kernels(self) -> list:
-        """Its weights of two axes or more, those of layers inside it included."""
-        return [weight for weight in getattr(self.operation, "weights", []) if len(weight.shape) >= 2]
+        """Its kernels and tables; see `costs.kernels`."""
+        return costs.kernels(self.operation)
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds per example: each kernel once per position."""
-        # A transposed convolution spreads every input, the others gather every output.
-        ends = self.inputs if isinstance(self.operation, TRANSPOSED) else self.outputs
-        positions = math.prod(size or 1 for size in ends[0].shape[1:-1])
-        return positions * sum(math.prod(kernel.shape) for kernel in self.kernels)
+        """Multiply-adds per example; see `costs.multiply_adds`."""
+        return costs.multiply_adds(self.operation, self.args, self.kwargs, self.outputs)
 
 
 class Graph:
@@ -75,6 +73,7 @@ class Graph:
         calls: The calls.
         inputs: The tensors that the model takes.
         outputs: The tensors that it gives.
+        features: Whether it is taken to end in features, without an output layer; `None` to conclude it.
 
     Raises:
         ValueError: If the model has no graph.
@@ -87,6 +86,7 @@ class Graph:
                 f"no graph of layers that could be cut. Received: {model} of type {type(model).__name__}"
             )
         self.calls: list[Call] = []
+        self.features: bool | None = None
         self._names: dict[int, str] = {}
         self._counts: dict[str, int] = {}
         # Of a model that is built for batches of one size each call is described anew, for any size.
@@ -201,23 +201,6 @@ class Graph:
             alive = [tensor for tensor in [*alive, *made] if last_use.get(tensor, -1) > position]
         return [*crossing, alive]
 
-    def output_position(self) -> int:
-        """Position of the output layer; that after the last call where the model ends in features.
-
-        The output layer is the last layer with a kernel, if all goes through it, it makes
-        one vector of an example, and it is dense or ends in probabilities.
-        """
-        end = len(self.calls)
-        position = next((p for p in reversed(range(end)) if self.calls[p].kernels), None)
-        if position is None or len(self.outputs[0].shape) != 2:
-            return end
-        last = self.calls[position]
-        after = self.crossing()[position + 1]
-        ends = isinstance(last.operation, keras.layers.Dense) or any(
-            _gives_probabilities(call.operation) for call in self.calls[position:]
-        )
-        return position if ends and after == last.outputs else end
-
 
 def _output_specs(operation, args: tuple, kwargs: dict) -> list:
     """What an operation makes of tensors, as Keras tensors."""
@@ -241,10 +224,11 @@ def has_graph(model) -> bool:
 
 def ends_in_probabilities(layer: keras.layers.Layer) -> bool:
     """Whether the last operation of a layer or model is a softmax or a sigmoid."""
-    return _gives_probabilities(Graph(layer).calls[-1].operation if has_graph(layer) else layer)
+    return gives_probabilities(Graph(layer).calls[-1].operation if has_graph(layer) else layer)
 
 
-def _gives_probabilities(operation) -> bool:
+def gives_probabilities(operation: keras.Operation) -> bool:
+    """Whether an operation is a softmax or a sigmoid, or ends in one."""
     by_name = type(operation).__name__.lower() in ("softmax", "sigmoid")
     return by_name or getattr(operation, "activation", None) in _PROBABILITIES
 

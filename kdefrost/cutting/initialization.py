@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from kdefrost.cutting.graph import TRANSPOSED
+from kdefrost.cutting.costs import NORMALIZATIONS, TRANSPOSED
 
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _WITH_KERNEL = (
@@ -22,12 +22,6 @@ _WITH_KERNEL = (
     keras.layers.SeparableConv2D,
     *_DEPTHWISE,
     *TRANSPOSED,
-)
-NORMALIZATIONS = (
-    keras.layers.BatchNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.RMSNormalization,
 )
 _IDENTITY = {"gamma": 1.0, "scale": 1.0, "beta": 0.0, "moving_mean": 0.0, "moving_variance": 1.0}
 

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
+from kdefrost.cutting.channels import data_format_of
 from kdefrost.cutting.copying import input_like, replay
 from kdefrost.cutting.cut import Cut
-from kdefrost.cutting.cuts import cuttable, find
+from kdefrost.cutting.cuts import cut_points, cuttable, find
 from kdefrost.cutting.graph import Graph, Tensor, has_graph, unused
 from kdefrost.cutting.initialization import adapted_weights, reinitialize
 from kdefrost.cutting.layers import copy_layer
+from kdefrost.cutting.output import output_position
 from kdefrost.cutting.precision import in_full, policy_of
 
 _POOLING = {
@@ -25,6 +27,7 @@ def split(
     cut: Cut | int | str,
     output: "int | keras.layers.Layer | None" = None,
     seed: int | Sequence[int] | None = None,
+    features: bool | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Makes the models on both sides of a cut: the frozen extractor and the tail.
 
@@ -35,19 +38,23 @@ def split(
     Args:
         model: The model that `cut` is from.
         cut: One of `cut_points(model)`, or its index or layer name.
-        output: What follows the features that the old output layer took: a number of
-            classes, for a dense layer with softmax, of the dtype policy of the model's output; a
-            layer; or a small Keras model. Where these features have positions, a layer gets their
-            mean over positions, a model gets them as they are. `None` keeps the old output layer.
+        output: What follows the features that the old output layer took, or in which the model
+            ends: a number of classes, for a dense layer with softmax, of the dtype policy of the
+            model's output; a layer; or a small Keras model. Where these features have positions, a
+            layer gets their mean over positions, a model gets them as they are. `None` keeps the
+            old output layer.
         seed: Seed, or sequence of seeds, of the tail's new weights; see `reinitialize`.
             `None` keeps the model's weights, except in a new output layer.
+        features: Whether the model ends in features, after which the new output comes; by default as
+            `cut` has it, for an index or a name as concluded; see `cut_points`.
 
     Returns:
         `(extractor, tail)`. The extractor's layers are not trainable, the tail's all are.
         Where several tensors cross the cut, the extractor gives and the tail takes a list.
 
     Raises:
-        ValueError: If `cut` is not of `model`, or `output` is none of these or does not fit.
+        ValueError: If `cut` is not of `model`, or `output` is none of these or does not fit, or `features` is not
+            what `cut` has.
 
     Example:
 
@@ -57,7 +64,8 @@ def split(
     >>> extractor.output.shape, tail.input.shape, tail.output.shape
     ((None, 32, 32, 16), (None, 32, 32, 16), (None, 3))
     """
-    graph = cuttable(model)
+    (cut,) = cut_points(model, [cut], features)
+    graph = cuttable(model, cut.features)
     extractor = _copy(graph, graph.inputs, find(graph, cut), name="extractor")
     extractor.trainable = False
     return extractor, tail_of(model, cut, output, seed)
@@ -83,7 +91,7 @@ def tail_of(
     Returns:
         The tail.
     """
-    graph = cuttable(model)
+    graph = cuttable(model, cut.features)
     if output is None:
         tail = _copy(graph, find(graph, cut), graph.outputs, "tail", substitutes, trains=True)
     else:
@@ -94,16 +102,17 @@ def tail_of(
     return tail
 
 
-def output_policy(model: keras.Model) -> str:
+def output_policy(model: keras.Model, features: bool | None = None) -> str:
     """The dtype policy of a new output layer: that of the old one, float32 where there is none in full precision.
 
     Args:
         model: A functional or sequential model.
+        features: Whether it ends in features; by default as concluded.
 
     Returns:
         The policy's name.
     """
-    return _output_policy(Graph(model))
+    return _output_policy(cuttable(model, features))
 
 
 def _output_policy(graph: Graph) -> str:
@@ -125,7 +134,7 @@ def kept_layers(model: keras.Model, cut: Cut, tail: keras.Model) -> list[keras.l
     Returns:
         The layers.
     """
-    graph = cuttable(model)
+    graph = cuttable(model, cut.features)
     copied = _copy(graph, find(graph, cut), _before_output(graph), name="features")
     names = {layer.name for layer in copied.layers}
     return [layer for layer in tail.layers if layer.name in names]
@@ -187,14 +196,16 @@ def _with_new_output(graph: Graph, start: list[Tensor], output, substitutes) -> 
     old = _old_output(graph)
     names: set[str] = set()
     inputs = [input_like(tensor, names) for tensor in start]
-    (features,) = replay(graph, start, inputs, _before_output(graph), substitutes, names, trains=True)
-    new = _attach(output, features, old.name if old else "output", names, _output_policy(graph))
+    (before,) = _before_output(graph)
+    (features,) = replay(graph, start, inputs, [before], substitutes, names, trains=True)
+    style = _output_policy(graph), data_format_of(graph, before)
+    new = _attach(output, features, old.name if old else "output", names, *style)
     return keras.Model(_single(inputs), new, name="tail")
 
 
 def _old_output(graph: Graph):
     """The call of the source's output layer; `None` where it ends in features."""
-    position = graph.output_position()
+    position = output_position(graph)
     return graph.calls[position] if position < len(graph.calls) else None
 
 
@@ -204,7 +215,7 @@ def _before_output(graph: Graph) -> list[Tensor]:
     return old.inputs if old else graph.outputs
 
 
-def _attach(output, features, default_name: str, names: set[str], policy: str):
+def _attach(output, features, default_name: str, names: set[str], policy: str, data_format: str):
     """The output of a new output layer, or small model, on features."""
     if has_graph(output):
         head = Graph(output)
@@ -216,7 +227,8 @@ def _attach(output, features, default_name: str, names: set[str], policy: str):
         return _single(replay(head, head.inputs, [features], head.outputs, taken=names))
     layer = _output_layer(output, default_name, names, policy)
     if len(features.shape) in _POOLING:
-        features = _POOLING[len(features.shape)](name=f"{layer.name}_pool", dtype=policy)(features)
+        pool = _POOLING[len(features.shape)]
+        features = pool(data_format, name=f"{layer.name}_pool", dtype=policy)(features)
     return layer(features)
 
 

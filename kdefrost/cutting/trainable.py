@@ -9,6 +9,7 @@ from kdefrost.cutting.copying import try_to_copy
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import cuttable, find
 from kdefrost.cutting.layers import Uncopyable
+from kdefrost.cutting.output import output_position
 
 
 def trainable_cuts(model: keras.Model, cuts: Sequence[Cut]) -> list[Cut]:
@@ -23,8 +24,8 @@ def trainable_cuts(model: keras.Model, cuts: Sequence[Cut]) -> list[Cut]:
     Returns:
         The cuts that are left; the last one of a model is always among them.
     """
-    graph, left = cuttable(model), list(cuts)
-    for call in reversed(graph.calls[: graph.output_position()]):
+    graph, left = cuttable(model, cuts[-1].features), list(cuts)
+    for call in reversed(graph.calls[: output_position(graph)]):
         try:
             try_to_copy(call)
         except Uncopyable as error:

@@ -46,18 +46,22 @@ def channel_statistics(images: np.ndarray | ImageFiles) -> tuple[np.ndarray, np.
     return (origin + mean).astype(np.float32), np.where(deviation > 0, deviation, np.float32(1))
 
 
-def standardization(images: np.ndarray | ImageFiles, invert: bool = False) -> keras.layers.Normalization:
+def standardization(
+    images: np.ndarray | ImageFiles, invert: bool = False, axis: int = -1
+) -> keras.layers.Normalization:
     """A layer that gives images mean 0 and deviation 1 in each channel, in float32.
 
     Args:
         images: Images `(images, height, width, channels)` whose mean and deviation are taken.
         invert: Whether the layer takes images that are so and undoes it.
+        axis: The axis of the channels, where images in memory have it elsewhere.
 
     Returns:
         A `keras.layers.Normalization`.
     """
-    mean, deviation = channel_statistics(images)
+    mean, deviation = channel_statistics(images if axis == -1 else np.moveaxis(images, axis, -1))
     return keras.layers.Normalization(
+        axis,
         mean=mean.tolist(),
         variance=np.square(deviation).tolist(),
         invert=invert,

@@ -7,6 +7,9 @@ import keras
 from kdefrost.cutting.precision import in_full
 from kdefrost.models.normalization import BatchNormalization
 
+# As images are, whatever Keras is set to.
+_CHANNELS = "channels_last"
+
 
 def wide_resnet(
     depth: int = 28, width: int = 4, classes: int = 10, input_shape: tuple[int, int, int] = (32, 32, 3)
@@ -47,7 +50,7 @@ def wide_resnet(
             strides = 2 if group > 1 and block == 1 else 1
             x = _basic_block(x, channels, strides, name=f"group{group}_block{block}")
     x = _activated(x, name="final")
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    x = keras.layers.GlobalAveragePooling2D(_CHANNELS, name="pool")(x)
     # Probabilities lose digits in half precision.
     policy = in_full(keras.config.dtype_policy().name)
     output = keras.layers.Dense(
@@ -74,7 +77,14 @@ def _activated(x, name: str):
 
 def _convolution(channels: int, size: int, strides: int = 1, *, name: str):
     return keras.layers.Conv2D(
-        channels, size, strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
+        channels,
+        size,
+        strides,
+        padding="same",
+        data_format=_CHANNELS,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
     )
 
 

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from kdefrost.cutting.costs import NORMALIZATIONS
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import calls_before
 from kdefrost.cutting.graph import Graph, has_graph
-from kdefrost.cutting.initialization import NORMALIZATIONS
 
 # Beyond, products with a learning rate leave the range of float32.
 _STRONGEST = 1e30
@@ -217,10 +217,11 @@ def check_strength(strength: float, name: str = "strength"):
 
 
 def _weighted(graph: Graph, normalization: bool) -> list[tuple[str, keras.layers.Layer]]:
-    """The layers with kernels, and the normalisations if wanted, by name in the order of their first calls."""
+    """Layers with weights by name in the order of their first calls, normalisations among them if wanted."""
     found = {}
     for call in graph.calls:
-        if call.kernels or (normalization and isinstance(call.operation, NORMALIZATIONS)):
+        is_layer, is_normalization = (isinstance(call.operation, c) for c in (keras.layers.Layer, NORMALIZATIONS))
+        if is_layer and (normalization or not is_normalization):
             found.setdefault(call.name, call.operation)
     return [(name, layer) for name, layer in found.items() if _weights(layer, normalization)]
 
@@ -242,7 +243,9 @@ def _places(model, graph: Graph, ours: list, layers, normalization: bool) -> lis
         raise ValueError(
             f"`layers` must be a number of layers, a `Cut`, or a list of layer names. Received: layers={layers!r}"
         )
-    chosen = {call.name for call in calls_before(model, layers)}
+    before = calls_before(model, layers)
+    # Slopes of a PReLU and the like are held by name alone.
+    chosen = {call.name for call in before if call.kernels or isinstance(call.operation, NORMALIZATIONS)}
     return [place for place, name in enumerate(names) if name in chosen]
 
 

@@ -135,7 +135,7 @@ class Engine:
     @property
     def _images_cut(self) -> Cut:
         """Where the images go in."""
-        return cut_points(self._experiment.source)[0]
+        return cut_points(self._experiment.source, features=self._experiment.features)[0]
 
     @property
     def _memory(self) -> int:

@@ -10,6 +10,8 @@ import numpy as np
 
 from kdefrost import fingerprint
 from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cuts import cuttable
+from kdefrost.cutting.output import read_otherwise
 from kdefrost.cutting.surgery import output_policy
 from kdefrost.data.sets import LabelledSet, hold, take_rows
 from kdefrost.training.forms import form_of
@@ -74,6 +76,7 @@ class Experiment:
 
     Attributes:
         source: The source model.
+        features: Whether the source ends in features; see `cut_points`.
         sets: The labelled sets by name, their labels in the form of the task.
         task: What is learnt.
         class_weight: Weights of the classes in the loss.
@@ -82,6 +85,7 @@ class Experiment:
     """
 
     source: keras.Model
+    features: bool
     sets: dict[str, LabelledSet]
     task: Task
     class_weight: dict[int, float] | str | None = None
@@ -149,6 +153,7 @@ class Experiment:
                 "test_per_class": self.test_per_class,
             },
             "source": fingerprint.of_model(self.source),
+            "cutting": read_otherwise(cuttable(self.source, self.features)),
             "data": {name: fingerprint.of_arrays(part.x, part.y) for name, part in self.sets.items()},
             "groups": None if self.groups is None else fingerprint.of_arrays(self.groups),
         }
@@ -200,11 +205,12 @@ def prepare(
     classes = raw.shape[1] if classes is None and given == "onehot" else classes
     said = learning.output, learning.loss, learning.metrics, learning.objective
     forms = given, learning.labels
-    task = make_task(kind, sets["train"].y, *said, classes, *forms, output_policy(source))
+    task = make_task(kind, sets["train"].y, *said, classes, *forms, output_policy(source, last.features))
     check_output(source, last, task)
     check_sets(sets, source, task)
     check_sizes(strata(sets["train"].y, kind), sizes, task)
     class_weight = as_class_weight(learning.class_weight)
     example_weights(class_weight, sets["train"].y, kind, task.units)
+    groups = as_groups(groups, sets["train"])
     test_per_class = None if test_per_class is None else int(test_per_class)
-    return Experiment(source, sets, task, class_weight, test_per_class, as_groups(groups, sets["train"]))
+    return Experiment(source, last.features, sets, task, class_weight, test_per_class, groups)

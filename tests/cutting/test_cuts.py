@@ -271,7 +271,7 @@ def test_dropout_before_the_next_kernel_stays_with_the_tail():
 
 def test_the_list_of_cuts_prints_as_a_table(residual):
     lines = str(kdefrost.cut_points(residual)).splitlines()
-    assert len(lines) == 6 and "cost left" in lines[0]
+    assert len(lines) == 7 and "cost left" in lines[0] and "output layer" in lines[-1]
     cut = kdefrost.cut_points(residual)[2]
     for cell in ("group1_block1", "8×8×16", "3/10", f"{cut.frozen_params:,}", f"{100 * cut.tail_share:.1f} %", "4,096"):
         assert cell in lines[3]

@@ -197,6 +197,7 @@ def test_dry_run_says_what_would_run_and_writes_nothing(run_here, tmp_path):
     # At the cuts after the first: 3.1, 3.1, 1.6 and 0.2 MiB.
     size = ["--preset", "smoke", "--memory", "0.002"]
     printed = run_here("--src", source, *size, "--out", tmp_path / "out", "--dry-run").out
+    assert "The last layer is taken for the output layer" in printed
     for word in ("20 trials", "TFLOP", "group2_block1", "features", "MiB", "GFLOP/s", "Profile: about"):
         assert word in printed
     places = [line.split("MiB")[1].strip() for line in printed.splitlines() if "MiB" in line]

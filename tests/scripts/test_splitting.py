@@ -126,3 +126,11 @@ def test_a_target_has_the_colours_that_its_source_takes(tmp_path, channels, own)
     target = str(tmp_path) if own else "digits"
     data = splitting.load_target(argparse.Namespace(tgt=target, parts=None, **given), source)
     assert data.image_shape == (8, 8, channels)
+
+
+def test_a_source_with_channels_first_is_told_what_to_put_before_it():
+    layers = keras.layers
+    convolution = layers.Conv2D(4, 3, data_format="channels_first")
+    source = keras.Sequential([keras.Input((3, 8, 8)), convolution, layers.Flatten(), layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"mine\.keras must take images with channels last; it takes \(3, 8, 8\)"):
+        splitting.load_target(argparse.Namespace(src="mine.keras", image_size=None), source)

@@ -117,12 +117,16 @@ def layerwise(
 
 @dataclasses.dataclass(frozen=True)
 class _Network:
-    """A network, what a warning calls it, the cuts at which it is compared, and those that were warned of."""
+    """A network, what a warning calls it, and the cuts at which it is compared.
+
+    What is found out of a layer once is kept: those that were warned of, and the dtypes that the others need.
+    """
 
     name: str
     model: keras.Model
     cuts: CutList
     told: list[Cut] = dataclasses.field(default_factory=list)
+    dtypes: dict[Cut, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,8 +162,11 @@ class _Walk:
 
     def _points(self, network: _Network, cut: Cut, features: tuple) -> Points | None:
         """A layer's representation; `None`, with a warning the first time, where it tells nothing."""
+        settings = dataclasses.replace(self.settings, dtype=network.dtypes.get(cut, self.settings.dtype))
         try:
-            return as_points(f"`{network.name}` at layer `{cut.name}`", features, self.settings)
+            points = as_points(f"`{network.name}` at layer `{cut.name}`", features, settings)
+            network.dtypes[cut] = points.squares.dtype.name
+            return points
         except Indistinct as error:
             if cut not in network.told:
                 warnings.warn(f"{error} Numbers of this layer are NaN.", stacklevel=2)

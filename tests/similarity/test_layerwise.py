@@ -14,6 +14,7 @@ from kdefrost import similarity
 from kdefrost.cutting.features import Inference, each_layer
 from kdefrost.data.storage import DiskArray
 from kdefrost.similarity import figures as layer_plots
+from kdefrost.similarity import precision
 
 SMALL = {"overlap_k": 3, "spearman_k": 9, "verbose": False}
 
@@ -401,3 +402,15 @@ def test_the_matrix_is_an_image_of_means(matrix):
 
 def test_a_result_draws_itself(result):
     assert len(result.plot()) == 4
+
+
+def test_which_dtype_a_layer_needs_is_found_out_once(monkeypatch):
+    asked = []
+    suffices = precision.float32_suffices
+    monkeypatch.setattr(
+        "kdefrost.similarity.gram.float32_suffices", lambda points: asked.append(points.name) or suffices(points)
+    )
+    images = np.random.default_rng(0).normal(size=(40, 6)).astype("float32")
+    a, b = (keras.Sequential([keras.Input((6,)), *(keras.layers.Dense(4) for _ in range(3))]) for _ in range(2))
+    kdefrost.similarity.layerwise(a, b, images, pairs="all", overlap_k=5, spearman_k=5, verbose=False)
+    assert len(asked) == len(set(asked)) == 4

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
 from kdefrost.cutting.graph import has_graph
-from kdefrost.data.sets import check_labels
+from kdefrost.data.given import check_labels
 from kdefrost.training.forms import classes_of, taken_by
 
 # Said where labels make no classes.

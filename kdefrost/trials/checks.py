@@ -28,14 +28,15 @@ def as_groups(groups, train: LabelledSet) -> np.ndarray | None:
     """
     if groups is None:
         return None
+    # In an array of text NaN would be a name.
+    each = list(groups) if isinstance(groups, (list, tuple)) else np.asarray(groups).tolist()
     groups = np.asarray(groups)
     if groups.shape != (len(train.y),):
         raise ValueError(
             f"`groups` must name the group of each of the {len(train.y)} examples of `train`. Received: groups of "
             f"shape {groups.shape}"
         )
-    # Neither nothing nor NaN equals itself as everything else does.
-    missing = [row for row, group in enumerate(groups.tolist()) if group is None or (group == group) is not True]
+    missing = [row for row, group in enumerate(each) if group is None or _is_nan(group)]
     if missing:
         raise ValueError(
             f"`groups` must name the group of each example of `train`; that of {len(missing)} is missing, the first in "
@@ -43,6 +44,12 @@ def as_groups(groups, train: LabelledSet) -> np.ndarray | None:
         )
     # Names and numbers beside each other have no order.
     return np.unique(groups.astype(str) if groups.dtype == object else groups, return_inverse=True)[1]
+
+
+def _is_nan(value) -> bool:
+    """Whether a value is one of those that do not equal themselves, or of which it is not known."""
+    same = value == value
+    return not isinstance(same, (bool, np.bool_)) or not same
 
 
 def check_columns(columns: dict[str, int], task: Task):

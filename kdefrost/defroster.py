@@ -211,7 +211,7 @@ class Defroster:
                 rounding. A script that gives it needs `if __name__ == "__main__":`.
             verbose: Whether to show a progress bar.
             steps: Number of batches after which each `tf.data.Dataset` is stopped, such as one that repeats without
-                end. By default all are read; of a data set that does not tell how many it has, at most 10,000.
+                end. By default all are read; of a data set that does not tell how many it has, at most 100,000.
 
         Returns:
             A `DefrostProfile` of the trials that were asked for, those from the folder

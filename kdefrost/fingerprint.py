@@ -3,12 +3,14 @@
 import hashlib
 import json
 import re
+import types
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kdefrost.cutting.graph import Graph, Tensor, has_graph
-from kdefrost.cutting.layers import learnt_beside_weights
+from kdefrost.cutting.layers import is_own, learnt_beside_weights
 from kdefrost.data.storage import blocks
 
 _LENGTH = 16
@@ -72,17 +74,51 @@ def _layers(model: keras.Model) -> list:
 
 def _settings(layer) -> tuple[str, ...]:
     settings = {key: value for key, value in _configuration(layer).items() if key != "name"}
-    learnt = _learnt(layer)
-    return type(layer).__name__, _without_addresses(settings), *([learnt] if learnt else [])
+    beside = [part for part in (_learnt(layer), _held(layer)) if part]
+    return type(layer).__name__, _without_addresses(settings), *beside
 
 
 def _configuration(layer) -> dict:
-    """What a layer says of itself; of one that cannot say it, the plain values that it holds."""
+    """What a layer says of itself; one that can be frozen need not be able to."""
     try:
         return layer.get_config()
-    # A layer of the user's own raises whatever it will.
     except Exception:
-        return {name: value for name, value in vars(layer).items() if isinstance(value, (bool, int, float, str))}
+        # A layer of the user's own raises whatever it will; what it holds is in the hash by itself.
+        if not is_own(layer):
+            raise
+        return {}
+
+
+def _held(layer) -> str:
+    """Hash of the values that layers of the user's own hold, which their configurations need not tell; empty for none.
+
+    They are numbers, texts, arrays and functions, also in lists and dictionaries, in attributes that are not private.
+    """
+    if not is_own(layer):
+        return ""
+    parts = layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else [layer]
+    common = vars(keras.layers.Layer())
+    own = [(name, value) for part in parts for name, value in sorted(vars(part).items()) if name not in common]
+    told = [(name, _content(value)) for name, value in own if not name.startswith("_")]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:_LENGTH]
+
+
+def _content(value) -> object:
+    """A plain value, an array or a function as what is the same in every process; nothing of other objects."""
+    if isinstance(value, (bool, int, float, complex, str, bytes, type(None))):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_content(each) for each in value]
+    if isinstance(value, dict):
+        return sorted((str(key), _content(each)) for key, each in value.items())
+    if isinstance(value, (np.ndarray, np.generic, tf.Tensor)):
+        return of_arrays(np.asarray(value))
+    if isinstance(value, types.FunctionType):
+        code = value.__code__
+        inside = [cell.cell_contents for cell in value.__closure__ or ()]
+        constants = [each for each in code.co_consts if not isinstance(each, types.CodeType)]
+        return [code.co_code, code.co_names, _content(constants), _content(value.__defaults__), _content(inside)]
+    return type(value).__name__
 
 
 def _learnt(layer) -> str:

@@ -58,20 +58,47 @@ def test_what_adapt_has_learnt_tells_models_apart():
     assert fingerprint.of_model(model([1, 2, 2])) != fingerprint.of_model(model([1, 3, 3]))
 
 
-def test_a_layer_that_says_nothing_of_itself_goes_by_what_it_holds():
-    class Silent(keras.layers.Layer):
-        def __init__(self, factor):
-            super().__init__()
-            self.factor = factor
+class Silent(keras.layers.Layer):
+    """Its configuration tells nothing of what it holds."""
 
-        def call(self, x):
-            return x * self.factor
+    def __init__(self, held, **options):
+        super().__init__(**options)
+        self.held = held
 
-        def get_config(self):
-            raise NotImplementedError
+    def call(self, x):
+        return x
 
-    assert fingerprint.of_layer(Silent(2.0)) == fingerprint.of_layer(Silent(2.0))
-    assert fingerprint.of_layer(Silent(2.0)) != fingerprint.of_layer(Silent(3.0))
+    def get_config(self):
+        raise NotImplementedError
+
+
+class Reticent(Silent):
+    def get_config(self):
+        return {}
+
+
+def _scaled(factor):
+    return lambda x: x * factor
+
+
+@pytest.mark.parametrize("cls", [Silent, Reticent])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (2.0, 3.0),
+        ("a", "b"),
+        (np.ones(3), np.array([0.0, 1.0, 1.0])),
+        ([1, {"a": np.ones(2)}], [1, {"a": np.zeros(2)}]),
+        (_scaled(2.0), _scaled(3.0)),
+        (lambda x: x + 1, lambda x: x - 1),
+    ],
+)
+def test_a_layer_of_ones_own_goes_by_what_it_holds_too(cls, one, other):
+    # Its name is Keras's, which counts on in a process.
+    first, again = cls(one), cls(one)
+    assert first.name != again.name
+    assert fingerprint.of_layer(first) == fingerprint.of_layer(again)
+    assert fingerprint.of_layer(first) != fingerprint.of_layer(cls(other))
 
 
 def test_numbers_of_numpy_are_those_of_python():

@@ -130,3 +130,9 @@ def test_every_package_is_installed():
 def test_tests_lie_where_what_they_test_does():
     folders = {path.parent.name for path in (PROJECT / "tests").glob("*/test_*.py")}
     assert folders == {folder.name for folder in FOLDERS} | {"scripts"}
+
+
+def test_the_page_on_what_is_taken_names_tests_that_are_there():
+    text = (PROJECT / "docs" / "models.md").read_text()
+    named = set(re.findall(r"`((?:\w+/)?test_\w+)`", text))
+    assert named and all((PROJECT / "tests" / f"{name}.py").exists() for name in named)

@@ -5,6 +5,7 @@ new layers.
 """
 
 import dataclasses
+import functools
 import math
 
 import keras
@@ -52,12 +53,12 @@ class Call:
         """The tensors that it takes."""
         return [value for value in keras.tree.flatten((self.args, self.kwargs)) if isinstance(value, Tensor)]
 
-    @property
+    @functools.cached_property
     def kernels(self) -> list:
         """Its kernels and tables; see `costs.kernels`."""
         return costs.kernels(self.operation)
 
-    @property
+    @functools.cached_property
     def multiply_adds(self) -> int:
         """Multiply-adds per example; see `costs.multiply_adds`."""
         return costs.multiply_adds(self.operation, self.args, self.kwargs, self.outputs)

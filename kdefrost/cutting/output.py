@@ -53,31 +53,6 @@ def output_position(graph: Graph) -> int:
     return len(graph.calls) if read_output(graph, graph.features) else _last_kernel(graph)
 
 
-def read_otherwise(graph: Graph) -> dict | None:
-    """What tells cuts of a model from those of earlier versions, whose folders of results say nothing of it.
-
-    They took for an output layer every dense one that is the last with a kernel, and every one with a softmax or
-    sigmoid after it, and for a kernel every weight of two axes or more.
-
-    Args:
-        graph: The graph, whose `features` is known.
-
-    Returns:
-        What is read otherwise, and how; `None` where nothing is.
-    """
-    position, read = _last_kernel(graph), {}
-    was_output = position is not None and (
-        isinstance(graph.calls[position].operation, keras.layers.Dense)
-        or any(gives_probabilities(call.operation) for call in graph.calls[position:])
-    )
-    if graph.features == was_output:
-        read["features"] = graph.features
-    kernels = [bool(call.kernels) for call in graph.calls]
-    if kernels != [any(len(w.shape) > 1 for w in getattr(call.operation, "weights", [])) for call in graph.calls]:
-        read["layers"] = sum(kernels)
-    return read or None
-
-
 def _last_kernel(graph: Graph) -> int | None:
     """Position of the last layer with a kernel, where it can be an output layer."""
     position = max((place for place, call in enumerate(graph.calls) if call.kernels), default=None)

@@ -9,8 +9,9 @@ _HALF = ("float16", "bfloat16")
 
 def computes_in_float16(model: keras.Model) -> bool:
     """Whether some layer of a model does: gradients that are small are lost in it."""
-    # A graph of layers has a policy of its own, by which nothing is computed.
-    layers = (layer for layer in model._flatten_layers() if not has_graph(layer))
+    # A graph of layers and an input have policies of their own, by which nothing is computed.
+    idle = keras.layers.InputLayer
+    layers = (layer for layer in model._flatten_layers() if not has_graph(layer) and not isinstance(layer, idle))
     return any(layer.compute_dtype == "float16" for layer in layers)
 
 

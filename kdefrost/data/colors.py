@@ -7,7 +7,14 @@ COLOR_MODES = {"rgb": ("RGB", 3), "grayscale": ("L", 1)}
 
 
 def check_color_mode(color_mode: str):
-    """Refuses what is no color mode."""
+    """Refuses what is no color mode.
+
+    Args:
+        color_mode: What is to be one.
+
+    Raises:
+        ValueError: If it is none.
+    """
     if color_mode not in COLOR_MODES:
         modes = " or ".join(repr(mode) for mode in COLOR_MODES)
         raise ValueError(f"`color_mode` must be {modes}. Received: color_mode={color_mode!r}")
@@ -27,9 +34,18 @@ def in_colors(images: np.ndarray, color_mode: str | None) -> np.ndarray:
 
     Returns:
         The images, likewise.
+
+    Raises:
+        ValueError: If they are of neither mode.
     """
-    if color_mode is None or color_mode == mode_of(images.shape[-1]):
+    channels = images.shape[-1]
+    if color_mode is None or color_mode == mode_of(channels):
         return images
+    if mode_of(channels) is None:
+        raise ValueError(
+            f"`color_mode` must be None for images of {channels} channels, which are neither grey nor red, green and "
+            f"blue. Received: color_mode={color_mode!r}"
+        )
     if color_mode == "rgb":
         return np.repeat(images[..., :1], 3, axis=-1)
     # The luma of ITU-R 601-2 in fixed-point numbers.

@@ -17,7 +17,7 @@ from kdefrost.data.storage import Collector, Rows, collect, existing_folder
 # Kinds of dtypes that Keras takes no examples of: objects, texts, bytes, times, complex numbers.
 _NO_NUMBERS = "OUSMmc"
 # Of batches whose number is not known: after so many it is said, and so many are read at most.
-_SAID_AFTER, _MOST_BATCHES = 1_000, 10_000
+_SAID_AFTER, _MOST_BATCHES = 1_000, 100_000
 _STOP = "stop it after so many batches, by dataset.take(steps), or `steps` where that is an argument"
 
 

@@ -10,8 +10,6 @@ import numpy as np
 
 from kdefrost import fingerprint
 from kdefrost.cutting.cut import Cut
-from kdefrost.cutting.cuts import cuttable
-from kdefrost.cutting.output import read_otherwise
 from kdefrost.cutting.surgery import output_policy
 from kdefrost.data.sets import LabelledSet, hold, take_rows
 from kdefrost.training.forms import form_of
@@ -153,7 +151,7 @@ class Experiment:
                 "test_per_class": self.test_per_class,
             },
             "source": fingerprint.of_model(self.source),
-            "cutting": read_otherwise(cuttable(self.source, self.features)),
+            "features": self.features,
             "data": {name: fingerprint.of_arrays(part.x, part.y) for name, part in self.sets.items()},
             "groups": None if self.groups is None else fingerprint.of_arrays(self.groups),
         }

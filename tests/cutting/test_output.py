@@ -6,8 +6,6 @@ import pytest
 
 import kdefrost
 from kdefrost.cutting.cut import Cut
-from kdefrost.cutting.cuts import cuttable
-from kdefrost.cutting.output import read_otherwise
 from kdefrost.cutting.surgery import kept_layers, tail_of
 
 layers = keras.layers
@@ -129,24 +127,7 @@ def test_what_features_cannot_be(features, message):
         kdefrost.cut_points(keras.Model(inputs, layers.Conv2D(4, 3)(inputs)), features=features)
 
 
-@pytest.mark.parametrize(
-    ("ending", "features", "read"),
-    [
-        (lambda: [layers.Dense(5, activation="softmax")], None, None),
-        (lambda: [layers.Dense(5)], None, None),
-        (lambda: [layers.Dense(5)], True, {"features": True}),
-        (lambda: [layers.Dense(5, activation="relu")], None, {"features": True}),
-        # As it was read.
-        (lambda: [layers.Dense(5, activation="relu")], False, None),
-        (lambda: [layers.PReLU(), layers.Dense(5)], None, None),
-        (lambda: [layers.Reshape((4, 12)), layers.PReLU(), layers.Flatten(), layers.Dense(5)], None, {"layers": 2}),
-    ],
-)
-def test_what_earlier_versions_read_otherwise_is_said(ending, features, read):
-    assert read_otherwise(cuttable(_ending(*ending()), features)) == read
-
-
 def test_a_model_that_ends_in_a_pooling_is_read_as_before():
     inputs = keras.Input((6, 6, 2))
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(inputs)))
-    assert kdefrost.cut_points(model)[-1].features and read_otherwise(cuttable(model)) is None
+    assert kdefrost.cut_points(model)[-1].features

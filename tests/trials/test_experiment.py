@@ -358,3 +358,21 @@ def test_folders_of_what_gives_the_same_scores_as_ever_still_fit(small, easy):
         assert number(loss=loss, metrics=["accuracy", keras.metrics.F1Score("macro", name="f1")]) == plain
     for said in ({"metrics": [keras.metrics.MeanIoU(3)]}, {"loss": "kl_divergence"}, {"loss": keras.losses.Dice()}):
         assert number(**said) > plain
+
+
+@pytest.mark.filterwarnings("ignore:No rule of He's method")
+def test_a_source_of_text_takes_text_and_nothing_else():
+    inputs = keras.Input((3,), dtype="string")
+    words = keras.layers.StringLookup(vocabulary=["a", "b"])(inputs)
+    table = keras.layers.Embedding(3, 4, embeddings_initializer="orthogonal")
+    x = keras.layers.Flatten()(table(words))
+    source = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x))
+    y = np.arange(24) % 2
+    # The first word tells the class.
+    text = np.where(y[:, None] == 1, np.array([["a", "c", "b"]]), np.array([["b", "c", "a"]]))
+    defroster = kdefrost.Defroster(source, recipe=kdefrost.Recipe(epochs=30))
+    for examples in (text, text.astype(object)):
+        profile = defroster.profile((examples, y), test=(examples, y), seeds=1, verbose=False)
+        np.testing.assert_array_equal(profile.mean(None, "test"), [1.0, 1.0])
+    with pytest.raises(ValueError, match=r"`train` has examples of dtype float64, but the source takes string"):
+        defroster.profile((np.ones((24, 3)), y), test=(text, y), seeds=1, verbose=False)

@@ -168,8 +168,11 @@ def takes_answers(metric: keras.metrics.Metric) -> bool:
 
 
 def takes_logits(metric: keras.metrics.Metric) -> bool:
-    """Whether a metric makes probabilities of outputs itself."""
-    return any(getattr(metric, name, False) for name in ("from_logits", "_from_logits"))
+    """Whether a metric makes probabilities of outputs itself, or has the threshold of logits, which is 0."""
+    thresholds = [getattr(metric, name, None) for name in ("threshold", "init_thresholds")]
+    return any(each is not None and np.ndim(each) == 0 and each <= 0 for each in thresholds) or any(
+        getattr(metric, name, False) for name in ("from_logits", "_from_logits")
+    )
 
 
 def _of_second(metric, outputs: np.ndarray) -> np.ndarray:

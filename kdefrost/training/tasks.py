@@ -210,7 +210,7 @@ def _misfit(what: str, labels: np.ndarray, outputs: np.ndarray, error: Exception
     return ValueError(
         f"{what} of shape {('examples', *labels.shape[1:])} and outputs {('examples', *outputs.shape[1:])}; it raised "
         f'{type(error).__name__} ({said}). For labels of classes `labels="onehot"` or "index" says in which form it '
-        "gets them."
+        "gets them; where a column of labels is of numbers and no classes, `output=1` says so."
     )
 
 
@@ -250,6 +250,8 @@ def _default_metrics(kind: str, units: int) -> tuple[str, ...]:
 
 
 def _objective(named: Mapping[str, object], objective) -> Objective:
+    if isinstance(objective, Objective):
+        objective = dataclasses.replace(objective, name=NAMES.get(objective.name, objective.name))
     name = objective.name if isinstance(objective, Objective) else NAMES.get(objective, objective) or next(iter(named))
     if name not in named:
         raise ValueError(f"`objective` must be one of the metrics ({', '.join(named)}). Received: {name!r}")

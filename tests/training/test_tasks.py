@@ -337,6 +337,19 @@ def test_the_accuracy_of_one_hot_rows_is_that_of_keras(kind, loss):
     assert model.evaluate(outputs, rows, verbose=0)[1] == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("make", [keras.metrics.BinaryAccuracy, keras.metrics.Precision])
+def test_a_threshold_of_0_is_of_logits(make):
+    metric = make(threshold=0.0) if make is keras.metrics.BinaryAccuracy else make(thresholds=0)
+    labels, logits = ANSWERS[:, None], np.array([[-3.0], [0.2], [-0.1], [2.0], [0.3]], np.float32)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    task = make_task("multi-label", labels, loss=loss, metrics=[metric])
+    # Three of five answers, and two of three that are positive, are right.
+    expected = 3 / 5 if make is keras.metrics.BinaryAccuracy else 2 / 3
+    assert list(task.scores(labels, logits).values()) == pytest.approx([expected])
+    named = make_task("multi-label", labels, metrics=["acc"], objective=kdefrost.Objective("acc", "max"))
+    assert named.objective.name == "accuracy"
+
+
 def test_balanced_accuracy_of_labels_is_the_mean_of_theirs():
     labels = np.array([[1, 0], [1, 1], [1, 0], [0, 1]], np.float32)
     outputs = np.array([[0.9, 0.2], [0.8, 0.1], [0.2, 0.3], [0.1, 0.7]], np.float32)

@@ -65,7 +65,8 @@ class Defroster:
         output: The new output layer: a number of units, a layer, or a small Keras model. By
             default a dense layer: with softmax for whole-number or one-hot labels and for rows of
             shares that sum to 1 (soft labels), with sigmoid for other rows of zeros and ones
-            (multi-label), without activation for other numbers (regression).
+            (multi-label), without activation for other numbers (regression). One of a single unit gives,
+            where no loss says otherwise, the probability of a label that is 0 or 1, or other numbers.
         loss: Keras loss, or its name; by default cross-entropy, or the mean squared error of
             a regression. Where the labels could be of several kinds, it tells which.
         metrics: Keras metrics, or their names, and `"balanced_accuracy"`; by default
@@ -73,7 +74,7 @@ class Defroster:
             accuracy and AUC for multi-label, mean squared and absolute error for regression.
         objective: The metric that chooses the cut: its name, or an `Objective` where the
             direction is not known. By default the first metric.
-        class_weight: Weights of the classes in the loss by class, or `"balanced"`.
+        class_weight: Weights of the classes in the loss by class, in their order or as a dict, or `"balanced"`.
         memory_budget: Bytes that cached features may take in memory; by default a quarter of
             what the machine has. Where those at a cut would take more they go to disk, or the
             frozen layers since the last cut that is held run anew at each step, whichever a
@@ -116,7 +117,7 @@ class Defroster:
         loss: str | keras.losses.Loss | None = None,
         metrics: Sequence[str | keras.metrics.Metric] | None = None,
         objective: str | Objective | None = None,
-        class_weight: dict[int, float] | str | None = None,
+        class_weight: dict[int, float] | Sequence[float] | str | None = None,
         memory_budget: int | None = None,
         feature_dtype: str = "float32",
         strategy: Strategy | None = None,

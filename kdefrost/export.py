@@ -1,6 +1,7 @@
 """Handing a model over: as SavedModel and as `.keras` file, each loaded again and compared, with a model card."""
 
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from kdefrost.card import KERAS_FILE, model_card, own_objects
+from kdefrost.cutting.layers import Borrowed
 from kdefrost.models.normalization import FUSED_LAYERS, with_keras_layers
 from kdefrost.profile import DefrostProfile
 
@@ -46,7 +48,7 @@ def export(
         profile: The profile that the model is of, whose facts the card states: those of its
             best trial, not of what may have been trained since.
         per_class: The size that the model was trained with; by default the largest.
-        class_names: Names of the classes, for the card.
+        class_names: Names of the classes, for the card; of a model of one output two, the second its output's.
 
     Returns:
         The folder.
@@ -69,7 +71,7 @@ def export(
     probabilities = loaded.serve(images)
     ```
     """
-    path = Path(path)
+    path, asked = Path(os.path.realpath(path)), Path(path)
     _check_model(model, class_names)
     if path.exists() and not (path / _CARD).exists():
         raise ValueError(f"`path` must be a new folder, or one of an earlier export. {path} is something else.")
@@ -81,13 +83,15 @@ def export(
         _write_saved_model(model, run, beside)
         loaded, missing = (None, missing) if missing else _written_and_loaded(model, beside / KERAS_FILE)
         _compare(model, run, beside, loaded)
-        (beside / _CARD).write_text(model_card(model, profile, per_class, class_names, missing))
+        card = model_card(model, profile, per_class, class_names, missing)
+        # Names of folders may have bytes that are no text.
+        (beside / _CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
         if path.exists():
             shutil.rmtree(path)
         beside.replace(path)
     if missing:
-        warnings.warn(f"{path} holds the SavedModel alone, without `{KERAS_FILE}`: {missing}", stacklevel=2)
-    return path
+        warnings.warn(f"{asked} holds the SavedModel alone, without `{KERAS_FILE}`: {missing}", stacklevel=2)
+    return asked
 
 
 def _check_model(model: keras.Model, class_names: Sequence[str] | None):
@@ -97,8 +101,12 @@ def _check_model(model: keras.Model, class_names: Sequence[str] | None):
         if len(tensors) != 1:
             raise ValueError(f"`model` must have one {name}. Received: {[tensor.name for tensor in tensors]}")
     outputs = model.outputs[0].shape[-1]
-    if class_names is not None and len(class_names) != outputs:
-        raise ValueError(f"`class_names` must be {outputs}, one for each output. Received: {list(class_names)}")
+    fitting = (1, 2) if outputs == 1 else (outputs,)
+    if class_names is not None and (isinstance(class_names, str) or len(class_names) not in fitting):
+        raise ValueError(
+            f"`class_names` must be a list of {' or '.join(map(str, fitting))}, one for each output. Received: "
+            f"{class_names!r}"
+        )
 
 
 def _with_keras_layers(model: keras.Model) -> tuple[keras.Model, str | None]:
@@ -138,6 +146,9 @@ def _write_saved_model(model: keras.Model, run: Callable, folder: Path):
 
 def _written_and_loaded(model: keras.Model, file: Path) -> tuple[keras.Model | None, str | None]:
     """The model from its `.keras` file, or why there is none."""
+    borrowed = [type(layer.lender).__name__ for layer in model._flatten_layers() if isinstance(layer, Borrowed)]
+    if borrowed:
+        return None, f"Keras cannot copy {' and '.join(sorted(set(borrowed)))} by its configuration, nor write it."
     doing = "write"
     try:
         model.save(file)
@@ -151,8 +162,15 @@ def _written_and_loaded(model: keras.Model, file: Path) -> tuple[keras.Model | N
 
 
 def _in_one_line(error: Exception) -> str:
-    """An error's message, without the lines of advice or configuration that follow it."""
-    return str(error).strip().split("\n")[0][:300]
+    """An error's message, without the lines of advice or configuration that follow it.
+
+    Keras says first which layer was called, and then, after an empty line and in bold letters, what is wrong.
+    """
+    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
+    lines = [line for line in lines if line] or [""]
+    wheres = [line for line in lines if line.startswith("Exception encountered when calling")]
+    said = next((line for line in lines if line not in wheres), lines[0])
+    return f"{wheres[-1]} {said}"[:300] if wheres and said not in wheres else said[:300]
 
 
 def _compare(model: keras.Model, run: Callable, folder: Path, loaded: keras.Model | None):

@@ -374,7 +374,11 @@ def test_where_keras_has_no_file_the_saved_model_is_handed_over(layer, reason, f
     normalization = kdefrost.models.BatchNormalization if fused else keras.layers.BatchNormalization
     model = keras.Sequential([keras.Input((3,)), layer(tmp_path), normalization()])
     if fused:
-        reason = "cannot be copied" if layer is not _saved_model_layer else ""
+        reason = (
+            r"Keras cannot copy _(Untold|Silent) by its configuration, nor write it"
+            if layer is not _saved_model_layer
+            else ""
+        )
     with pytest.warns(UserWarning, match=f"mine holds the SavedModel alone, without `model.keras`: .*{reason}"):
         folder = kdefrost.export(model, tmp_path / "mine")
     assert sorted(path.name for path in folder.glob("model*")) == ["model_card.md"]
@@ -394,6 +398,26 @@ def test_what_tensorflow_cannot_write_is_said(tmp_path):
     with pytest.raises(ValueError, match=r"TensorFlow cannot write it as a SavedModel \(ValueError: '_dense/"):
         kdefrost.export(model, tmp_path / "mine")
     assert not list(tmp_path.iterdir())
+
+
+class _Unrunnable(keras.layers.Layer):
+    """Says of what shape it is, and cannot be run."""
+
+    def compute_output_spec(self, inputs):
+        """As what comes in."""
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    def call(self, inputs):
+        """Raises an error."""
+        raise TypeError("that is not how it is done")
+
+
+def test_what_a_layer_raises_is_said_and_not_where_alone(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), _Unrunnable()])
+    with pytest.raises(
+        ValueError, match=r"\(TypeError: Exception encountered when calling .*that is not how it is done"
+    ):
+        kdefrost.export(model, tmp_path / "mine")
 
 
 def test_a_functional_model_with_one_input_and_one_output_is_asked_for(tmp_path):
@@ -502,5 +526,20 @@ def test_a_card_says_when_its_scores_chose(trained):
 
 
 def test_class_names_are_as_many_as_outputs(plain, tmp_path):
-    with pytest.raises(ValueError, match=r"`class_names` must be 3, one for each output. Received: \['a'\]"):
-        kdefrost.export(plain, tmp_path / "mine", class_names=["a"])
+    for names in (["a"], "abc"):
+        with pytest.raises(ValueError, match=r"`class_names` must be a list of 3, one for each output. Received: "):
+            kdefrost.export(plain, tmp_path / "mine", class_names=names)
+
+
+def test_a_model_of_one_output_has_two_classes_or_one_name():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, "sigmoid")])
+    assert "Classes, in order: 3, 7. The output is of the second, 7." in model_card(model, class_names=[3, 7])
+    assert "Classes, in order: height.\n" in model_card(model, class_names=["height"])
+
+
+def test_a_card_is_written_whatever_bytes_a_name_has_and_where_a_link_leads(plain, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    for _ in range(2):
+        folder = kdefrost.export(plain, tmp_path / "link", class_names=["кот", "caf\udce9", "c"])
+    assert folder.is_symlink() and (tmp_path / "mine" / "saved_model.pb").exists()
+    assert "in order: кот, caf\\udce9, c." in (folder / "model_card.md").read_text(encoding="utf-8")

@@ -10,6 +10,7 @@
     holding_out   a part of the training examples, to choose on (`hold_out`)
     channels      mean and deviation of the channels, and the layer that standardises by them
     sets          labelled sets as a user gives them: arrays, or data sets of TensorFlow
+    given         what is no such set, refused before it is read
     finite        NaN and infinity among examples
     storage       arrays that need not be in memory
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kdefrost.data.image_files import IMAGE_ENDINGS, counted, readable_endings
-from kdefrost.data.parts import check_parts, look_like_parts, named_parts
+from kdefrost.data.parts import check_parts, guessed_parts, look_like_parts, named_parts
 from kdefrost.data.tree import files_below, printable, subfolders
 
 # Names of the classes whose folders are 0 and 1.
@@ -82,7 +82,7 @@ def list_folder(folder: str | os.PathLike, parts: Mapping[str, str] | None = Non
     """
     root = Path(folder).absolute()
     found = named_parts(subfolders(root)) if parts is None else check_parts(root, parts)
-    classes = _classes(root / found.get("train", ""))
+    classes = _classes(root / found.get("train", ""), found if parts is None else {})
     if "test" not in found and "validation" in found:
         found = {"train": found["train"], "test": found["validation"]}
     listed = {part: _list_part(root, place, classes) for part, place in (found or {"train": ""}).items()}
@@ -91,6 +91,7 @@ def list_folder(folder: str | os.PathLike, parts: Mapping[str, str] | None = Non
         _check_classes(root, found, classes, listed["train"].images)
     for part in found.keys() - {"train"}:
         _check_known(root, found, part, classes)
+        _check_sorted(root, found, part, listed[part])
     listing, of_part = _joined(root, classes, listed)
     return listing._replace(**{part: of_part == part for part in found if part != "train"})
 
@@ -124,16 +125,24 @@ def list_patches(data_dir: str | os.PathLike | None) -> Listing:
     return listing._replace(groups=groups)
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
+def _classes(folder: Path, taken_for_parts: Mapping[str, str]) -> tuple[str, ...]:
     names = subfolders(folder)
     if len(names) < 2:
-        images = sum(name.lower().endswith(readable_endings()) for name in os.listdir(folder))
+        or_classes = ""
+        if taken_for_parts:
+            both = " and ".join(taken_for_parts.values())
+            or_classes = f" If {both} are classes, say so by parts={{}}, --parts none."
         raise ValueError(
             f"The folder {folder} must have two or more sub-folders of images, each named for its class; its "
-            f"sub-folders are ({', '.join(names)}), with {images} images beside them: sort the images into such "
-            "sub-folders, or name the folder that has them."
+            f"sub-folders are ({', '.join(names)}), with {_loose(folder)} images beside them: sort the images into "
+            f"such sub-folders, or name the folder that has them.{or_classes}"
         )
     return names
+
+
+def _loose(folder: Path) -> int:
+    """Number of images that lie in a folder itself."""
+    return sum(name.lower().endswith(readable_endings()) for name in os.listdir(folder))
 
 
 def _check_filled(folder: Path, classes: tuple[str, ...], listed: _Files):
@@ -155,13 +164,13 @@ def _check_classes(root: Path, found: Mapping[str, str], classes: tuple[str, ...
         shapes[name] = min(map(len, below)) == 1, tuple({path[0] for path in below if len(path) > 1})
     if not look_like_parts(shapes):
         return
-    first, second = classes[:2]
+    train, test = guessed_parts(classes)
     said = " ".join(f"{part}={place}" for part, place in found.items()) or "none"
     raise ValueError(
         f"The sub-folders of {root / folder}, {_few(classes)}, look like parts or folds, or like classes that hold "
-        f"parts: {first} has the sub-folders {_few(sorted(shapes[first][1]))}. Put classes into parts named `train` "
-        f'and `test`; or say which part is which by load_data(parts={{"train": "{first}", "test": "{second}"}}), '
-        f"--parts train={first} test={second}; or, if they are classes, by parts={dict(found)}, --parts {said}."
+        f"parts: {train} has the sub-folders {_few(sorted(shapes[train][1]))}. Put classes into parts named `train` "
+        f'and `test`; or say which part is which by load_data(parts={{"train": "{train}", "test": "{test}"}}), '
+        f"--parts train={train} test={test}; or, if they are classes, by parts={dict(found)}, --parts {said}."
     )
 
 
@@ -172,6 +181,18 @@ def _check_known(root: Path, found: Mapping[str, str], part: str, classes: tuple
         raise ValueError(
             f"The classes in {root / found[part]} must be among those in {root / found['train']}; only to {use} on is "
             f"{', '.join(unknown)}: add its training images, or remove it."
+        )
+
+
+def _check_sorted(root: Path, found: Mapping[str, str], part: str, listed: _Files):
+    """Refuses a part whose images lie in no class's folder, as those of competitions do, whose labels are kept back."""
+    loose = 0 if any(listed.images) else _loose(root / found[part])
+    if loose:
+        raise ValueError(
+            f"The folder {root / found[part]} must have a sub-folder of images per class, as {root / found['train']} "
+            f"has; {loose} images lie in it without one, and are of no known class: sort them into such sub-folders, "
+            f"or leave them out, by naming the folder {root / found['train']} instead, or by `parts` where there is "
+            "another part to test on."
         )
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # What parts are called, without `set`, `data` or `images`: by Keras and torchvision (`train`, `val`), fastai (`valid`),
@@ -56,7 +56,7 @@ def check_parts(root: Path, parts: Mapping[str, str]) -> dict[str, str]:
         The same as a dict.
 
     Raises:
-        ValueError: If they are not such, or one to validate on is there and none to test on.
+        ValueError: If they are not such, one is given twice, or one to validate on is there and none to test on.
     """
     known = isinstance(parts, Mapping) and set(parts) <= set(NAMES)
     if not known or (parts and not {"train", "test"} <= set(parts)):
@@ -67,6 +67,11 @@ def check_parts(root: Path, parts: Mapping[str, str]) -> dict[str, str]:
     for part, name in parts.items():
         if not (root / name).is_dir():
             raise ValueError(f"`parts` must name sub-folders of {root}. Received: {part}={os.fspath(name)!r}")
+    if len({os.path.realpath(root / name) for name in parts.values()}) < len(parts):
+        raise ValueError(
+            f"`parts` must be different sub-folders: who tests on what was trained on learns nothing. Received: "
+            f"parts={parts!r}"
+        )
     return {part: os.fspath(parts[part]) for part in NAMES if part in parts}
 
 
@@ -94,13 +99,22 @@ def look_like_parts(shapes: Shapes) -> bool:
     return _are_numbered(shapes) or not _are_numbered(shared)
 
 
+def guessed_parts(names: Sequence[str]) -> tuple[str, str]:
+    """Which of two sub-folders or more may be to train on, and which to test on: by words, else in their order."""
+    said = {part: name for name in reversed(names) for part in _words_of_parts(name)}
+    held_out = said.get("test", said.get("validation"))
+    train = said.get("train") or next(name for name in names if name != held_out)
+    test = held_out if held_out not in (None, train) else next(name for name in names if name != train)
+    return train, test
+
+
 def _part(name: str) -> str | None:
     """The part that a name says, whatever its capitals."""
     return _PART_OF.get(re.sub(_ADDITIONS, "", re.sub(r"[^a-z]", "", name.lower())))
 
 
 def _words_of_parts(name: str) -> set[str]:
-    words = (_part(word) for word in re.findall(r"[a-z]+", name.lower()))
+    words = (_part(word) or _part(word.removesuffix("s")) for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name))
     return {part for part in words if part is not None}
 
 

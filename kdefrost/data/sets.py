@@ -1,17 +1,16 @@
 """Labelled sets as users give them: pairs of arrays, or data sets of TensorFlow."""
 
 import hashlib
-import numbers
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from kdefrost.data.finite import check_finite
+from kdefrost.data.given import check_batch, check_elements, check_kind, check_labels, check_steps
 from kdefrost.data.image_files import ImageFiles
 from kdefrost.data.storage import Collector, Rows, collect, existing_folder
 
@@ -50,8 +49,8 @@ def read_sets(
     """
     there = {name: examples for name, examples in given.items() if examples is not None}
     for name, examples in there.items():
-        _check_kind(name, examples)
-    _check_steps(steps, there)
+        check_kind(name, examples)
+    check_steps(steps, there)
     budget = memory_budget // len(given)
     # Where only a plan is asked for, the folder may not be there.
     directory = existing_folder(directory)
@@ -66,24 +65,6 @@ def take_rows(x, rows: np.ndarray):
 def hold(x, memory_budget: int, directory: str | os.PathLike | None, verbose: bool):
     """A set from which rows are cheap to get: images in files are decoded, once."""
     return collect(x, memory_budget, directory, verbose) if isinstance(x, ImageFiles) else x
-
-
-def check_labels(name: str, shape: tuple, dtype: np.dtype):
-    """Refuses labels that are no numbers, or not one or a row of them for each example.
-
-    Args:
-        name: Name of the argument.
-        shape: Their shape.
-        dtype: Their dtype.
-
-    Raises:
-        ValueError: If they are such.
-    """
-    if len(shape) not in (1, 2) or not (np.issubdtype(dtype, np.number) or dtype.kind == "b"):
-        raise ValueError(
-            f"Labels of `{name}` must be numbers (examples,) or (examples, columns); number the classes from 0. "
-            f"Received: {shape} of {dtype}."
-        )
 
 
 def read_images(name: str, images, memory_budget: int, directory: str | os.PathLike | None, verbose: bool = True):
@@ -145,7 +126,19 @@ def _batches(name: str, dataset: tf.data.Dataset, verbose: bool, steps: int | No
         raise ValueError(f"`{name}` must be a tf.data.Dataset that ends; leave out `repeat`, or {_STOP}.")
     total = batches if batches >= 0 else steps
     iterator = tqdm(dataset.as_numpy_iterator(), f"Reading {name}", total, unit="batch", disable=not verbose, delay=3)
-    return iter(iterator) if total is not None else _bounded(name, iterator)
+    return _read_on(name, iter(iterator) if total is not None else _bounded(name, iterator))
+
+
+def _read_on(name: str, batches: Iterator) -> Iterator:
+    """Batches, with a word on whose they are where one cannot be made."""
+    try:
+        yield from batches
+    # What TensorFlow raises of a file that is none, or of an operation of the user's.
+    except tf.errors.OpError as error:
+        raise ValueError(
+            f"`{name}` must be a tf.data.Dataset that can be read to its end. TensorFlow says: "
+            f"{error.message.splitlines()[0]}"
+        ) from error
 
 
 def _bounded(name: str, batches: Iterator) -> Iterator:
@@ -162,29 +155,6 @@ def _bounded(name: str, batches: Iterator) -> Iterator:
                 f"no end, or if it has and is longer, {_STOP}."
             )
         yield batch
-
-
-def _check_steps(steps: int | None, given: dict):
-    if steps is None:
-        return
-    if isinstance(steps, bool) or not isinstance(steps, numbers.Integral) or steps < 1:
-        raise ValueError(f"`steps` must be a whole number of batches, at least 1, or None. Received: steps={steps!r}")
-    if not any(isinstance(examples, tf.data.Dataset) for examples in given.values()):
-        raise ValueError("`steps` are for a tf.data.Dataset; leave them out where there are arrays alone.")
-
-
-def _check_kind(name: str, examples):
-    """Refuses what is neither a data set nor a pair."""
-    is_pair = isinstance(examples, (tuple, list)) and len(examples) == 2
-    if not is_pair and not isinstance(examples, tf.data.Dataset):
-        count = f" of {len(examples)}" if isinstance(examples, (tuple, list)) else ""
-        advice = ""
-        if isinstance(examples, keras.utils.PyDataset):
-            advice = " Put its batches together, by np.concatenate, or give the tf.data.Dataset that they come from."
-        raise ValueError(
-            f"`{name}` must be a pair (x, y) or a tf.data.Dataset of such batches. Received: "
-            f"{type(examples).__name__}{count}.{advice}"
-        )
 
 
 def _as_numbers(name: str, x) -> "np.ndarray | ImageFiles":
@@ -235,11 +205,11 @@ def _read_dataset(
     For the same reason the examples are put in the order of their content: the same data
     set is then the same set, whatever its order.
     """
-    _check_elements(name, dataset.element_spec)
+    check_elements(name, dataset.element_spec)
     images, labels, contents = Collector(memory_budget, directory), [], []
     first = None
     for x, y in _batches(name, dataset, verbose, steps):
-        _check_batch(name, x, y)
+        check_batch(name, x, y)
         shape = x.shape[1:], y.shape[1:]
         if shape != (first := first or shape):
             raise ValueError(
@@ -256,26 +226,3 @@ def _read_dataset(
         raise ValueError(f"`{name}` must be a tf.data.Dataset that is not empty.")
     order = np.array(sorted(range(len(contents)), key=contents.__getitem__))
     return LabelledSet(Rows(images.collected(), order), np.concatenate(labels)[order])
-
-
-def _check_elements(name: str, spec):
-    """Refuses a data set whose elements are no batches of examples and labels, before any is read."""
-    if not isinstance(spec, tuple) or len(spec) != 2 or any(not isinstance(part, tf.TensorSpec) for part in spec):
-        raise ValueError(
-            f"`{name}` must be a tf.data.Dataset of batches (x, y), dense tensors both. Received elements: {spec}"
-        )
-    if 0 in (spec[0].shape.rank, spec[1].shape.rank):
-        raise ValueError(f"`{name}` must be a tf.data.Dataset of batches (x, y); batch it. Received elements: {spec}")
-    if not (spec[0].dtype.is_floating or spec[0].dtype.is_integer or spec[0].dtype.is_bool):
-        raise ValueError(f"`{name}` must be a tf.data.Dataset whose x are numbers. Received elements: {spec}")
-    shape = (None,) if spec[1].shape.rank is None else tuple(spec[1].shape)
-    check_labels(name, shape, np.dtype(spec[1].dtype.as_numpy_dtype))
-
-
-def _check_batch(name: str, x, y):
-    """Refuses a batch that is none, where the data set does not say of what shape its batches are."""
-    if np.ndim(x) == 0 or np.ndim(y) == 0 or len(x) != len(y):
-        raise ValueError(
-            f"`{name}` must be a tf.data.Dataset of batches (x, y) with as many labels as examples; batch it, if it is "
-            f"not. Received: x of shape {np.shape(x)}, y of shape {np.shape(y)}"
-        )

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
-from kdefrost.data.sets import check_labels
+from kdefrost.cutting.graph import has_graph
+from kdefrost.data.given import check_labels
 from kdefrost.training.forms import classes_of, taken_by
 
 # Said where labels make no classes.
@@ -16,13 +17,15 @@ OR_REGRESSION = (
 )
 
 
-def kind_of(labels, loss=None, said: str | None = None) -> str:
+def kind_of(labels, loss=None, said: str | None = None, output=None) -> str:
     """Tells classification, multi-label and regression apart, by the loss where it says, else by the labels.
 
     Args:
         labels: Training labels, `(examples,)` or `(examples, columns)`.
         loss: Keras loss, its name, or `None`.
         said: The form in which a user says that the loss takes the labels of classes; `None` for nothing.
+        output: The output layer as given, or `None`. One of a single unit says that its one number is the
+            probability of a label that holds or not, or the number that is learnt.
 
     Returns:
         `"classification"` for whole numbers, one-hot rows or rows of shares that sum to 1, `"multi-label"` for
@@ -33,11 +36,20 @@ def kind_of(labels, loss=None, said: str | None = None) -> str:
     if kind:
         return kind
     columns = _columns(labels)
+    if columns.shape[1] == 1 and _units(output) == 1:
+        return "multi-label" if np.isin(columns, (0, 1)).all() else "regression"
     if columns.shape[1] == 1:
         return "classification" if np.array_equal(columns, np.round(columns)) else "regression"
     if _are_shares(columns):
         return "classification"
     return "multi-label" if np.isin(columns, (0, 1)).all() else "regression"
+
+
+def _units(output) -> int | None:
+    """How many numbers an output layer gives, as far as it says so."""
+    if isinstance(output, (int, np.integer)):
+        return int(output)
+    return output.outputs[0].shape[-1] if has_graph(output) else getattr(output, "units", None)
 
 
 def as_labels(name: str, labels, kind: str) -> np.ndarray:
@@ -124,15 +136,26 @@ def check_varied(labels: np.ndarray, kind: str):
 
 
 def as_class_weight(class_weight):
-    """Weights of classes in one form, in whichever form and order they are given; others than a dict as they are."""
-    if not isinstance(class_weight, Mapping):
+    """Weights of classes as a dict, in whichever form and order they are given; a text, or nothing, as it is.
+
+    Raises:
+        ValueError: If they are no finite numbers from 0 up, of which one is more.
+    """
+    if class_weight is None or isinstance(class_weight, str):
         return class_weight
     try:
-        return {int(label): float(weight) for label, weight in sorted(class_weight.items())}
+        # A column of a table has keys too; arrays and lists go by the order of the classes.
+        given = dict(class_weight) if hasattr(class_weight, "keys") else dict(enumerate(class_weight))
+        weights = {int(label): float(weight) for label, weight in sorted(given.items())}
     except (TypeError, ValueError):
+        weights = {}
+    values = np.array(list(weights.values()))
+    if not (len(values) and np.isfinite(values).all() and values.min() >= 0 and values.max() > 0):
         raise ValueError(
-            f'`class_weight` must be "balanced" or a dict of a number for each class. Received: {class_weight!r}'
-        ) from None
+            '`class_weight` must be "balanced" or a dict of a number for each class, finite, not negative and not all '
+            f"0. Received: {class_weight!r}"
+        )
+    return weights
 
 
 def example_weights(class_weight, labels: np.ndarray, kind: str, units: int) -> np.ndarray | None:

@@ -1,6 +1,8 @@
 """Metrics: those of Keras by their names, and those that are computed from all outputs at once."""
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -19,23 +21,69 @@ def named_metrics(metrics: Sequence) -> dict[str, object]:
         A dict of what was given, by name, in its order.
 
     Raises:
-        ValueError: If it is no list of such, or there is no such metric.
+        ValueError: If it is no list of such, there is no such metric, or two have one name.
     """
-    if isinstance(metrics, (str, keras.metrics.Metric)) or not metrics:
+    if isinstance(metrics, (str, Mapping, keras.metrics.Metric)) or not metrics:
         raise ValueError(f"`metrics` must be a list of Keras metrics or their names. Received: metrics={metrics!r}")
-    named = {_name(metric): metric for metric in metrics}
-    for name, metric in named.items():
+    # A class stands for the metric that it makes, as for Keras.
+    metrics = [metric() if isinstance(metric, type) else NAMES.get(str(metric), metric) for metric in metrics]
+    named, unnumbered = {}, Counter(map(_unnumbered, metrics))
+    for metric in metrics:
+        name = _unnumbered(metric) if unnumbered[_unnumbered(metric)] == 1 else _name(metric)
+        if name in named and not (isinstance(metric, str) and named[name] == metric):
+            raise ValueError(f"`metrics` must have names that differ, by `name`. Received: several of name {name!r}")
         if name not in EXACT:
             keras_metric(name, metric)
+        named[name] = metric
     return named
 
 
+def of_kind(named: Mapping[str, object], kind: str, labels: np.ndarray) -> dict[str, object]:
+    """The metrics that names stand for where labels are no classes.
+
+    Of one-hot rows the accuracy is that of the largest outputs, as in Keras, whatever the loss.
+
+    Args:
+        named: Metrics by name, of `named_metrics`.
+        kind: The kind of task.
+        labels: Training labels, of `as_labels`.
+
+    Returns:
+        The metrics by name.
+
+    Raises:
+        ValueError: If one is of classes, and the labels are numbers.
+    """
+    if kind == "classification":
+        return dict(named)
+    are_answers = np.isin(labels, (0, 1)).all()
+    for name, metric in named.items():
+        if kind == "regression" and (
+            metric == "balanced_accuracy" or (metric in ("accuracy", "auc") and not are_answers)
+        ):
+            raise ValueError(
+                f'`metrics` must be of numbers where the labels are no classes, such as "r2_score". {name!r} is of '
+                "classes; if the labels are such, say so by `loss`."
+            )
+    if labels.shape[1] == 1 or not are_answers or not (labels.sum(axis=1) == 1).all():
+        return dict(named)
+    of_largest = keras.metrics.CategoricalAccuracy(name="accuracy")
+    return {name: of_largest if metric == "accuracy" else metric for name, metric in named.items()}
+
+
 def _name(metric) -> str:
-    """What a metric is called, in every process the same."""
     if isinstance(metric, str):
         return metric
     function = function_in(metric)
     return getattr(metric, "name", None) or getattr(function, "__name__", type(function).__name__)
+
+
+def _unnumbered(metric) -> str:
+    """What a metric is called, whichever number Keras gave it for how many of its class a process had made before."""
+    name = _name(metric)
+    base = re.sub(r"_\d+$", "", name)
+    is_numbered = not isinstance(metric, str) and base.replace("_", "") == type(metric).__name__.lower()
+    return base if is_numbered else name
 
 
 def keras_metric(name: str, metric, kind: str = "classification") -> keras.metrics.Metric:
@@ -120,8 +168,11 @@ def takes_answers(metric: keras.metrics.Metric) -> bool:
 
 
 def takes_logits(metric: keras.metrics.Metric) -> bool:
-    """Whether a metric makes probabilities of outputs itself."""
-    return any(getattr(metric, name, False) for name in ("from_logits", "_from_logits"))
+    """Whether a metric makes probabilities of outputs itself, or has the threshold of logits, which is 0."""
+    thresholds = [getattr(metric, name, None) for name in ("threshold", "init_thresholds")]
+    return any(each is not None and np.ndim(each) == 0 and each <= 0 for each in thresholds) or any(
+        getattr(metric, name, False) for name in ("from_logits", "_from_logits")
+    )
 
 
 def _of_second(metric, outputs: np.ndarray) -> np.ndarray:
@@ -134,7 +185,14 @@ def _accuracy(labels, outputs):
 
 
 def _balanced_accuracy(labels, outputs):
-    answers = outputs.argmax(axis=1)
+    return _mean_recall(labels, outputs.argmax(axis=1))
+
+
+def _balanced_accuracy_of_labels(labels, outputs):
+    return np.mean([_mean_recall(*column) for column in zip(labels.T, outputs.T > 0.5, strict=True)])
+
+
+def _mean_recall(labels, answers):
     return np.mean([np.mean(answers[labels == label] == label) for label in np.unique(labels)])
 
 
@@ -158,9 +216,11 @@ def _mean_auc(pairs):
 # it has no balanced accuracy, and its AUC is of 200 thresholds, too few for sure outputs.
 EXACT = {
     "accuracy": {"classification": _accuracy},
-    "balanced_accuracy": {"classification": _balanced_accuracy},
+    "balanced_accuracy": {"classification": _balanced_accuracy, "multi-label": _balanced_accuracy_of_labels},
     "auc": {"classification": _auc, "multi-label": _auc_of_labels},
 }
+# Names that Keras's `compile` knows.
+NAMES = {"acc": "accuracy"}
 _ALIASES = {"accuracy": "binary_accuracy", "auc": "AUC"}
 # Of two classes they are of the one probability of the second.
 _OF_ONE_PROBABILITY = (

@@ -10,7 +10,16 @@ from scipy.special import expit, softmax
 from kdefrost.cutting.graph import ends_in_probabilities, has_graph
 from kdefrost.training.forms import classes_of, in_form, taken_by
 from kdefrost.training.labels import as_loss
-from kdefrost.training.metrics import EXACT, as_metric_takes, keras_metric, named_metrics, takes_answers, takes_logits
+from kdefrost.training.metrics import (
+    EXACT,
+    NAMES,
+    as_metric_takes,
+    keras_metric,
+    named_metrics,
+    of_kind,
+    takes_answers,
+    takes_logits,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +106,17 @@ class Task:
             labels, outputs = as_metric_takes(metric, self.metric_form, labels, outputs)
         elif self.kind == "multi-label" and takes_answers(metric):
             outputs = outputs > 0.5
-        metric.update_state(labels, outputs)
-        value = np.asarray(metric.result())
-        if value.ndim:
+        try:
+            metric.update_state(labels, outputs)
+            value = metric.result()
+        # A metric of the user's own may raise anything.
+        except Exception as error:
+            raise _misfit(f"`metrics` must each take labels; {name!r} got them", labels, outputs, error) from error
+        if isinstance(value, Mapping) or np.ndim(value):
+            given = f"a dict of {', '.join(value)}" if isinstance(value, Mapping) else np.shape(value)
             raise ValueError(
-                f"`metrics` must each give one number; {name!r} gives {value.shape}: give the metric itself with an "
-                "`average`."
+                f"`metrics` must each give one number; {name!r} gives {given}: give the metric itself with an "
+                "`average`, or one metric for each number."
             )
         return float(value)
 
@@ -151,7 +165,7 @@ def make_task(
         units = int(labels.max()) + 1 if classes is None else int(classes)
     else:
         units = labels.shape[1]
-    named = named_metrics(_default_metrics(kind, units) if metrics is None else metrics)
+    named = of_kind(named_metrics(_default_metrics(kind, units) if metrics is None else metrics), kind, labels)
     layer = _output(output, kind, units, policy)
     loss = _default_loss(kind, layer, has_columns) if loss is None else loss
     task = Task(
@@ -187,12 +201,17 @@ def _check_loss(task: Task, labels: np.ndarray, outputs: np.ndarray):
         compute(targets, outputs)
     # A loss of the user's own may raise anything.
     except Exception as error:
-        said = next(iter(str(error).splitlines()), "")
-        raise ValueError(
-            f"`loss` must take labels of shape {('examples', *targets.shape[1:])} and outputs "
-            f"{('examples', *outputs.shape[1:])}; it raised {type(error).__name__} ({said}). For labels of classes "
-            '`labels="onehot"` or "index" says in which form it gets them.'
-        ) from error
+        raise _misfit("`loss` must take labels", targets, outputs, error) from error
+
+
+def _misfit(what: str, labels: np.ndarray, outputs: np.ndarray, error: Exception) -> ValueError:
+    """What is said of a loss or metric that raised an error."""
+    said = next(iter(str(error).splitlines()), "")
+    return ValueError(
+        f"{what} of shape {('examples', *labels.shape[1:])} and outputs {('examples', *outputs.shape[1:])}; it raised "
+        f'{type(error).__name__} ({said}). For labels of classes `labels="onehot"` or "index" says in which form it '
+        "gets them; where a column of labels is of numbers and no classes, `output=1` says so."
+    )
 
 
 def _output(output, kind: str, units: int, policy: str | None) -> keras.layers.Layer:
@@ -231,7 +250,9 @@ def _default_metrics(kind: str, units: int) -> tuple[str, ...]:
 
 
 def _objective(named: Mapping[str, object], objective) -> Objective:
-    name = objective.name if isinstance(objective, Objective) else objective or next(iter(named))
+    if isinstance(objective, Objective):
+        objective = dataclasses.replace(objective, name=NAMES.get(objective.name, objective.name))
+    name = objective.name if isinstance(objective, Objective) else NAMES.get(objective, objective) or next(iter(named))
     if name not in named:
         raise ValueError(f"`objective` must be one of the metrics ({', '.join(named)}). Received: {name!r}")
     if isinstance(objective, Objective):

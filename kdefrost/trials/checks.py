@@ -24,17 +24,49 @@ def as_groups(groups, train: LabelledSet) -> np.ndarray | None:
         Array `(examples,)`, or `None`.
 
     Raises:
-        ValueError: If they are not one for each example.
+        ValueError: If they are not one for each example, or some are missing.
     """
     if groups is None:
         return None
+    # In an array of text NaN would be a name.
+    each = list(groups) if isinstance(groups, (list, tuple)) else np.asarray(groups).tolist()
     groups = np.asarray(groups)
     if groups.shape != (len(train.y),):
         raise ValueError(
             f"`groups` must name the group of each of the {len(train.y)} examples of `train`. Received: groups of "
             f"shape {groups.shape}"
         )
-    return np.unique(groups, return_inverse=True)[1]
+    missing = [row for row, group in enumerate(each) if group is None or _is_nan(group)]
+    if missing:
+        raise ValueError(
+            f"`groups` must name the group of each example of `train`; that of {len(missing)} is missing, the first in "
+            f"row {missing[0]}: name them, each by a name of its own where they are independent."
+        )
+    # Names and numbers beside each other have no order.
+    return np.unique(groups.astype(str) if groups.dtype == object else groups, return_inverse=True)[1]
+
+
+def _is_nan(value) -> bool:
+    """Whether a value is one of those that do not equal themselves, or of which it is not known."""
+    same = value == value
+    return not isinstance(same, (bool, np.bool_)) or not same
+
+
+def check_columns(columns: dict[str, int], task: Task):
+    """Refuses rows of classes, as given, of other classes than those that there are to train on.
+
+    Args:
+        columns: By the name of the set, how many columns its labels were given in.
+        task: What is learnt.
+
+    Raises:
+        ValueError: If there are such.
+    """
+    for name, count in columns.items():
+        if task.kind == "classification" and count not in (1, task.units):
+            raise ValueError(
+                f"Labels of `{name}` must have {task.units} columns, one for each class of `train`. Received: {count}"
+            )
 
 
 def check_output(source: keras.Model, last: Cut, task: Task):

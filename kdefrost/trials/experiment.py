@@ -24,7 +24,7 @@ from kdefrost.training.labels import (
     strata,
 )
 from kdefrost.training.tasks import Objective, Task, make_task
-from kdefrost.trials.checks import as_groups, check_objective, check_output, check_sets, check_sizes
+from kdefrost.trials.checks import as_groups, check_columns, check_objective, check_output, check_sets, check_sizes
 from kdefrost.trials.question import Fold
 from kdefrost.trials.rows import Drawn, draw_test_sample, hold_out_fold, subset
 
@@ -195,7 +195,8 @@ def prepare(
             what is learnt does not fit.
     """
     raw = sets["train"].y
-    kind = kind_of(raw, learning.loss, learning.labels)
+    kind = kind_of(raw, learning.loss, learning.labels, learning.output)
+    columns = {name: part.y.shape[1] for name, part in sets.items() if part.y.ndim == 2}
     sets = {name: part._replace(y=as_labels(name, part.y, kind)) for name, part in sets.items()}
     check_varied(sets["train"].y, kind)
     given = form_of(raw)
@@ -204,6 +205,7 @@ def prepare(
     said = learning.output, learning.loss, learning.metrics, learning.objective
     forms = given, learning.labels
     task = make_task(kind, sets["train"].y, *said, classes, *forms, output_policy(source, last.features))
+    check_columns(columns, task)
     check_output(source, last, task)
     check_sets(sets, source, task)
     check_sizes(strata(sets["train"].y, kind), sizes, task)

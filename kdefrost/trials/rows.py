@@ -106,7 +106,7 @@ def _check_folds(folds: int, examples: int, classes: np.ndarray | None, groups: 
             if len(np.unique(groups[classes == label])) == 1:
                 raise ValueError(
                     f"`groups` must have examples of each class in two groups or more, so that one can be held out; "
-                    f"class {label} is in the group {groups[classes == label][0]!r} alone. Leave `groups` out, or "
+                    f"class {label} is in the group {groups[classes == label][0]} alone. Leave `groups` out, or "
                     "give `validation`."
                 )
     elif classes is not None:

@@ -77,6 +77,7 @@ def test_parts_of_any_name_are_those_that_are_said(tmp_path):
         ({"train": "a", "validation": "b"}, r"`parts` must be sub-folders by"),
         ({"train": "a", "exam": "b"}, r"`parts` must be sub-folders by"),
         ("none", r"`parts` must be sub-folders by .* parts='none'"),
+        ({"train": "a", "test": "a/"}, r"`parts` must be different sub-folders.*'test': 'a/'"),
         ({"train": "a", "test": "gone"}, r"`parts` must name sub-folders of .*test='gone'"),
     ],
 )
@@ -98,7 +99,21 @@ LOOK_LIKE_PARTS = {
     "places": {"amazon": "bike mug", "webcam": "bike mug"},
     "no part to train on": {"valid": "cat dog", "test": "cat dog"},
     "words of parts": {"seg_train": "seg_train", "seg_test": "seg_test"},
+    "words with letters": {"testA": "cat dog", "trainA": "cat dog"},
+    "plurals": {"tests": "cat dog", "trains": "cat dog"},
+    "words and others": {"extra": "cat dog", "train": "cat dog"},
+    "several to test on": {"PrivateTest": "cat dog", "PublicTest": "cat dog", "Training": "cat dog"},
     "parts in classes": {"cat": "train test", "dog": "train test"},
+}
+# Which is to train on and which to test on, where the names say it.
+GUESSED = {
+    ("valid", "test"): ("valid", "test"),
+    ("seg_train", "seg_test"): ("seg_train", "seg_test"),
+    ("testA", "trainA"): ("trainA", "testA"),
+    ("tests", "trains"): ("trains", "tests"),
+    ("extra", "train"): ("train", "extra"),
+    ("PrivateTest", "PublicTest", "Training"): ("Training", "PrivateTest"),
+    ("cat", "dog"): ("cat", "dog"),
 }
 CLASSES = {
     "years": {"cat": "2019 2020", "dog": "2019 2020"},
@@ -114,9 +129,9 @@ CLASSES = {
 def test_what_looks_like_parts_is_asked_about(tmp_path, folders):
     for name, below in folders.items():
         write(tmp_path, *(f"{name}/{inner}/1.png" for inner in below.split()))
-    first, second = sorted(folders)[:2]
+    train, test = GUESSED.get(tuple(folders), sorted(folders)[:2])
     message = (
-        rf"look like parts or folds.*train={first} test={second}; or, if they are classes, by parts={{}}, --parts none"
+        rf"look like parts or folds.*train={train} test={test}; or, if they are classes, by parts={{}}, --parts none"
     )
     with pytest.raises(ValueError, match=message):
         kdefrost.load_data(tmp_path)
@@ -154,6 +169,22 @@ def test_a_part_without_images_is_refused(tmp_path):
     write(tmp_path, "valid/cat/1.png", "valid/eel/1.png")
     with pytest.raises(ValueError, match=r"classes in .*valid must be among .*train; only to validate on is eel"):
         kdefrost.load_data(tmp_path)
+
+
+def test_a_part_whose_images_are_of_no_class_is_a_sentence(tmp_path):
+    write_parts(tmp_path, "train", "valid")
+    write(tmp_path, "test/1.png", "test/2.png")
+    with pytest.raises(ValueError, match=r"The folder .*test must have a sub-folder .* per class.*; 2 images lie"):
+        kdefrost.load_data(tmp_path)
+    said = {"train": "train", "test": "valid"}
+    assert values(kdefrost.load_data(tmp_path, image_size=4, parts=said).test) == {50}
+
+
+def test_classes_with_the_names_of_parts_are_told_of_the_way_to_say_so(tmp_path):
+    write(tmp_path, "train/1.png", "bus/1.png", "test/1.png")
+    with pytest.raises(ValueError, match=r"with 1 images beside.* If train and test are classes, say so by parts={}"):
+        kdefrost.load_data(tmp_path)
+    assert kdefrost.load_data(tmp_path, parts={}, test_share=0).classes == ("bus", "test", "train")
 
 
 def test_images_that_pillow_reads_are_read_whatever_their_ending(tmp_path):

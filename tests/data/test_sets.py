@@ -65,6 +65,17 @@ def test_a_data_set_that_shuffles_keeps_images_with_labels():
         (tf.data.Dataset.from_tensor_slices((X, Y)), "batches .x, y.; batch it"),
         (tf.data.Dataset.from_tensor_slices(X).batch(2), r"Dataset of batches \(x, y\)"),
         (_batches().map(lambda x, y: ({"image": x}, y)), r"Dataset of batches \(x, y\)"),
+        (
+            _batches().map(lambda x, y: {"image": x, "label": y}),
+            r"Make pairs of them, such as by .*\(each\['image'\], each\['label'\]\)",
+        ),
+        (_batches().map(lambda x, y: (x, y, y)), r"Weights of single examples are not taken.*x, y, weights: \(x, y\)"),
+        ((X, Y, np.ones(20)), r"a pair \(x, y\).*tuple of 3. Weights of single examples are not taken"),
+        ([_batches(), _batches()], r"one tf.data.Dataset.* Received: two data sets"),
+        (
+            _batches().map(lambda x, y: (tf.io.decode_png(tf.strings.as_string(y[0]))[None], y)),
+            r"a tf.data.Dataset that can be read to its end. TensorFlow says: ",
+        ),
         (_batches().repeat(), "that ends; leave out `repeat`"),
         (_batches().take(0), "that is not empty"),
         (X, r"a pair \(x, y\)"),
@@ -81,7 +92,8 @@ def test_a_data_set_that_shuffles_keeps_images_with_labels():
         (Sequence(), r"a pair \(x, y\).*Received: Sequence. Put its batches together"),
     ],
     ids=[
-        *("unbatched", "without labels", "dict", "endless", "empty", "no pair", "lengths", "nothing", "empty batches"),
+        *("unbatched", "without labels", "dict", "pairs by name", "weights", "weights of arrays", "two", "broken"),
+        *("endless", "empty", "no pair", "lengths", "nothing", "empty batches"),
         *("fewer labels", "single examples", "sparse", "ragged", "sequence"),
     ],
 )

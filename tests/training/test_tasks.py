@@ -4,14 +4,26 @@ import functools
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 import kdefrost
-from kdefrost.training.labels import as_labels, example_weights, kind_of, strata
+from kdefrost.training.labels import as_class_weight, as_labels, example_weights, kind_of, strata
 from kdefrost.training.tasks import make_task
 
 RNG = np.random.default_rng(0)
+
+
+class _Several(keras.metrics.Metric):
+    """Gives two numbers by name."""
+
+    def update_state(self, labels, outputs, sample_weight=None):
+        """Keeps nothing."""
+
+    def result(self):
+        """The two."""
+        return {"mean": 0.5, "total": 2.0}
 
 
 @pytest.mark.parametrize(
@@ -194,12 +206,29 @@ def test_directions_are_max_or_min():
         kdefrost.Objective("accuracy", "Max")
 
 
+def _misfit(labels, outputs):
+    return keras.ops.reshape(labels, (7, 7)) - outputs
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"metrics": ["IoU"]}, "There is no metric 'IoU'.* that needs no arguments"),
         ({"metrics": ["acuracy"]}, "There is no metric 'acuracy'"),
         ({"metrics": "accuracy"}, "`metrics` must be a list"),
+        ({"metrics": {"mine": "accuracy"}}, "`metrics` must be a list"),
+        (
+            {"metrics": [keras.metrics.TopKCategoricalAccuracy(k=1), keras.metrics.TopKCategoricalAccuracy(k=2)]},
+            "differ",
+        ),
+        (
+            {"metrics": [_Several(name="several")], "objective": kdefrost.Objective("several", "max")},
+            "each give one number; 'several' gives a dict of mean, total",
+        ),
+        (
+            {"metrics": [_misfit], "objective": kdefrost.Objective("_misfit", "max")},
+            r"take labels; '_misfit' got them of shape .'examples',. .*it raised ",
+        ),
         ({"metrics": []}, "`metrics` must be a list"),
         ({"metrics": [3]}, "`metrics` must be Keras metrics or their names"),
         ({"metrics": [keras.metrics.F1Score()]}, r"each give one number; 'f1_score.*' gives \(3,\)"),
@@ -225,7 +254,7 @@ def test_class_weights():
     np.testing.assert_allclose(example_weights({0: 1.0, 1: 3.0}, column, "multi-label", 1), [1, 1, 1, 3])
     # Examples over classes times their share, as scikit-learn has it.
     np.testing.assert_allclose(example_weights("balanced", labels, "classification", 2), [2 / 3, 2 / 3, 2 / 3, 2])
-    for bad in ({0: 1.0}, "even", 3):
+    for bad in ({0: 1.0}, "even"):
         with pytest.raises(
             ValueError, match='`class_weight` must be "balanced" or a dict with a weight for each class'
         ):
@@ -244,6 +273,94 @@ def test_an_output_of_logits_gets_a_loss_of_logits():
         assert make_task("classification", labels, output=layer).loss == "sparse_categorical_crossentropy"
     given = "sparse_categorical_crossentropy"
     assert make_task("classification", labels, output=keras.layers.Dense(3), loss=given).loss == given
+
+
+@pytest.mark.parametrize(
+    "given",
+    [[1, 3], np.array([1.0, 3.0]), (np.float32(1), 3), {"1": 3, "0": 1}, pd.Series([3, 1], index=[1, 0])],
+    ids=["list", "array", "tuple", "texts", "column"],
+)
+def test_class_weights_are_the_same_in_whichever_form(given):
+    assert as_class_weight(given) == {0: 1.0, 1: 3.0}
+
+
+@pytest.mark.parametrize(
+    "bad", [3, True, {0: np.nan, 1: 1}, [np.inf, 1], {0: -1, 1: 2}, [0, 0], [], {"cat": 1}], ids=str
+)
+def test_class_weights_that_train_nothing_are_refused(bad):
+    with pytest.raises(ValueError, match='`class_weight` must be "balanced" or a dict of a number for each class'):
+        as_class_weight(bad)
+
+
+ANSWERS = np.array([0, 1, 1, 0, 1], np.float32)
+AGES = np.array([31, 18, 47, 22, 64])
+
+
+@pytest.mark.parametrize(
+    ("labels", "output", "loss", "kind"),
+    [
+        (ANSWERS, 1, None, "multi-label"),
+        (ANSWERS[:, None] > 0, keras.layers.Dense(1, "sigmoid"), None, "multi-label"),
+        (ANSWERS, keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "tanh")]), "hinge", "multi-label"),
+        (2 * ANSWERS - 1, keras.layers.Dense(1, "tanh"), "hinge", "regression"),
+        (AGES, keras.layers.Dense(1), lambda labels, outputs: abs(labels - outputs), "regression"),
+        (AGES, 1, None, "regression"),
+        (ANSWERS, keras.layers.Dense(2), None, "classification"),
+        (ANSWERS, 1, "sparse_categorical_crossentropy", "classification"),
+    ],
+)
+def test_an_output_of_one_unit_says_what_the_labels_are(labels, output, loss, kind):
+    assert kind_of(labels, loss, output=output) == kind
+
+
+def test_a_metric_has_one_name_however_many_were_made_before():
+    labels = np.array([0, 1, 1])
+    for _ in range(2):
+        made = [keras.metrics.AUC(), keras.metrics.SparseCategoricalAccuracy]
+        task = make_task("classification", labels, metrics=made, objective="auc")
+        assert list(task.metrics) == ["auc", "sparse_categorical_accuracy"] and task.objective.name == "auc"
+    both = [keras.metrics.AUC(name="roc"), keras.metrics.AUC(name="pr", curve="PR")]
+    assert list(make_task("classification", labels, metrics=both).metrics) == ["roc", "pr"]
+    several = [keras.metrics.AUC(name="auc_1"), keras.metrics.AUC(name="auc_2", curve="PR")]
+    assert list(make_task("classification", labels, metrics=several).metrics) == ["auc_1", "auc_2"]
+    assert make_task("classification", labels, metrics=["acc"], objective="acc").objective.name == "accuracy"
+
+
+@pytest.mark.parametrize(("kind", "loss"), [("multi-label", "binary_crossentropy"), ("regression", "mse")])
+def test_the_accuracy_of_one_hot_rows_is_that_of_keras(kind, loss):
+    outputs = np.array([[0.2, 0.3, 0.4], [0.6, 0.7, 0.1], [0.9, 0.6, 0.7]], np.float32)
+    rows = np.eye(3, dtype="float32")[[2, 0, 0]]
+    task = make_task(kind, rows, loss=loss, metrics=["accuracy"])
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
+    model.compile(loss=loss, metrics=["accuracy"])
+    assert task.scores(rows, outputs)["accuracy"] == pytest.approx(2 / 3)
+    assert model.evaluate(outputs, rows, verbose=0)[1] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("make", [keras.metrics.BinaryAccuracy, keras.metrics.Precision])
+def test_a_threshold_of_0_is_of_logits(make):
+    metric = make(threshold=0.0) if make is keras.metrics.BinaryAccuracy else make(thresholds=0)
+    labels, logits = ANSWERS[:, None], np.array([[-3.0], [0.2], [-0.1], [2.0], [0.3]], np.float32)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    task = make_task("multi-label", labels, loss=loss, metrics=[metric])
+    # Three of five answers, and two of three that are positive, are right.
+    expected = 3 / 5 if make is keras.metrics.BinaryAccuracy else 2 / 3
+    assert list(task.scores(labels, logits).values()) == pytest.approx([expected])
+    named = make_task("multi-label", labels, metrics=["acc"], objective=kdefrost.Objective("acc", "max"))
+    assert named.objective.name == "accuracy"
+
+
+def test_balanced_accuracy_of_labels_is_the_mean_of_theirs():
+    labels = np.array([[1, 0], [1, 1], [1, 0], [0, 1]], np.float32)
+    outputs = np.array([[0.9, 0.2], [0.8, 0.1], [0.2, 0.3], [0.1, 0.7]], np.float32)
+    score = make_task("multi-label", labels, metrics=["balanced_accuracy"]).scores(labels, outputs)
+    assert score == {"balanced_accuracy": pytest.approx(((2 / 3 + 1) / 2 + (1 / 2 + 1) / 2) / 2)}
+
+
+@pytest.mark.parametrize("name", ["accuracy", "auc", "balanced_accuracy"])
+def test_metrics_of_classes_are_none_of_numbers(name):
+    with pytest.raises(ValueError, match=rf"`metrics` must be of numbers .*'{name}' is of classes"):
+        make_task("regression", AGES[:, None].astype("float32"), metrics=[name])
 
 
 def test_names_of_classes_are_no_labels():

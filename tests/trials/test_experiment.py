@@ -61,6 +61,10 @@ BAD = {
     "empty": ({"test": (np.zeros((0, 8, 8, 1)), np.zeros(0, int))}, r"`test` must have .* at least one"),
     "labels not whole": ({"test": (np.zeros((3, 8, 8, 1)), np.full(3, 0.5))}, r"Labels of `test` must be whole"),
     "one-hot labels": ({"test": (np.zeros((3, 8, 8, 1)), np.zeros((3, 3), int))}, r"Labels of `test` must be whole"),
+    "columns of other classes": (
+        {"test": (np.zeros((3, 8, 8, 1)), np.eye(2)[[0, 1, 0]])},
+        r"`test` must have 3 columns, one for each class of `train`. Received: 2",
+    ),
     "label too large": (
         {"test": (np.zeros((3, 8, 8, 1)), np.array([0, 1, 3]))},
         r"`test` must be from 0 to 2, for 3 classes",

@@ -2,11 +2,14 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import RECIPE, scores_of
 
 import kdefrost
+from kdefrost.data.sets import LabelledSet
 from kdefrost.training.batches import training_batches
+from kdefrost.trials.checks import as_groups
 from kdefrost.trials.question import Fold
 from kdefrost.trials.rows import as_folds, hold_out_fold, subset
 
@@ -108,7 +111,7 @@ def test_a_folds_trial_is_a_validation_set_held_out_by_hand(small, easy):
     rows = subset(y, 10, seed=0)
     defroster = kdefrost.Defroster(small, recipe=kdefrost.Recipe(epochs=2, batch_size=30), cuts=[2])
     experiment = defroster._prepare(
-        {"train": (x[rows], y[rows])} | dict.fromkeys(("test", "validation")), *[None] * 5, False
+        {"train": (x[rows], y[rows])} | dict.fromkeys(("test", "validation")), *[None] * 5, False, None
     )
     drawn = experiment.draw([(None, 0, Fold(0, 5))])[(None, 0, Fold(0, 5))]
     held_out = rows[drawn.held_out]
@@ -215,3 +218,13 @@ def test_at_the_last_cut_all_tails_start_alike(residual, easy):
         for tails in ("new", "pretrained")
     ]
     assert len(kdefrost.cut_points(residual)) == 5 and scores_of(scores[0]) == scores_of(scores[1])
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA], ids=str)
+def test_a_group_that_is_missing_is_none(missing):
+    train = LabelledSet(np.zeros((4, 1)), np.zeros(4))
+    with pytest.raises(ValueError, match=r"`groups` must name the group .* of 2 is missing, the first in row 1"):
+        as_groups(["a", missing, "b", missing], train)
+    with pytest.raises(ValueError, match=r"that of 1 is missing, the first in row 3"):
+        as_groups(np.array([2.0, 1.0, 1.0, np.nan]), train)
+    assert as_groups(pd.Series(["a", 3, "b", 3]), train).tolist() == [1, 0, 2, 0]

@@ -7,6 +7,7 @@
     cut              a place between layers (`Cut`, `CutList`)
     cuts             the places at which a model can be cut (`cut_points`)
     quantization     quantised layers as layers of floats
+    objects          the functions, classes and objects of the user's that a layer holds
     layers           a copy of one layer with all that it has learnt, and what stands in where there can be none
     copying          the same layer calls on other tensors, in new layers
     precision        in which numbers layers compute

@@ -1,5 +1,6 @@
 """Copies of parts of a graph: the same layer calls on other tensors."""
 
+import re
 from collections.abc import Mapping
 
 import keras
@@ -7,8 +8,16 @@ import numpy as np
 import tensorflow as tf
 
 from kdefrost.cutting.graph import Call, Graph, Tensor, unused
-from kdefrost.cutting.layers import Borrowed, Uncopyable, carry_state, copy_layer, is_own, is_plain, stateless
-from kdefrost.cutting.quantization import is_quantized
+from kdefrost.cutting.layers import (
+    Borrowed,
+    Uncopyable,
+    carry_state,
+    copy_layer,
+    has_quantized,
+    is_plain,
+    stateless,
+)
+from kdefrost.cutting.objects import held, is_own
 
 
 def replay(
@@ -70,10 +79,9 @@ def _first_call(call: Call, given: tuple[tuple, dict], name: str, substitutes: M
     """A copy of a call's layer with its weights, and what it makes of tensors."""
     try:
         copy = copy_layer(call.operation, name, substitutes, trains)
-        outputs = _on(copy, given)
-        carry_state(call.operation, copy)
+        outputs = _computing(call, copy, given, trains)
         # Of one that is no longer quantised nothing is the same to the last digit.
-        if is_own(call.operation) or is_quantized(copy):
+        if has_quantized(copy) or (_may_differ(call.operation) and not has_quantized(call.operation)):
             _check_same(call, copy)
     except Uncopyable:
         if trains:
@@ -81,6 +89,30 @@ def _first_call(call: Call, given: tuple[tuple, dict], name: str, substitutes: M
         copy = Borrowed(call.operation, name) if isinstance(call.operation, keras.Layer) else call.operation
         outputs = _on(copy, given)
     return copy, outputs
+
+
+def _computing(call: Call, copy: keras.Operation, given: tuple[tuple, dict], trains: bool):
+    """What a copy of a call's layer makes of tensors, which builds it, with the weights of that."""
+    try:
+        outputs = _on(copy, given)
+        carry_state(call.operation, copy, trains)
+        return outputs
+    except Uncopyable:
+        raise
+    # A layer made again from too little ends in whatever its `build` or `call` raises.
+    except Exception as error:
+        raise Uncopyable(call.operation, f"what its `get_config` makes does not compute ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    """What an error says; Keras has it, in bold, among what it was called with."""
+    said = re.search("\x1b\\[1m(.*?)\x1b\\[0m", str(error), re.DOTALL)
+    return said[1].strip().splitlines()[-1] if said else (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _may_differ(operation) -> bool:
+    """Whether a copy can compute something else, because a configuration is the user's."""
+    return is_own(operation) or any(isinstance(each, type) for each in held(operation))
 
 
 def try_to_copy(call: Call):
@@ -102,9 +134,16 @@ def try_to_copy(call: Call):
 def _check_same(call: Call, copy: keras.Operation):
     """Refuses a copy that computes something else: its configuration does not tell all."""
     rng = np.random.default_rng(0)
+    if any(tensor.dtype == "string" for tensor in call.inputs):
+        return
     sample = {tensor: _random(tensor, rng) for tensor in call.inputs}
     given = _replaced(call, sample)
-    first, again, copied = (_computed(operation, given) for operation in (call.operation, call.operation, copy))
+    try:
+        first, again = (_computed(call.operation, given) for _ in range(2))
+    # A layer of the user's own may take other numbers only.
+    except Exception:
+        return
+    copied = _computed(copy, given)
     if _are_equal(first, again) and not _are_equal(first, copied):
         raise Uncopyable(call.operation, "the copy computes something else; `get_config` leaves something out")
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kdefrost.cutting.costs import NORMALIZATIONS, TRANSPOSED
+from kdefrost.cutting.layers import made_again
 
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _WITH_KERNEL = (
@@ -122,7 +123,7 @@ def _fan_in(layer, name: str, shape: tuple[int, ...]) -> int:
 def _assign_by_own_initialiser(layer, variables: list, rng):
     """Gives variables the values that they have in a new layer of the same configuration."""
     with _seeded(int(rng.integers(2**31))) as seed:
-        fresh = type(layer).from_config(_with_seeds(layer.get_config(), seed))
+        fresh = made_again(layer, change=lambda config: _with_seeds(config, seed))
         fresh.build_from_config(layer.get_build_config())
     if len(fresh.variables) != len(layer.variables):
         names = ", ".join(variable.name for variable in variables)

@@ -1,16 +1,15 @@
 """One layer: copying it with all that it holds, and computing with it where it cannot be copied."""
 
-import contextlib
 import inspect
 import tempfile
-import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from kdefrost.cutting.quantization import float_config, float_weights, is_quantized
+from kdefrost.cutting.objects import held, is_own, known_objects, parts
+from kdefrost.cutting.quantization import as_floats, check_mode, float_weights, is_quantized
 
 
 class Uncopyable(ValueError):
@@ -80,24 +79,22 @@ def stateless(layer: keras.layers.Layer, weights: list, *args, **kwargs):
         Its outputs.
     """
     values = {id(old): keras.ops.convert_to_tensor(new) for old, new in zip(layer.variables, weights, strict=True)}
-    parts = (layer.trainable_variables, layer.non_trainable_variables)
-    given = [[values[id(variable)] for variable in part] for part in parts]
+    kinds = (layer.trainable_variables, layer.non_trainable_variables)
+    given = [[values[id(variable)] for variable in kind] for kind in kinds]
     if getattr(layer, "_call_has_training_arg", False):
         kwargs["training"] = False
     return layer.stateless_call(*given, *args, **kwargs)[0]
 
 
-def is_own(operation) -> bool:
-    """Whether a layer, or one inside it, is of a class that is not Keras's."""
-    return any(
-        not type(part).__module__.startswith(("keras.", "kdefrost.")) for part in _parts(operation) or [operation]
-    )
-
-
 def is_plain(operation) -> bool:
     """Whether a layer is Keras's own and holds nothing of the user's, and so can be copied for sure."""
-    special = is_quantized(operation) or isinstance(operation, keras.layers.TFSMLayer)
-    return not (is_own(operation) or special or any(_held(operation)))
+    special = has_quantized(operation) or isinstance(operation, keras.layers.TFSMLayer)
+    return not (is_own(operation) or special or any(True for _ in held(operation)))
+
+
+def has_quantized(operation) -> bool:
+    """Whether a layer, or one inside it, is quantised."""
+    return any(map(is_quantized, parts(operation)))
 
 
 def copy_layer(
@@ -126,7 +123,7 @@ def copy_layer(
         raise Uncopyable(layer, "its weights are those of a file, and cannot be initialised anew")
     cls = (substitutes or {}).get(type(layer), type(layer))
     try:
-        copy = cls.from_config(float_config(layer)) if trains and is_quantized(layer) else _from_config(cls, layer)
+        copy = _made_of_floats(layer, cls) if trains and has_quantized(layer) else made_again(layer, cls)
     # A layer of the user's own ends in whatever its constructor raises.
     except Exception as error:
         raise Uncopyable(layer, f"its `get_config` does not make it again ({error})") from error
@@ -134,16 +131,34 @@ def copy_layer(
     return copy
 
 
-def _from_config(cls: type, layer) -> keras.Operation:
-    """A layer anew by its configuration, with the very functions and classes that the first one holds."""
+def _made_of_floats(layer, cls: type) -> keras.Operation:
+    for part in filter(is_quantized, parts(layer)):
+        check_mode(part)
+    return made_again(layer, cls, as_floats)
+
+
+def made_again(layer, cls: type | None = None, change: Callable[[dict], dict] | None = None) -> keras.Operation:
+    """A layer anew by its configuration, with the very functions and classes that the first one holds.
+
+    Args:
+        layer: The layer or operation.
+        cls: The class in the place of its own.
+        change: Changes the configuration.
+
+    Returns:
+        The new one, not built yet.
+    """
+    cls = type(layer) if cls is None else cls
     if isinstance(layer, keras.layers.Lambda):
         # Keras would make the function again from its code, without what that refers to.
         said = layer.function, layer._output_shape, layer.mask, layer.arguments
         return cls(*said, dtype=layer.dtype_policy)
     # What is in memory already is as safe as the model that holds it.
     trusted = {"safe_mode": False} if "safe_mode" in inspect.signature(cls.from_config).parameters else {}
-    with _known_objects(layer):
-        config = layer.get_config()
+    with known_objects(layer):
+        # Some have layers in it as they are, of which the new one needs its own.
+        config = keras.tree.map_structure(_copied, layer.get_config())
+        config = change(config) if change else config
         try:
             return cls.from_config(config, **trusted)
         except (TypeError, ValueError):
@@ -154,88 +169,73 @@ def _from_config(cls: type, layer) -> keras.Operation:
             return cls.from_config(fewer, **trusted)
 
 
+def _copied(value):
+    return copy_layer(value, value.name) if isinstance(value, keras.layers.Layer) else value
+
+
 def _parameters(cls: type) -> set[str]:
     """All that the constructors of a class and of those that it is made from name."""
-    makers = [vars(part)["__init__"] for part in cls.__mro__[:-1] if "__init__" in vars(part)]
-    return {name for maker in makers for name in inspect.signature(maker).parameters}
+    names: set[str] = set()
+    for part in cls.__mro__[:-1]:
+        parameters = inspect.signature(vars(part)["__init__"]).parameters if "__init__" in vars(part) else {}
+        names.update(parameters)
+        if parameters and all(each.kind != each.VAR_KEYWORD for each in parameters.values()):
+            # It hands on no others.
+            break
+    return names
 
 
-@contextlib.contextmanager
-def _known_objects(layer) -> Iterator[None]:
-    """Lets Keras find the functions and classes of the user's that a layer holds, each as the object that it is.
-
-    Functions have names of their own meanwhile: others may have the same, and of one without Keras would keep the code
-    alone.
-    """
-    held = list(_held(layer))
-    functions = [each for each in held if isinstance(each, types.FunctionType) and not _is_registered(each)]
-    names = [function.__name__ for function in functions]
-    known = {keras.saving.get_registered_name(each): each for each in held if isinstance(each, type)}
-    for number, function in enumerate(functions):
-        function.__name__ = f"kdefrost_{number}_{function.__name__.strip('<>')}"
-        known[function.__name__] = function
-    try:
-        with keras.saving.custom_object_scope(known):
-            yield
-    finally:
-        for function, name in zip(functions, names, strict=True):
-            function.__name__ = name
-
-
-def _is_registered(function) -> bool:
-    return keras.saving.get_registered_name(function) != function.__name__
-
-
-def _held(holder, seen: set[int] | None = None) -> Iterator:
-    """The functions and classes, none of Keras's, that something holds, also inside what it holds."""
-    seen = set() if seen is None else seen
-    if id(holder) in seen:
-        return
-    seen.add(id(holder))
-    if isinstance(holder, (list, tuple, set)):
-        inside = list(holder)
-    elif isinstance(holder, dict):
-        inside = list(holder.values())
-    elif isinstance(holder, types.FunctionType):
-        inside = []
-        if not (holder.__module__ or "").startswith("keras."):
-            yield holder
-    else:
-        # Other objects say nothing of themselves to Keras.
-        inside = list(vars(holder).values()) if hasattr(holder, "get_config") and hasattr(holder, "__dict__") else []
-        if inside and is_own(holder):
-            yield type(holder)
-    for each in inside:
-        yield from _held(each, seen)
-
-
-def carry_state(old, new):
+def carry_state(old, new, trains: bool = False):
     """Gives a built copy the weights of a layer, and what that learnt beside them, such as a vocabulary.
 
     Args:
         old: The layer.
         new: The copy.
+        trains: Whether the copy is to be trained, for which quantised weights stay floats.
 
     Raises:
         ValueError: If their weights are not the same in number and shape; the error is an `Uncopyable`.
     """
-    if is_quantized(old) and not is_quantized(new):
-        values = float_weights(old)
-        for weight in new.variables:
-            weight.assign(values[weight.name])
-        return
-    for some, other in zip(_parts(old), _parts(new), strict=False):
-        if _keeps_itself(some):
+    changed = []
+    for some, other in zip(parts(old), parts(new), strict=False):
+        if is_quantized(some) or getattr(some, "lora_enabled", False):
+            _change_alike(some, other, trains)
+            changed.append((some, other))
+        elif _keeps_itself(some):
             _carry_learnt(some, other)
-    before, after = getattr(old, "variables", []), getattr(new, "variables", [])
-    if [tuple(weight.shape) for weight in before] != [tuple(weight.shape) for weight in after]:
+    apart = {id(weight) for pair in changed for part in pair for weight in part.variables}
+    before, after = ([w for w in getattr(one, "variables", []) if id(w) not in apart] for one in (old, new))
+    carried = [*zip(after, before, strict=False), *(each for pair in changed for each in _by_name(*pair))]
+    if len(before) != len(after) or any(tuple(to.shape) != tuple(of.shape) for to, of in carried):
         raise Uncopyable(old, "its `get_config` makes a layer of other weights")
-    for to, of in zip(after, before, strict=True):
+    if {id(to) for to, _ in carried} & {id(of) for _, of in carried}:
+        raise Uncopyable(old, "its `get_config` hands on its own weights, and what trains the copy would train it")
+    for to, of in carried:
         to.assign(of)
-    for part in _parts(new):
+    for part in parts(new):
         if hasattr(part, "finalize_state") and not _keeps_itself(part):
             # Such a layer computes with constants that it makes of its weights.
             part.finalize_state()
+
+
+def _change_alike(old, new, trains: bool):
+    """Quantises a layer and adds adapters to it as was done to another after it was built.
+
+    Of a layer inside another the configuration of that does not tell.
+    """
+    if is_quantized(old) and not is_quantized(new) and not trains:
+        new.quantize(old.quantization_mode)
+    if getattr(old, "lora_enabled", False):
+        if not new.lora_enabled:
+            new.enable_lora(old.lora_rank)
+        # A dense layer that Keras makes again has another.
+        new.lora_alpha = old.lora_alpha
+
+
+def _by_name(old, new) -> list[tuple]:
+    """The weights of a layer, each with what it gets; their order is that in which they were added."""
+    values = float_weights(old) if is_quantized(old) and not is_quantized(new) else {w.name: w for w in old.variables}
+    return [(weight, values.get(weight.name, np.empty(0))) for weight in new.variables]
 
 
 def learnt_beside_weights(layer) -> Iterator[tuple[str, bytes]]:
@@ -247,7 +247,7 @@ def learnt_beside_weights(layer) -> Iterator[tuple[str, bytes]]:
     Yields:
         Name and content of each array and file by which Keras would keep it.
     """
-    for part in _parts(layer):
+    for part in parts(layer):
         plain = type(part).save_own_variables is keras.layers.Layer.save_own_variables
         if not plain and _keeps_itself(part):
             values: dict = {}
@@ -265,11 +265,6 @@ def _keeps_itself(layer) -> bool:
     says = hasattr(cls, "load_assets") or cls.load_own_variables is not keras.layers.Layer.load_own_variables
     # Theirs is for adapters of low rank, which it merges.
     return says and not hasattr(cls, "enable_lora")
-
-
-def _parts(layer) -> list:
-    """A layer and those inside it; nothing for an operation that is no layer."""
-    return layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else []
 
 
 def _carry_learnt(old, new):

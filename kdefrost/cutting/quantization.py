@@ -9,23 +9,36 @@ def is_quantized(layer) -> bool:
     return getattr(getattr(layer, "dtype_policy", None), "quantization_mode", None) is not None
 
 
-def float_config(layer) -> dict:
-    """The configuration of a quantised layer as it was before.
+def check_mode(layer):
+    """Refuses a quantised layer of which no floats can be made.
 
     Args:
-        layer: The layer, of mode int8.
-
-    Returns:
-        The configuration.
+        layer: The layer.
 
     Raises:
-        ValueError: If it is quantised in another way.
+        ValueError: If its mode is not int8.
     """
     mode = layer.dtype_policy.quantization_mode
     if mode != "int8":
         raise ValueError(f"it is quantized to {mode}, of which no float weights can be made; int8 can")
-    config = {key: value for key, value in layer.get_config().items() if key != "quantization_config"}
-    return {**config, "dtype": layer.dtype_policy.name.removeprefix(f"{mode}_from_")}
+
+
+def as_floats(config):
+    """A configuration, or a part of one, in which layers are as they were before they were quantised.
+
+    Args:
+        config: The configuration of a layer, which may have others inside it.
+
+    Returns:
+        The same without quantisation.
+    """
+    if isinstance(config, (list, tuple)):
+        return type(config)(map(as_floats, config))
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "QuantizedDTypePolicy":
+        return config["config"]["source_name"]
+    return {key: as_floats(value) for key, value in config.items() if key != "quantization_config"}
 
 
 def float_weights(layer) -> dict[str, np.ndarray]:

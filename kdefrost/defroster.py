@@ -20,7 +20,7 @@ from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.features import FEATURE_DTYPES
 from kdefrost.cutting.surgery import join, split
-from kdefrost.cutting.trainable import trainable_cuts
+from kdefrost.cutting.trainable import check_trainable, trainable_cuts
 from kdefrost.data.sets import read_sets
 from kdefrost.data.storage import machine_memory
 from kdefrost.devices import Strategy, check_training, in_scope, in_use, is_scoped
@@ -142,6 +142,8 @@ class Defroster:
         self.cuts = tuple(cut_points(source, cuts, features))
         if isinstance(cuts, (str, int, np.integer)):
             self.cuts = tuple(trainable_cuts(source, self.cuts))
+        else:
+            check_trainable(source, self.cuts)
         self.directory = directory
         self.learning = Learning(output, loss, metrics, objective, class_weight, labels)
         self.memory_budget, self.feature_dtype = memory_budget, feature_dtype
@@ -356,6 +358,7 @@ class Defroster:
         compared = tuple(cut for cut in self.cuts if cut.frozen_layers)
         # Trained from the images on, whichever cuts there are.
         start = cut_points(self.source, features=experiment.features)[:1]
+        check_trainable(self.source, start)
         engine = self._engine(experiment, jobs, start, Straying(compared, experiment.features))
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
             for _ in ask(all_of(questions), store, engine, verbose):

@@ -335,3 +335,27 @@ def test_what_keras_itself_cannot_make_again_is_borrowed_or_refused():
     np.testing.assert_allclose(tail(extractor(IMAGES)), expected, rtol=1e-5, atol=1e-6)
     with pytest.warns(UserWarning, match=r"Cut 0 is left out, .*`shear` \(RandomShear\) cannot be copied"):
         assert len(kdefrost.Defroster(model).cuts) == 2
+
+
+def test_a_cut_that_is_named_and_impossible_is_refused_before_any_training():
+    model = with_layer(Shifted(shift=2.5, name="mine"))
+    with pytest.raises(ValueError, match=r"`mine` \(Shifted\) cannot be copied"):
+        kdefrost.Defroster(model, cuts=[0, 2])
+    defroster = kdefrost.Defroster(model, cuts=[1, 2])
+    with pytest.raises(ValueError, match=r"`mine` \(Shifted\) cannot be copied"):
+        # Compliance trains the whole network.
+        defroster.compliance((IMAGES, np.arange(6) % 3), (IMAGES, np.arange(6) % 3), per_class=1, verbose=False)
+
+
+def test_a_layer_is_held_to_its_copy_once():
+    class Counted(layers.Conv2D):
+        eager = 0
+
+        def call(self, x):
+            Counted.eager += isinstance(x, tf.Tensor) and tf.executing_eagerly()
+            return super().call(x)
+
+    model = with_layer(Counted(3, 1))
+    for cut in kdefrost.cut_points(model):
+        kdefrost.join(*kdefrost.split(model, cut))
+    assert Counted.eager == 2

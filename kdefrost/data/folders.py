@@ -160,7 +160,8 @@ def _check_classes(root: Path, found: Mapping[str, str], classes: tuple[str, ...
     folder = PurePosixPath(found.get("train", ""))
     shapes = {}
     for name, files in zip(classes, images, strict=True):
-        below = [PurePosixPath(file).relative_to(folder / name).parts for file in files]
+        start = len(str(folder / name)) + 1
+        below = [file[start:].split("/", 1) for file in files]
         shapes[name] = min(map(len, below)) == 1, tuple({path[0] for path in below if len(path) > 1})
     if not look_like_parts(shapes):
         return

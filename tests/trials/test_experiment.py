@@ -346,20 +346,6 @@ def test_the_same_class_weights_are_the_same_configuration(small, easy, weights)
     json.dumps(task(weights))
 
 
-def test_folders_of_what_gives_the_same_scores_as_ever_still_fit(small, easy):
-    sets = {name: LabelledSet(*part) for name, part in easy.items()}
-    last = kdefrost.cut_points(small)[-1]
-
-    def number(**said):
-        return prepare(small, last, sets, Learning(**said), [2]).configuration["format"]
-
-    plain = number()
-    for loss in ("categorical_crossentropy", keras.losses.CategoricalFocalCrossentropy()):
-        assert number(loss=loss, metrics=["accuracy", keras.metrics.F1Score("macro", name="f1")]) == plain
-    for said in ({"metrics": [keras.metrics.MeanIoU(3)]}, {"loss": "kl_divergence"}, {"loss": keras.losses.Dice()}):
-        assert number(**said) > plain
-
-
 @pytest.mark.filterwarnings("ignore:No rule of He's method")
 def test_a_source_of_text_takes_text_and_nothing_else():
     inputs = keras.Input((3,), dtype="string")

@@ -11,7 +11,9 @@ import keras
 
 from kdefrost.cutting import costs
 
-_PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
+_PROBABILITIES = ("softmax", "sigmoid")
+# They give numbers another shape alone.
+_SHAPES = ("Flatten", "Identity", "Reshape", "Squeeze")
 
 
 @dataclasses.dataclass(eq=False)
@@ -223,14 +225,29 @@ def has_graph(model) -> bool:
 
 
 def ends_in_probabilities(layer: keras.layers.Layer) -> bool:
-    """Whether the last operation of a layer or model is a softmax or a sigmoid."""
-    return gives_probabilities(Graph(layer).calls[-1].operation if has_graph(layer) else layer)
+    """Whether the last operation of a layer or model that makes other numbers is a softmax or a sigmoid."""
+    operations = [call.operation for call in Graph(layer).calls] if has_graph(layer) else [layer]
+    while len(operations) > 1 and _passes_on(operations[-1]):
+        operations.pop()
+    return gives_probabilities(operations[-1])
+
+
+def _passes_on(operation: keras.Operation) -> bool:
+    """Whether an operation leaves the numbers as they are."""
+    is_linear = isinstance(operation, keras.layers.Activation) and function_name(operation) == "linear"
+    return is_linear or type(operation).__name__ in _SHAPES
 
 
 def gives_probabilities(operation: keras.Operation) -> bool:
     """Whether an operation is a softmax or a sigmoid, or ends in one."""
-    by_name = type(operation).__name__.lower() in ("softmax", "sigmoid")
-    return by_name or getattr(operation, "activation", None) in _PROBABILITIES
+    return type(operation).__name__.lower() in _PROBABILITIES or function_name(operation) in _PROBABILITIES
+
+
+def function_name(operation: keras.Operation) -> str:
+    """The name of a layer's activation, or of a Lambda's function; `softmax` may be Keras's or TensorFlow's."""
+    function = getattr(operation, "activation", getattr(operation, "function", None))
+    function = getattr(function, "func", function)
+    return getattr(function, "__name__", "").removesuffix("_v2")
 
 
 def unused(name: str, taken: set[str], prefix: str = "") -> str:

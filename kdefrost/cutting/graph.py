@@ -10,6 +10,7 @@ import math
 import keras
 
 from kdefrost.cutting import costs
+from kdefrost.cutting.masks import Masks
 
 _PROBABILITIES = ("softmax", "sigmoid")
 # They give numbers another shape alone.
@@ -41,6 +42,7 @@ class Call:
         args: Positional arguments, with a `Tensor` in the place of each tensor.
         kwargs: Arguments by name, likewise.
         outputs: The tensors that it gives.
+        masks: By the tensor, the masks that it reads from the tensors that it takes.
     """
 
     operation: keras.Operation
@@ -48,11 +50,13 @@ class Call:
     args: tuple
     kwargs: dict
     outputs: list[Tensor]
+    masks: dict[Tensor, Tensor] = dataclasses.field(default_factory=dict)
 
     @property
     def inputs(self) -> list[Tensor]:
         """The tensors that it takes."""
-        return [value for value in keras.tree.flatten((self.args, self.kwargs)) if isinstance(value, Tensor)]
+        taken = [value for value in keras.tree.flatten((self.args, self.kwargs)) if isinstance(value, Tensor)]
+        return [*taken, *self.masks.values()]
 
     @property
     def kernels(self) -> list:
@@ -91,6 +95,7 @@ class Graph:
         self.features: bool | None = None
         self._names: dict[int, str] = {}
         self._counts: dict[str, int] = {}
+        self._masks = Masks(self._read_call)
         # Of a model that is built for batches of one size each call is described anew, for any size.
         self._batch = next((tensor.shape[0] for tensor in model.inputs if tensor.shape[0] is not None), None)
         self.inputs = [self._input(tensor) for tensor in model.inputs]
@@ -108,7 +113,8 @@ class Graph:
         }
         by_depth = functional._nodes_by_depth
         for node in (node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]):
-            if not node.is_input:
+            # What makes masks may have been read before.
+            if not node.is_input and id(node.output_tensors[0]) not in known:
                 made = self._read_call(node, known, path)
                 known.update({id(old): new for old, new in zip(node.output_tensors, made, strict=True)})
         return [known[id(tensor)] for tensor in functional.outputs]
@@ -121,6 +127,7 @@ class Graph:
         name = self._name(operation, path)
         cast = Tensor(tensor.shape, dtype, (name, 0, 0))
         self.calls.append(Call(operation, name, (tensor,), {}, [cast]))
+        self._masks.copy(tensor, cast)
         return cast
 
     def _read_call(self, node, known: dict, path: str) -> list[Tensor]:
@@ -129,7 +136,9 @@ class Graph:
         )
         operation = node.operation
         if has_graph(operation):
+            masks = kwargs.pop("mask", None)
             taken = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Tensor)]
+            self._masks.hand_on(masks, taken)
             return self._read(operation, taken, f"{path}{operation.name}_")
         # A layer that a user pinned to inference would keep its statistics at their start.
         if kwargs.get("training") is False:
@@ -141,7 +150,10 @@ class Graph:
             # A nested model that was built for any size has one here.
             specs = self._described(operation, args, kwargs)
         outputs = [self._tensor(spec, (name, call, output)) for output, spec in enumerate(specs)]
-        self.calls.append(Call(operation, name, args, kwargs, outputs))
+        read = Call(operation, name, args, kwargs, outputs)
+        read.masks = self._masks.read_by(read)
+        self.calls.append(read)
+        self._masks.follow(node, read, known, path)
         return outputs
 
     def _described(self, operation, args: tuple, kwargs: dict) -> list:

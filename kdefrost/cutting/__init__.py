@@ -1,6 +1,7 @@
 """Cutting: all of a model's surgery.
 
     costs            what a layer costs, and what of it is learnt to compute with, by a rule for each class
+    masks            masks of padded sequences, which cross a cut as tensors do
     graph            a model's layer calls, read once: what is called with what, where one tensor crosses
     channels         which axis of a tensor has the channels
     output           which layer is a model's output layer, or whether it ends in features

@@ -18,6 +18,7 @@ from kdefrost.cutting.layers import (
     is_plain,
     stateless,
 )
+from kdefrost.cutting.masks import is_masked_already, masked
 from kdefrost.cutting.objects import held, is_own
 
 # Layers whose copies compute the same, and these copies: each is looked at once.
@@ -56,8 +57,10 @@ def replay(
     known = dict(zip(start, replacements, strict=True))
     copies: dict[str, keras.Operation] = {}
     for call in graph.between(start, stop):
-        given = _replaced(call, known)
-        if call.name not in copies:
+        given = _replaced(call, masked(call, known, is_whole=set(start) == set(graph.inputs)))
+        if is_masked_already(call, given):
+            outputs = given[0][0]
+        elif call.name not in copies:
             name = unused(call.name, taken, "tail_")
             taken.add(name)
             copies[call.name], outputs = _first_call(call, given, name, substitutes, trains)

@@ -11,8 +11,11 @@ import math
 import keras
 
 from kdefrost.cutting import costs
+from kdefrost.cutting.masks import Masks
 
-_PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
+_PROBABILITIES = ("softmax", "sigmoid")
+# They give numbers another shape alone.
+_SHAPES = ("Flatten", "Identity", "Reshape", "Squeeze")
 
 
 @dataclasses.dataclass(eq=False)
@@ -40,6 +43,7 @@ class Call:
         args: Positional arguments, with a `Tensor` in the place of each tensor.
         kwargs: Arguments by name, likewise.
         outputs: The tensors that it gives.
+        masks: By the tensor, the masks that it reads from the tensors that it takes.
     """
 
     operation: keras.Operation
@@ -47,11 +51,13 @@ class Call:
     args: tuple
     kwargs: dict
     outputs: list[Tensor]
+    masks: dict[Tensor, Tensor] = dataclasses.field(default_factory=dict)
 
     @property
     def inputs(self) -> list[Tensor]:
         """The tensors that it takes."""
-        return [value for value in keras.tree.flatten((self.args, self.kwargs)) if isinstance(value, Tensor)]
+        taken = [value for value in keras.tree.flatten((self.args, self.kwargs)) if isinstance(value, Tensor)]
+        return [*taken, *self.masks.values()]
 
     @functools.cached_property
     def kernels(self) -> list:
@@ -90,6 +96,7 @@ class Graph:
         self.features: bool | None = None
         self._names: dict[int, str] = {}
         self._counts: dict[str, int] = {}
+        self._masks = Masks(self._read_call)
         # Of a model that is built for batches of one size each call is described anew, for any size.
         self._batch = next((tensor.shape[0] for tensor in model.inputs if tensor.shape[0] is not None), None)
         self.inputs = [self._input(tensor) for tensor in model.inputs]
@@ -107,7 +114,8 @@ class Graph:
         }
         by_depth = functional._nodes_by_depth
         for node in (node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]):
-            if not node.is_input:
+            # What makes masks may have been read before.
+            if not node.is_input and id(node.output_tensors[0]) not in known:
                 made = self._read_call(node, known, path)
                 known.update({id(old): new for old, new in zip(node.output_tensors, made, strict=True)})
         return [known[id(tensor)] for tensor in functional.outputs]
@@ -120,6 +128,7 @@ class Graph:
         name = self._name(operation, path)
         cast = Tensor(tensor.shape, dtype, (name, 0, 0))
         self.calls.append(Call(operation, name, (tensor,), {}, [cast]))
+        self._masks.copy(tensor, cast)
         return cast
 
     def _read_call(self, node, known: dict, path: str) -> list[Tensor]:
@@ -128,7 +137,9 @@ class Graph:
         )
         operation = node.operation
         if has_graph(operation):
+            masks = kwargs.pop("mask", None)
             taken = [value for value in keras.tree.flatten((args, kwargs)) if isinstance(value, Tensor)]
+            self._masks.hand_on(masks, taken)
             return self._read(operation, taken, f"{path}{operation.name}_")
         # A layer that a user pinned to inference would keep its statistics at their start.
         if kwargs.get("training") is False:
@@ -140,7 +151,10 @@ class Graph:
             # A nested model that was built for any size has one here.
             specs = self._described(operation, args, kwargs)
         outputs = [self._tensor(spec, (name, call, output)) for output, spec in enumerate(specs)]
-        self.calls.append(Call(operation, name, args, kwargs, outputs))
+        read = Call(operation, name, args, kwargs, outputs)
+        read.masks = self._masks.read_by(read)
+        self.calls.append(read)
+        self._masks.follow(node, read, known, path)
         return outputs
 
     def _described(self, operation, args: tuple, kwargs: dict) -> list:
@@ -224,14 +238,29 @@ def has_graph(model) -> bool:
 
 
 def ends_in_probabilities(layer: keras.layers.Layer) -> bool:
-    """Whether the last operation of a layer or model is a softmax or a sigmoid."""
-    return gives_probabilities(Graph(layer).calls[-1].operation if has_graph(layer) else layer)
+    """Whether the last operation of a layer or model that makes other numbers is a softmax or a sigmoid."""
+    operations = [call.operation for call in Graph(layer).calls] if has_graph(layer) else [layer]
+    while len(operations) > 1 and _passes_on(operations[-1]):
+        operations.pop()
+    return gives_probabilities(operations[-1])
+
+
+def _passes_on(operation: keras.Operation) -> bool:
+    """Whether an operation leaves the numbers as they are."""
+    is_linear = isinstance(operation, keras.layers.Activation) and function_name(operation) == "linear"
+    return is_linear or type(operation).__name__ in _SHAPES
 
 
 def gives_probabilities(operation: keras.Operation) -> bool:
     """Whether an operation is a softmax or a sigmoid, or ends in one."""
-    by_name = type(operation).__name__.lower() in ("softmax", "sigmoid")
-    return by_name or getattr(operation, "activation", None) in _PROBABILITIES
+    return type(operation).__name__.lower() in _PROBABILITIES or function_name(operation) in _PROBABILITIES
+
+
+def function_name(operation: keras.Operation) -> str:
+    """The name of a layer's activation, or of a Lambda's function; `softmax` may be Keras's or TensorFlow's."""
+    function = getattr(operation, "activation", getattr(operation, "function", None))
+    function = getattr(function, "func", function)
+    return getattr(function, "__name__", "").removesuffix("_v2")
 
 
 def unused(name: str, taken: set[str], prefix: str = "") -> str:

@@ -46,8 +46,9 @@ def held(holder, seen: set[int] | None = None) -> Iterator:
         yield holder
     else:
         # Other objects say nothing of themselves to Keras.
-        inside = list(vars(holder).values()) if hasattr(holder, "get_config") and hasattr(holder, "__dict__") else []
-        if inside and is_own(holder):
+        says = hasattr(holder, "get_config") and not isinstance(holder, type)
+        inside = list(getattr(holder, "__dict__", {}).values()) if says else []
+        if says and is_own(holder):
             yield type(holder)
     for each in inside:
         yield from held(each, seen)

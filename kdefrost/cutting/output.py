@@ -2,7 +2,7 @@
 
 import keras
 
-from kdefrost.cutting.graph import Call, Graph, gives_probabilities
+from kdefrost.cutting.graph import Call, Graph, function_name, gives_probabilities
 
 # What states answers in other units or another shape.
 _RESTATING = (keras.layers.Rescaling, keras.layers.Reshape, keras.layers.Flatten, keras.layers.Identity)
@@ -78,8 +78,7 @@ def _gives_answers(graph: Graph) -> bool:
 
 def _gives_probabilities(call: Call) -> bool:
     in_logarithms = type(call.operation).__name__ == "LogSoftmax"
-    activation = getattr(call.operation, "activation", None)
-    return in_logarithms or activation is keras.activations.log_softmax or gives_probabilities(call.operation)
+    return in_logarithms or function_name(call.operation) == "log_softmax" or gives_probabilities(call.operation)
 
 
 def _restates(call: Call) -> bool:

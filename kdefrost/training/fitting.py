@@ -75,6 +75,8 @@ class _DecayInGradient:
 
     def update_step(self, gradient, variable, learning_rate):
         """Updates one variable."""
+        # A scaled loss has its gradients in float32, whatever the weights.
+        gradient = ops.cast(gradient, variable.dtype)
         super().update_step(gradient + self.decay * variable, variable, learning_rate)
 
 

@@ -1,8 +1,11 @@
 """Which layer is the output layer: classifiers and regressors are told from what ends in features."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kdefrost
 from kdefrost.cutting.cut import Cut
@@ -35,6 +38,9 @@ ANSWERS = {
     "temperature": lambda: [layers.Dense(5), lambda x: x / 2.0],
     "units": lambda: [layers.Dense(2), layers.Rescaling(10.0, 5.0)],
     "cast": lambda: [layers.Dense(5), layers.Activation("linear", dtype="float32")],
+    "TensorFlow's softmax": lambda: [layers.Dense(5, activation=tf.nn.softmax)],
+    "a function's softmax": lambda: [layers.Dense(5, activation=functools.partial(keras.ops.softmax, axis=-1))],
+    "a Lambda's softmax": lambda: [layers.Dense(5), layers.Lambda(tf.nn.softmax)],
     "age": lambda: [layers.Dense(1, activation="relu")],
 }
 FEATURES = {

@@ -197,3 +197,12 @@ def test_a_profile_of_a_source_in_half_precision(easy):
 def test_probabilities_of_a_new_network_are_in_full_precision(in_half):
     network = kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))
     assert network.outputs[0].dtype == "float32" and network.get_layer("conv1").compute_dtype == "float16"
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_weights_in_half_precision_train_too(optimizer):
+    x, y = _points()
+    recipe = kdefrost.Recipe(epochs=2, optimizer=optimizer, learning_rate=0.1, weight_decay=0.01)
+    half, full = (_train(_linear(policy), x, y, recipe) for policy in ("float16", "float32"))
+    assert half.dtype == np.float16
+    np.testing.assert_allclose(half, full, atol=2e-3)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 import kdefrost
@@ -269,7 +270,13 @@ def test_an_output_of_logits_gets_a_loss_of_logits():
     for layer in (keras.layers.Dense(3), keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])):
         assert make_task("classification", labels, output=layer).loss.from_logits
         assert make_task("multi-label", columns, output=layer).loss.from_logits
-    for layer in (keras.layers.Dense(3, "softmax"), keras.Sequential([keras.Input((3,)), keras.layers.Softmax()])):
+    shaped = [keras.layers.Dense(3, "softmax"), keras.layers.Reshape((3,)), keras.layers.Activation("linear")]
+    for layer in (
+        keras.layers.Dense(3, "softmax"),
+        keras.Sequential([keras.Input((3,)), keras.layers.Softmax()]),
+        keras.layers.Dense(3, tf.nn.softmax),
+        keras.Sequential([keras.Input((3,)), *shaped]),
+    ):
         assert make_task("classification", labels, output=layer).loss == "sparse_categorical_crossentropy"
     given = "sparse_categorical_crossentropy"
     assert make_task("classification", labels, output=keras.layers.Dense(3), loss=given).loss == given

@@ -1,11 +1,11 @@
 """What an exported model takes and gives, how it is loaded, where it comes from, and how good it is."""
 
 from collections.abc import Sequence
-from types import FunctionType
 
 import keras
 import numpy as np
 
+from kdefrost.cutting.objects import held
 from kdefrost.files import versions
 from kdefrost.profile import DefrostProfile
 from kdefrost.tables import format_score, label_of, markdown
@@ -87,7 +87,8 @@ def _keras_lines(model: keras.Model) -> list[str]:
 def own_objects(model: keras.Model) -> dict[str, object]:
     """The classes and functions in a model's configuration that are not Keras's, by the names that they have there."""
     named = {name for name, _ in _serialized(model.get_config())}
-    found = [thing for layer in model._flatten_layers() for thing in _parts(layer)]
+    # An object without a name is in no configuration.
+    found = [thing for thing in held(model) if hasattr(thing, "__name__")]
     known = {keras.saving.get_registered_name(thing): thing for thing in found}
     return {name: thing for name, thing in sorted(known.items()) if name in named}
 
@@ -108,12 +109,6 @@ def _serialized(config) -> list[tuple[str, str]]:
         name = config.get("config") if kind == "function" else config.get("registered_name") or kind
         found.append((str(name), kind))
     return found
-
-
-def _parts(layer) -> list:
-    """The class of a layer, and the functions and classes of the objects that it is made with; no parts of Keras."""
-    parts = [value if isinstance(value, FunctionType) else type(value) for value in (layer, *vars(layer).values())]
-    return [part for part in parts if not part.__module__.startswith(("keras.", "builtins"))]
 
 
 def _is_registered(thing) -> bool:

@@ -14,6 +14,7 @@ from kdefrost.cutting.costs import NORMALIZATIONS
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import calls_before
 from kdefrost.cutting.graph import Graph, has_graph
+from kdefrost.cutting.initialization import adapted_weights
 
 # Beyond, products with a learning rate leave the range of float32.
 _STRONGEST = 1e30
@@ -231,7 +232,9 @@ def _weights(layer, normalization: bool) -> list[keras.Variable]:
     inner = [part for part in layer._flatten_layers() if isinstance(part, NORMALIZATIONS)]
     apart = {id(variable) for part in inner for variable in part.variables} if not normalization else set()
     statistics = {id(variable) for part in layer._flatten_layers() for variable in part._non_trainable_variables}
-    return [weight for weight in layer.weights if id(weight) not in apart | statistics]
+    # What adapters are added to stays; springs hold those.
+    adapted = {id(variable) for part in layer._flatten_layers() for variable in adapted_weights(part)}
+    return [weight for weight in layer.weights if id(weight) not in apart | statistics | adapted]
 
 
 def _places(model, graph: Graph, ours: list, layers, normalization: bool) -> list[int]:

@@ -191,3 +191,18 @@ def test_layers_of_another_kind_do_not_match():
     ]
     with pytest.raises(ValueError, match=r"`a` \(Conv2D.*`b` \(DepthwiseConv2D"):
         kdefrost.ElasticCoupling(*models, 1)
+
+
+def test_springs_hold_adapters_of_low_rank_and_not_what_they_are_added_to():
+    source = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2)])
+    source.layers[0].enable_lora(2)
+    source.layers[0].lora_kernel_b.assign(np.ones((2, 4)))
+    _, tail = kdefrost.split(source, 0, output=2, seed=0)
+    coupling = kdefrost.ElasticCoupling(tail, source, layers=1, strength=1.0)
+    assert {weight.name for weight in coupling.weights} == {"bias", "lora_kernel_a", "lora_kernel_b"}
+    tail.compile(kdefrost.ElasticSGD(coupling, 0.1), "mse")
+    base = np.array(tail.layers[1]._kernel)
+    tail.fit(np.zeros((4, 3)), np.zeros((4, 2)), epochs=200, verbose=0)
+    np.testing.assert_array_equal(tail.layers[1]._kernel, base)
+    # No input reaches them, so that nothing but the springs moves the adapters.
+    np.testing.assert_allclose(tail.layers[1].lora_kernel_b, np.ones((2, 4)), rtol=1e-5)

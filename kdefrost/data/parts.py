@@ -56,14 +56,17 @@ def check_parts(root: Path, parts: Mapping[str, str]) -> dict[str, str]:
         The same as a dict.
 
     Raises:
-        ValueError: If they are not such, one is given twice, or one to validate on is there and none to test on.
+        ValueError: If they are not such, or one is given twice.
     """
     known = isinstance(parts, Mapping) and set(parts) <= set(NAMES)
-    if not known or (parts and not {"train", "test"} <= set(parts)):
+    if not known or (parts and ("train" not in parts or len(parts) < 2)):
         raise ValueError(
             '`parts` must be sub-folders by "train" and "test", and "validation" where there is one, or {} where '
             f"sub-folders are classes. Received: parts={parts!r}"
         )
+    if parts and "test" not in parts:
+        # Of two parts the second reports, whatever it is called.
+        parts = {"train": parts["train"], "test": parts["validation"]}
     for part, name in parts.items():
         if not (root / name).is_dir():
             raise ValueError(f"`parts` must name sub-folders of {root}. Received: {part}={os.fspath(name)!r}")

@@ -9,6 +9,7 @@ from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.surgery import tail_of
 from kdefrost.data.colors import color_advice
 from kdefrost.data.sets import LabelledSet
+from kdefrost.training.forms import classes_of
 from kdefrost.training.labels import OR_REGRESSION
 from kdefrost.training.tasks import Task
 
@@ -137,11 +138,11 @@ def check_objective(where: str, labels: np.ndarray, task: Task):
     metric = task.metrics[name]
     if task.kind == "regression" or not (str(metric).lower() == "auc" or isinstance(metric, keras.metrics.AUC)):
         return
-    columns = labels[:, None] if labels.ndim == 1 else labels > 0
+    columns = labels > 0 if task.kind == "multi-label" else classes_of(labels)[:, None]
     if all(len(np.unique(column)) < 2 for column in columns.T):
         raise ValueError(
             f"{where} must have examples of two classes or more, because of one class there is no {name}, which "
-            "chooses the cut: add some, or choose by another `objective`."
+            f"chooses the cut: add some, or choose by another `objective`. Received: {len(labels)} of one class"
         )
 
 

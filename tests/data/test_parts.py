@@ -66,6 +66,8 @@ def test_parts_of_any_name_are_those_that_are_said(tmp_path):
     said = {"test": "fold1", "validation": "deep/fold3", "train": "fold2"}
     data = kdefrost.load_data(tmp_path, image_size=4, parts=said)
     assert [values(part) for part in (data.train, data.validation, data.test)] == [{50}, {100}, {0}]
+    two = kdefrost.load_data(tmp_path, image_size=4, parts={"train": "fold2", "validation": "fold1"})
+    assert two.validation is None and values(two.test) == {0}
     classes = kdefrost.load_data(tmp_path, image_size=4, parts={}, test_share=0)
     assert classes.classes == ("deep", "fold1", "fold2") and np.bincount(classes.train.labels).tolist() == [4, 4, 4]
 
@@ -74,7 +76,7 @@ def test_parts_of_any_name_are_those_that_are_said(tmp_path):
     ("parts", "message"),
     [
         ({"train": "a"}, r"`parts` must be sub-folders by \"train\" and \"test\""),
-        ({"train": "a", "validation": "b"}, r"`parts` must be sub-folders by"),
+        ({"test": "a", "validation": "b"}, r"`parts` must be sub-folders by"),
         ({"train": "a", "exam": "b"}, r"`parts` must be sub-folders by"),
         ("none", r"`parts` must be sub-folders by .* parts='none'"),
         ({"train": "a", "test": "a/"}, r"`parts` must be different sub-folders.*'test': 'a/'"),

@@ -119,6 +119,16 @@ def test_an_auc_of_one_class_is_refused_before_any_training(small, name, auc, mo
         kdefrost.Defroster(small, cuts=[2], metrics=[auc], loss="binary_crossentropy").plan(**many)
 
 
+def test_the_auc_of_soft_labels_is_of_their_classes(small, easy):
+    x, y = easy["test"]
+    soft = np.eye(3, dtype="float32")[y] * 0.9 + 0.1 / 3
+    sets = {"train": LabelledSet(x, soft), "test": LabelledSet(x, soft)}
+    prepare(small, kdefrost.cut_points(small)[-1], sets, Learning(metrics=["auc"]), [2])
+    sets["test"] = LabelledSet(x[y == 1], soft[y == 1])
+    with pytest.raises(ValueError, match="`test` must have examples of two classes or more"):
+        prepare(small, kdefrost.cut_points(small)[-1], sets, Learning(metrics=["auc"]), [2])
+
+
 def test_an_auc_that_does_not_choose_may_be_missing(small, easy):
     two, one = _two_classes(20), (np.zeros((5, 8, 8, 1)), np.zeros(5, int))
     profile = kdefrost.Defroster(small, cuts=[2], recipe=RECIPE).profile(two, test=one, seeds=1, verbose=False)

@@ -114,8 +114,7 @@ class Graph:
         }
         by_depth = functional._nodes_by_depth
         for node in (node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]):
-            # What makes masks may have been read before.
-            if not node.is_input and id(node.output_tensors[0]) not in known:
+            if not node.is_input:
                 made = self._read_call(node, known, path)
                 known.update({id(old): new for old, new in zip(node.output_tensors, made, strict=True)})
         return [known[id(tensor)] for tensor in functional.outputs]
@@ -154,7 +153,7 @@ class Graph:
         read = Call(operation, name, args, kwargs, outputs)
         read.masks = self._masks.read_by(read)
         self.calls.append(read)
-        self._masks.follow(node, read, known, path)
+        self._masks.follow(node, read, path)
         return outputs
 
     def _described(self, operation, args: tuple, kwargs: dict) -> list:

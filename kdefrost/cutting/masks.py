@@ -64,34 +64,29 @@ class Masks:
         found = {tensor: self._of(tensor) for tensor in call.inputs}
         return {tensor: mask for tensor, mask in found.items() if mask is not None}
 
-    def follow(self, node, call, known: dict, path: str):
+    def follow(self, node, call, path: str):
         """Takes note of the masks of what a call gives.
 
         Args:
             node: The call as Keras has it.
             call: The call.
-            known: Tensors of the graph by the addresses of Keras's.
             path: Names of the models around it.
         """
-        if not isinstance(call.operation, keras.layers.Layer):
+        layer = call.operation
+        if not isinstance(layer, keras.layers.Layer):
             return
-        specs = dict(zip(call.inputs, node.input_tensors, strict=False))
-        if all((tensor in self._masks) == (_mask_of(spec) is not None) for tensor, spec in specs.items()):
-            masks, names = [_mask_of(spec) for spec in node.output_tensors], ()
-        else:
+        concerns = any(tensor in self._masks for tensor in call.inputs) or any(map(_has_mask, node.output_tensors))
+        if concerns and layer.supports_masking:
             masks, known = self._computed(call)
-            names = (f"{call.name}_mask",)
-        for output, mask in zip(call.outputs, masks, strict=False):
-            if mask is not None:
-                self._masks[output] = functools.partial(self._resolve, mask, known, path, *names)
-        if isinstance(call.operation, keras.layers.MultiHeadAttention):
-            for tensor in specs:
+            for output, mask in zip(call.outputs, masks, strict=False):
+                if mask is not None:
+                    self._masks[output] = functools.partial(self._resolve, mask, known, path, f"{call.name}_mask")
+        if isinstance(layer, keras.layers.MultiHeadAttention):
+            for tensor in call.inputs:
                 self._masks.pop(tensor, None)
 
     def _computed(self, call) -> tuple[list, dict]:
-        """What masks a layer makes of those before it, and the tensors that they are made of."""
-        if not call.operation.supports_masking:
-            return [], {}
+        """What masks a layer makes of those before it, as Keras has them, and by address what they are made of."""
         known: dict = {}
 
         def stand_in(tensor):
@@ -100,7 +95,10 @@ class Masks:
             return symbol
 
         def mask_before(tensor):
-            mask = self._of(tensor)
+            mask = self._masks.get(tensor)
+            if isinstance(mask, functools.partial):
+                known[id(mask.args[0])] = mask
+                return mask.args[0]
             return None if mask is None else stand_in(mask)
 
         first = call.args[0] if call.args else next(iter(call.kwargs.values()))
@@ -109,23 +107,24 @@ class Masks:
         made = call.operation.compute_mask(keras.tree.map_structure(stand_in, first), before)
         return keras.tree.flatten(made), known
 
-    def _resolve(self, mask, known: dict, path: str, name: str | None = None):
+    def _resolve(self, mask, known: dict, path: str, name: str):
         """The tensor of the graph for a mask of Keras's, whose calls are read where they were not."""
+        if isinstance(known.get(id(mask)), functools.partial):
+            return known[id(mask)]()
         if id(mask) not in known:
             history = mask._keras_history
-            if name is not None:
-                # Made a moment ago, with a number in its name that is another each time.
-                history.operation.name = name
+            # Made a moment ago, with a number in its name that is another each time and in every process.
+            history.operation.name = name
             node = history.operation._inbound_nodes[history.node_index]
             for taken in node.input_tensors:
-                self._resolve(taken, known, path, name)
+                known[id(taken)] = self._resolve(taken, known, path, name)
             made = self._read_node(node, known, path)
             known.update({id(old): new for old, new in zip(node.output_tensors, made, strict=True)})
         return known[id(mask)]
 
 
-def _mask_of(tensor):
-    return getattr(tensor, "_keras_mask", None)
+def _has_mask(tensor) -> bool:
+    return getattr(tensor, "_keras_mask", None) is not None
 
 
 @keras.saving.register_keras_serializable(package="kdefrost")
@@ -153,11 +152,11 @@ def masked(call, known: dict, is_whole: bool) -> dict:
     Returns:
         The same, with tensors that have masks in the place of those that the call takes.
     """
-    has_own = [tensor for tensor in call.masks if is_whole and _mask_of(known[tensor]) is not None]
+    has_own = [tensor for tensor in call.masks if is_whole and _has_mask(known[tensor])]
     bare = {tensor: mask for tensor, mask in call.masks.items() if tensor not in has_own}
     return {**known, **{tensor: WithMask()(known[tensor], mask=known[mask]) for tensor, mask in bare.items()}}
 
 
 def is_masked_already(call, given: tuple[tuple, dict]) -> bool:
     """Whether a call would give a tensor a mask that has one, as where both sides of a cut are joined."""
-    return isinstance(call.operation, WithMask) and _mask_of(given[0][0]) is not None
+    return isinstance(call.operation, WithMask) and _has_mask(given[0][0])

@@ -129,13 +129,19 @@ def packed(setting: Setting) -> bytes:
         "dtype_policy": config.dtype_policy().name,
     }
     try:
-        return pickle.dumps((settings, dataclasses.replace(setting, source=bare)))
+        setup = pickle.dumps((settings, dataclasses.replace(setting, source=bare)))
     # A layer, loss or metric of the user's own ends in whatever its `get_config` raises.
     except Exception as error:
         raise ValueError(
             "With `jobs` the source, the output, the loss and the metrics are sent to other processes, which these "
             f"cannot be ({type(error).__name__}: {error}). Leave `jobs` out."
         ) from error
+    if any(getattr(layer, "lora_enabled", False) for layer in source._flatten_layers()):
+        raise ValueError(
+            "With `jobs` the source is sent to other processes as Keras saves it, without the adapters of low rank "
+            "(LoRA) that it has: trials there would train something else. Leave `jobs` out."
+        )
+    return setup
 
 
 def _unpacked(setup: bytes) -> Setting:

@@ -163,3 +163,12 @@ def test_a_file_outlives_the_array_that_another_process_has_of_it():
     copy = pickle.loads(ForkingPickler.dumps(array))
     del array
     np.testing.assert_array_equal(copy[1:], [[2, 3], [4, 5]])
+
+
+def test_a_source_with_adapters_of_low_rank_is_not_sent(easy):
+    """Keras saves it without them."""
+    source = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(4)])
+    source.layers[1].enable_lora(2)
+    defroster = kdefrost.Defroster(source, recipe=RECIPE, features=True)
+    with pytest.raises(ValueError, match=r"With `jobs` the source is sent .* without the adapters .* Leave `jobs` out"):
+        defroster.profile(**easy, seeds=1, per_class=2, jobs=1, verbose=False)

@@ -14,9 +14,11 @@ def parts(layer) -> list:
 
 def is_own(operation) -> bool:
     """Whether a layer, or one inside it, is of a class that is not Keras's."""
-    return any(
-        not type(part).__module__.startswith(("keras.", "kdefrost.")) for part in parts(operation) or [operation]
-    )
+    return any(_is_users(type(part)) for part in parts(operation) or [operation])
+
+
+def _is_users(cls: type) -> bool:
+    return not cls.__module__.startswith(("keras.", "kdefrost."))
 
 
 def held(holder, seen: set[int] | None = None) -> Iterator:
@@ -48,7 +50,7 @@ def held(holder, seen: set[int] | None = None) -> Iterator:
         # Other objects say nothing of themselves to Keras.
         says = hasattr(holder, "get_config") and not isinstance(holder, type)
         inside = list(getattr(holder, "__dict__", {}).values()) if says else []
-        if says and is_own(holder):
+        if says and _is_users(type(holder)):
             yield type(holder)
     for each in inside:
         yield from held(each, seen)

@@ -5,8 +5,6 @@ import functools
 import keras
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 
 from kdefrost import similarity
@@ -107,12 +105,9 @@ def test_every_door_chooses_by_itself():
     assert similarity.neighbor_spearman(x, y, k=20) == pytest.approx(expected["neighbor_spearman_xy"], abs=1e-6)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(
-    kind=st.sampled_from([_clusters, _one_far]),
-    size=st.floats(0, 7),
-    offset=st.floats(0, 5),
-    scale=st.floats(-12, 12),
+@pytest.mark.parametrize("kind", [_clusters, _one_far])
+@pytest.mark.parametrize(
+    ("size", "offset", "scale"), np.random.default_rng(0).uniform([0, 0, -12], [5, 5, 12], (12, 3))
 )
 def test_over_all_scales_the_default_is_float64s_within_rounding(kind, size, offset, scale):
     x = 10**scale * (kind(10**size) + 10**offset)

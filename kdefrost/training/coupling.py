@@ -15,6 +15,7 @@ from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import calls_before
 from kdefrost.cutting.graph import Graph, has_graph
 from kdefrost.cutting.initialization import adapted_weights
+from kdefrost.cutting.quantization import is_quantized
 
 # Beyond, products with a learning rate leave the range of float32.
 _STRONGEST = 1e30
@@ -93,9 +94,12 @@ def pair_layers(
         other = theirs[place][1]
         if not _match(layer, other, normalization):
             described = (_describe(*each, normalization) for each in (ours[place], theirs[place]))
+            quantized = (
+                " Springs hold no quantized weights: take the source as it was before." if is_quantized(other) else ""
+            )
             raise ValueError(
                 f"`source` must have the layers of `model` that are paired. Layer {place + 1} with weights is "
-                f"{' in `model`, and '.join(described)} in `source`."
+                f"{' in `model`, and '.join(described)} in `source`.{quantized}"
             )
         values = tuple(np.array(weight) for weight in _weights(other, normalization))
         pairs.append(LayerPair(name, tuple(_weights(layer, normalization)), values))

@@ -206,3 +206,14 @@ def test_springs_hold_adapters_of_low_rank_and_not_what_they_are_added_to():
     np.testing.assert_array_equal(tail.layers[1]._kernel, base)
     # No input reaches them, so that nothing but the springs moves the adapters.
     np.testing.assert_allclose(tail.layers[1].lora_kernel_b, np.ones((2, 4)), rtol=1e-5)
+
+
+def test_quantized_weights_are_held_by_no_springs():
+    inputs = keras.Input((6,))
+    source = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Dense(4)(inputs)))
+    model = keras.models.clone_model(source)
+    source.layers[1].quantize("int8")
+    with pytest.raises(
+        ValueError, match=r"Layer 1 with weights .* hold no quantized weights: take the source as it was"
+    ):
+        kdefrost.ElasticCoupling(model, source, layers=1)

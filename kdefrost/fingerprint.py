@@ -1,5 +1,6 @@
 """Content addresses: short hashes by which data, models and settings are told apart."""
 
+import functools
 import hashlib
 import json
 import re
@@ -103,22 +104,43 @@ def _held(layer) -> str:
     return hashlib.sha256(repr(told).encode()).hexdigest()[:_LENGTH]
 
 
-def _content(value) -> object:
-    """A plain value, an array or a function as what is the same in every process; nothing of other objects."""
+def _content(value, around: tuple[int, ...] = ()) -> object:
+    """A plain value, an array or a function as what is the same in every process; of other objects the class alone."""
+    if id(value) in around:
+        return "what it is in"
+    inside = functools.partial(_content, around=(*around, id(value)))
     if isinstance(value, (bool, int, float, complex, str, bytes, type(None))):
         return value
     if isinstance(value, (list, tuple)):
-        return [_content(each) for each in value]
+        return [inside(each) for each in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(repr(inside(each)) for each in value)
     if isinstance(value, dict):
-        return sorted((str(key), _content(each)) for key, each in value.items())
-    if isinstance(value, (np.ndarray, np.generic, tf.Tensor)):
-        return of_arrays(np.asarray(value))
+        return sorted((str(key), repr(inside(each))) for key, each in value.items())
+    if isinstance(value, (np.ndarray, np.generic)):
+        values = inside(value.tolist()) if value.dtype.kind == "O" else hashlib.sha256(value.tobytes()).hexdigest()
+        return [value.shape, str(value.dtype), values]
+    if isinstance(value, functools.partial):
+        return [inside(value.func), inside(value.args), inside(value.keywords)]
     if isinstance(value, types.FunctionType):
-        code = value.__code__
-        inside = [cell.cell_contents for cell in value.__closure__ or ()]
-        constants = [each for each in code.co_consts if not isinstance(each, types.CodeType)]
-        return [code.co_code, code.co_names, _content(constants), _content(value.__defaults__), _content(inside)]
-    return type(value).__name__
+        held = value.__defaults__, value.__kwdefaults__, [_in_cell(cell) for cell in value.__closure__ or ()]
+        return [_of_code(value.__code__), inside(held)]
+    # A layer may keep one of its last call, symbolic or not.
+    return "tensor" if isinstance(value, (tf.Tensor, keras.KerasTensor)) else type(value).__name__
+
+
+def _in_cell(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:
+        # Nothing yet, as where a function is defined below the one that calls it.
+        return None
+
+
+def _of_code(code: types.CodeType) -> list:
+    """What a function does, those inside it included; neither where it stands nor how its file is called."""
+    inside = [_of_code(each) if isinstance(each, types.CodeType) else _content(each) for each in code.co_consts]
+    return [code.co_code, code.co_names, inside]
 
 
 def _learnt(layer) -> str:
@@ -136,9 +158,16 @@ def _without_addresses(value) -> str:
 
 
 def _plain(value):
-    """A value with Python's numbers in the place of NumPy's, which are the same and print otherwise."""
+    """A value with Python's numbers in the place of NumPy's, which print otherwise, sets in order, and no names.
+
+    Those of layers inside a layer are Keras's numbers, which count on in a process.
+    """
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, (set, frozenset)):
+        return sorted(repr(_plain(part)) for part in value)
+    if type(value) is dict and {"class_name", "config"} <= set(value) and type(value["config"]) is dict:
+        value = {**value, "config": {key: part for key, part in value["config"].items() if key != "name"}}
     if type(value) is dict:
         return {_plain(key): _plain(part) for key, part in value.items()}
     return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value

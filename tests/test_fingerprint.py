@@ -1,6 +1,9 @@
 """Content addresses: the same for the same content, another for any other."""
 
 import functools
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -91,6 +94,11 @@ def _scaled(factor):
         ([1, {"a": np.ones(2)}], [1, {"a": np.zeros(2)}]),
         (_scaled(2.0), _scaled(3.0)),
         (lambda x: x + 1, lambda x: x - 1),
+        ({"a", "b"}, {"a", "c"}),
+        (np.array(["a", "b"], object), np.array(["a", "c"], object)),
+        (np.array(["2020-01-01"], "datetime64[D]"), np.array(["2020-01-02"], "datetime64[D]")),
+        (functools.partial(_scaled, 2.0), functools.partial(_scaled, 3.0)),
+        (lambda x: [each + 1 for each in x], lambda x: [each + 2 for each in x]),
     ],
 )
 def test_a_layer_of_ones_own_goes_by_what_it_holds_too(cls, one, other):
@@ -111,3 +119,60 @@ def test_numbers_of_numpy_are_those_of_python():
 def test_a_function_with_arguments_set_is_the_same_in_every_process():
     partial = functools.partial(keras.losses.categorical_crossentropy, label_smoothing=0.1)
     assert " at 0x" not in fingerprint.of_metric(partial) and "0.1" in fingerprint.of_metric(partial)
+
+
+def test_what_a_layer_keeps_of_its_last_call_does_not_count():
+    class Keeping(Silent):
+        def call(self, x):
+            self.last = x * 2.0
+            return self.last
+
+    layer = Keeping(1)
+    model = _model(layer)
+    first = fingerprint.of_model(model)
+    model.predict(np.ones((2, 4)), verbose=0)
+    model(np.ones((3, 4)))
+    assert fingerprint.of_model(model) == first
+
+
+def test_a_function_that_calls_itself_is_held_like_any():
+    def endless(x):
+        return endless(x)
+
+    assert fingerprint.of_layer(Silent(endless)) == fingerprint.of_layer(Silent(endless))
+
+
+def test_names_of_layers_inside_a_layer_do_not_matter():
+    first, again = (keras.layers.TimeDistributed(keras.layers.Dense(2)) for _ in range(2))
+    assert first.layer.name != again.layer.name
+    assert fingerprint.of_layer(first) == fingerprint.of_layer(again)
+    assert fingerprint.of_layer(first) != fingerprint.of_layer(keras.layers.TimeDistributed(keras.layers.Dense(3)))
+
+
+_IN_ANOTHER_PROCESS = """
+import keras, numpy as np
+from kdefrost import fingerprint
+
+class Own(keras.layers.Layer):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.words, self.names = {"red", "green", "blue"}, np.array(["red", "green"], object)
+        self.function = lambda x: x in {"red", "green", "blue"}
+
+    def call(self, x):
+        return x
+
+    def get_config(self):
+        return {"words": self.words}
+
+print(fingerprint.of_layer(Own()))
+"""
+
+
+def test_fingerprints_are_the_same_in_every_process():
+    run = functools.partial(
+        subprocess.run, [sys.executable, "-c", _IN_ANOTHER_PROCESS], capture_output=True, check=True
+    )
+    # Texts have other hashes, and sets another order, in each.
+    told = {run(env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}
+    assert len(told) == 1

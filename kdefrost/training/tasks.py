@@ -253,6 +253,8 @@ def _objective(named: Mapping[str, object], objective) -> Objective:
     if isinstance(objective, Objective):
         objective = dataclasses.replace(objective, name=NAMES.get(objective.name, objective.name))
     name = objective.name if isinstance(objective, Objective) else NAMES.get(objective, objective) or next(iter(named))
+    # Under which a metric is reported is without a number of Keras's; a user may have given it one.
+    name = next((short for short, metric in named.items() if getattr(metric, "name", None) == name), name)
     if name not in named:
         raise ValueError(f"`objective` must be one of the metrics ({', '.join(named)}). Received: {name!r}")
     if isinstance(objective, Objective):

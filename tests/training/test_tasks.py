@@ -381,3 +381,10 @@ def test_a_function_as_a_metric_has_its_name():
         "accuracy",
         "categorical_accuracy",
     ]
+
+
+def test_an_objective_goes_by_the_name_that_a_user_gave():
+    labels = np.arange(12) % 3
+    metric = keras.metrics.Precision(name="precision_1", class_id=1)
+    task = make_task("classification", labels, metrics=["accuracy", metric], objective="precision_1")
+    assert task.metrics[task.objective.name] is metric

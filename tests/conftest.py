@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib import pyplot
 
 import kdefrost
 
@@ -28,6 +29,13 @@ tf.config.set_logical_device_configuration(
 @pytest.fixture(autouse=True)
 def _seed():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_stays_open():
+    """Matplotlib warns of many, in whichever test comes to draw one more."""
+    yield
+    pyplot.close("all")
 
 
 @pytest.fixture(scope="session")

@@ -388,7 +388,8 @@ class Defroster:
 
         Returns:
             A functional Keras model of Keras's own and the source's layers, from the
-            source's input to the new output.
+            source's input to the new output. A frozen layer that cannot be copied has one in its place that
+            computes by its code.
 
         Raises:
             ValueError: If the profile has no trial of that size or is not of this

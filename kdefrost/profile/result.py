@@ -1,13 +1,14 @@
 """The defrosting profile: raw scores over cuts × sizes × seeds, and what follows from them."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Self
 
 import numpy as np
 
 from kdefrost.cutting.cut import Cut
-from kdefrost.profile.choice import best_column, near_best_columns, paired, variance_share
+from kdefrost.profile.choice import best_column, near_best_columns, variance_share
 from kdefrost.profile.trial import Trial
 from kdefrost.results import Result
 from kdefrost.statistics import mean_over_seeds, variance_over_seeds
@@ -145,8 +146,7 @@ class DefrostProfile(Result):
     def best_cut(self, per_class: int | None = None) -> Cut:
         """The cut with the best mean of the scores that choose.
 
-        Where some blocks lack some of the tried cuts, the blocks that have all of them decide,
-        if there are any.
+        Where some blocks lack some of the tried cuts, what blocks have in common is taken out by least squares.
 
         Args:
             per_class: Number of training examples per class.
@@ -223,8 +223,8 @@ class DefrostProfile(Result):
         Returns:
             A list of `Cut` in their order.
         """
-        scores = self._table(per_class, self._worth)
-        near = near_best_columns(scores, confidence, self._variance_share(per_class, len(paired(scores))))
+        scores, share_of = self._table(per_class, self._worth), functools.partial(self._variance_share, per_class)
+        near = near_best_columns(scores, confidence, share_of)
         return [cut for cut, is_near in zip(self.cuts, near, strict=True) if is_near]
 
     def size(self, per_class: int | None = None) -> int | None:
@@ -293,7 +293,7 @@ class DefrostProfile(Result):
                 table[blocks[trial.block], columns[trial.cut]] = value(trial)
         return table
 
-    def _variance_share(self, per_class: int | None, blocks: int) -> float:
+    def _variance_share(self, per_class: int | None, blocks):
         # Where all examples there are make the set, other seeds are other folds of the same ones.
         sets = 1 if self.size(per_class) is None else len(self.seeds)
         return variance_share(blocks, self.folds, sets)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import kdefrost
-from kdefrost.profile.choice import _margin
+from kdefrost.profile.choice import fit_blocks
 
 
 @pytest.fixture
@@ -47,7 +47,9 @@ def test_best_and_near_best_cuts_by_hand(cuts):
     # Less the means of cuts (0.50, 0.70, 0.71) and of seeds (0.64, 0.633…), residuals are
     # ∓1/300, ∓1/300, ±2/300: squares of 12/90000 on 2 degrees of freedom, σ² = 6.67e-5. With
     # t(0.975, 2) = 4.303 the margin is 4.303 √(2 · 6.67e-5 / 2) = 0.0351.
-    assert _margin(scores[:, [0, 2, 3]], 0.95, 1 / len(scores)) == pytest.approx(0.0351, abs=1e-4)
+    fit = fit_blocks(scores)
+    assert (fit.variance, fit.freedom) == (pytest.approx(12 / 90000 / 2), 2)
+    assert fit.spread[2, 3] == pytest.approx(2 / 2)
     assert profile.near_best_cuts(16) == [cuts[2], cuts[3]]
     # At 99.9 % t(0.9995, 2) = 31.6, the margin 0.258.
     assert profile.near_best_cuts(16, confidence=0.999) == [cuts[0], cuts[2], cuts[3]]
@@ -63,11 +65,11 @@ def test_the_true_best_is_nearly_always_among_the_near_best(cuts):
     assert np.mean(hits) > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 200)
 
 
-def test_seeds_that_lack_a_cut_do_not_choose(cuts):
-    scores = SCORES.copy()
-    scores[0, 3] = 0.99
-    scores[0, 4] = np.nan
-    # Seeds 1 and 2 have all cuts; by seed 0 alone cut 3 would win.
+def test_an_easy_seed_does_not_favour_the_cuts_that_it_has(cuts):
+    scores = SCORES + np.array([[0.2], [0.0], [0.0]])
+    assert make_profile(cuts, scores).best_cut(16) == cuts[2]
+    # Without its easiest seed cut 2 has a plain mean of 0.75, cut 3 one of 0.787.
+    scores[0, 2] = np.nan
     assert make_profile(cuts, scores).best_cut(16) == cuts[2]
 
 

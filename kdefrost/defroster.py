@@ -1,6 +1,7 @@
 """The defroster: asks what a user wants to know of a source, says what the answers amount to, and hands over models."""
 
 import dataclasses
+import datetime
 import functools
 import json
 import math
@@ -29,6 +30,7 @@ from kdefrost.models.normalization import with_keras_layers
 from kdefrost.profile import DefrostProfile, Trial
 from kdefrost.profile.best_tails import BestTails, same_scores
 from kdefrost.profile.policy import everything, walk_back
+from kdefrost.profile.search import Search, budgets
 from kdefrost.training.forms import FORMS
 from kdefrost.training.recipe import Recipe
 from kdefrost.training.tasks import Objective
@@ -235,7 +237,76 @@ class Defroster:
         given = {"train": train, "test": test, "validation": validation}
         experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
         questions = self._questions(experiment, per_class, seeds, folds, repeats)
-        policy = self._policy(experiment, questions, patience)
+        return self._run(experiment, jobs, self._policy(experiment, questions, patience), verbose)
+
+    def search(
+        self,
+        train,
+        test=None,
+        validation=None,
+        budget: float | datetime.timedelta = 0.25,
+        per_class: int | Sequence[int] | None = None,
+        seeds: int | Sequence[int] | None = None,
+        folds: int | None = None,
+        repeats: int = 1,
+        groups=None,
+        classes: int | None = None,
+        test_per_class: int | None = None,
+        jobs: int | None = None,
+        verbose: bool = True,
+        steps: int | None = None,
+    ) -> DefrostProfile:
+        """Finds the best cut at a part of the cost of `profile`: runs the trials that are worth it.
+
+        A few late cuts are tried first, which are cheap, and one or two early ones. A curve over depth is fitted to their
+        scores, and each further trial is the one that is expected to better the best cut most for what it costs:
+        at a cut that was not tried, or with another seed or fold at one that is near the best. It ends where no
+        trial is expected to gain anything, or where none that may is within the budget. What this risks was
+        measured: docs/search.md.
+
+        Args:
+            train: As for `profile`, like `test` and `validation`.
+            test: The examples whose scores are reported.
+            validation: The examples whose scores choose the cut.
+            budget: Share of the training operations of `profile` with the same arguments; or a
+                `datetime.timedelta`, the time that trials may take together, features and tracing aside. The last
+                trial may take longer than was expected of it.
+            per_class: As for `profile`, like all that follows. Each size has a search of its own, and
+                its share of the budget.
+            seeds: As for `profile`; not all of them are run at every cut.
+            folds: As for `profile`.
+            repeats: As for `profile`.
+            groups: As for `profile`.
+            classes: As for `profile`.
+            test_per_class: As for `profile`.
+            jobs: As for `profile`; so many questions are asked at once, on which the course of a search depends.
+            verbose: Whether to show a progress bar for each step.
+            steps: As for `profile`.
+
+        Returns:
+            A `DefrostProfile` with NaN where nothing was run. Its `curve` tells what is expected of all cuts, its
+            `summary` why some were not tried.
+
+        Raises:
+            ValueError: As `profile`, or if the budget is not positive or below the cheapest question.
+
+        Example:
+
+        ```python
+        profile = defroster.search((x, y), budget=0.25)
+        print(profile.summary())
+        model = defroster.best_model(profile)
+        ```
+        """
+        given = {"train": train, "test": test, "validation": validation}
+        experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
+        questions = self._questions(experiment, per_class, seeds, folds, repeats)
+        cost = self._engine(experiment, jobs).plan(questions).training_flops
+        policy = Search(budgets(budget, questions, cost), self._worth(experiment, questions), jobs or 1)
+        return self._run(experiment, jobs, policy, verbose)
+
+    def _run(self, experiment: Experiment, jobs: int | None, policy: Policy, verbose: bool) -> DefrostProfile:
+        """Asks until a policy is content, keeps the best tails, and gives the profile."""
         engine = self._engine(experiment, jobs)
         self._last = experiment, engine
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
@@ -247,7 +318,8 @@ class Defroster:
             # The last seed of a cut may have ended in another process.
             asked = policy(store.answers)
             self._best_tails.settle(asked, store.answers, profile_of)
-            return profile_of(asked)
+            searched = policy.result(store.answers) if isinstance(policy, Search) else ()
+            return dataclasses.replace(profile_of(asked), searched=searched)
 
     def plan(
         self,
@@ -470,6 +542,10 @@ class Defroster:
             return all_of(questions)
         if isinstance(patience, bool) or not isinstance(patience, (int, np.integer)) or patience < 1:
             raise ValueError(f"`patience` must be a whole number of cuts, at least 1, or None. Received: {patience!r}")
+        return walk_back(questions, patience, self._worth(experiment, questions))
+
+    def _worth(self, experiment: Experiment, questions: Sequence[Question]) -> Callable[[Answer], float]:
+        """What an answer is worth on the set that chooses, more being better."""
         objective = experiment.task.objective
         on = "validation" if "validation" in experiment.sets or questions[0].fold is not None else "test"
 
@@ -477,7 +553,7 @@ class Defroster:
             score = getattr(answer, on)[objective.name]
             return objective.sign * score if np.isfinite(score) else -math.inf
 
-        return walk_back(questions, patience, worth)
+        return worth
 
     def _engine(
         self,
@@ -511,7 +587,9 @@ class Defroster:
         """The profile of questions that are answered."""
         answers = store.answers
         trials = tuple(sorted((Trial.of(answers[each]) for each in questions), key=lambda trial: trial.key))
+        fold = questions[0].fold
         own = {"source_name": self.source.name, "examples": len(experiment.sets["train"].y)}
+        own["folds"] = None if fold is None else fold.folds
         configuration = {**self._configuration(experiment), **own}
         return DefrostProfile(self.cuts, trials, experiment.task.objective, configuration)
 

@@ -48,3 +48,10 @@ def format_difference(metric: str, value: float, error: float = math.nan) -> str
     size = format_score(metric, abs(value), error)
     unit = f"{size.removesuffix(' %')} points" if in_percent(metric) else size
     return f"{unit} {'above' if value >= 0 else 'below'}"
+
+
+def duration(seconds: float) -> str:
+    """A time in words, as exact as an estimate is."""
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"

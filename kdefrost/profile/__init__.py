@@ -1,10 +1,13 @@
 """The profile: which cut, how sure that is, and what the choice is worth.
 
-policy       ask everything: every cut at every size with every seed
+policy       ask everything, or walk back from the last cut
+search       ask what is worth its cost
+curve        what the scores of some cuts say of all of them, and what one more may be worth
 trial        one training, as a profile has it (`Trial`)
 choice       which cut is best, and which are not told apart from it
 result       raw scores over cuts × sizes × seeds or folds, and what follows from them (`DefrostProfile`)
 words        what a profile says in sentences and tables
+reasons      what a search says of itself
 comparison   profiles of several sources side by side (`Comparison`)
 figures      drawn from profiles and comparisons
 best_tails   the trained tails of the best trials

@@ -20,7 +20,8 @@ def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
     """Draws a metric against the cut, one line per training set size, darker for larger.
 
     Error bars are standard errors over seeds or folds. A star marks the best cut of each size, as
-    the profile chose it.
+    the profile chose it. Of a search only what was tried is marked; the dashed line is the curve that this suggests,
+    within two standard deviations.
 
     Args:
         profile: A `DefrostProfile` with at least one trial.
@@ -43,13 +44,23 @@ def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
     for shade, size in zip(np.linspace(1.0, 0.4, len(sizes))[::-1], sizes, strict=True):
         colour = matplotlib.colormaps[COLOURS](shade)
         mean, error = unit * profile.mean(size, on, metric), unit * profile.standard_error(size, on, metric)
-        draw_line(
-            ax, positions, mean, error, color=colour, marker="o", markersize=3.5, label=_size_label(profile, size)
-        )
+        look = {"color": colour, "marker": "o", "markersize": 3.5, "label": _size_label(profile, size)}
+        if profile.searched and metric == profile.objective.name:
+            _draw_curve(ax, positions, [unit * part for part in profile.curve(size, on)], colour)
+            # The curve joins what was tried.
+            look |= {"linestyle": "none", "markersize": 5}
+        draw_line(ax, positions, mean, error, **look)
         best = profile.cuts.index(profile.best_cut(size))
         ax.plot(positions[best], mean[best], "*", color=colour, markersize=13, markeredgecolor="black", zorder=5)
     _label(ax, profile, metric)
     return ax
+
+
+def _draw_curve(ax, positions: np.ndarray, curve: tuple[np.ndarray, np.ndarray], colour):
+    """The curve that the scores of a search suggest, in a band of two standard deviations."""
+    mean, deviation = curve
+    ax.plot(positions, mean, color=colour, linewidth=1, linestyle="--", zorder=1.5)
+    ax.fill_between(positions, mean - 2 * deviation, mean + 2 * deviation, color=colour, alpha=0.15, linewidth=0)
 
 
 def compare_profiles(profiles: Mapping[str, DefrostProfile], axes=None):

@@ -9,6 +9,8 @@ import numpy as np
 
 from kdefrost.cutting.cut import Cut
 from kdefrost.profile.choice import best_column, near_best_columns, variance_share
+from kdefrost.profile.curve import curve_over_depth
+from kdefrost.profile.search import Searched
 from kdefrost.profile.trial import Trial
 from kdefrost.results import Result
 from kdefrost.statistics import mean_over_seeds, variance_over_seeds
@@ -33,6 +35,7 @@ class DefrostProfile(Result):
         trials: The finished trials.
         objective: The metric that chooses, and which way it is better.
         configuration: What the scores depend on.
+        searched: How a search went, for each size; empty where all was asked.
     """
 
     KIND = "profile"
@@ -42,6 +45,7 @@ class DefrostProfile(Result):
     trials: tuple[Trial, ...]
     objective: Objective
     configuration: dict = dataclasses.field(default_factory=dict)
+    searched: tuple[Searched, ...] = ()
 
     @property
     def per_class(self) -> list[int | None]:
@@ -61,6 +65,9 @@ class DefrostProfile(Result):
     @property
     def folds(self) -> int | None:
         """Number of folds of a partition, `None` without folds."""
+        # A search may have tried the first one alone.
+        if self.configuration.get("folds"):
+            return self.configuration["folds"]
         return max((trial.fold + 1 for trial in self.trials if trial.fold is not None), default=None)
 
     @property
@@ -142,6 +149,27 @@ class DefrostProfile(Result):
             return np.nan, np.nan
         variance = variance_over_seeds(gains[:, None])[0]
         return float(gains.mean()), float(np.sqrt(variance * self._variance_share(per_class, len(gains))))
+
+    def curve(self, per_class: int | None = None, on: str = "test") -> tuple[np.ndarray, np.ndarray]:
+        """The objective's curve over all cuts, tried or not, that the scores of the tried ones suggest.
+
+        Neighbouring cuts score alike; how far, see `profile.curve.curve_over_depth`.
+
+        Args:
+            per_class: Number of training examples per class.
+            on: `"test"`, or `"validation"`.
+
+        Returns:
+            The expected mean over the tried seeds or folds, and its standard deviation, each `(cuts,)`.
+
+        Raises:
+            ValueError: As `scores`, or if no score is a number.
+        """
+        scores = self.objective.sign * self.scores(per_class, on)
+        if not np.isfinite(scores).any():
+            raise ValueError(f"No trial with per_class={per_class} has a number for its {self.objective.name}.")
+        fitted = curve_over_depth(np.where(np.isfinite(scores), scores, np.nan))
+        return self.objective.sign * fitted.mean, fitted.deviation
 
     def best_cut(self, per_class: int | None = None) -> Cut:
         """The cut with the best mean of the scores that choose.
@@ -276,6 +304,8 @@ class DefrostProfile(Result):
             trials=tuple(Trial(**trial) for trial in values["trials"]),
             objective=Objective(**values["objective"]),
             configuration=values["configuration"],
+            # Earlier versions did not search.
+            searched=tuple(Searched(**search) for search in values.get("searched", [])),
         )
 
     def _worth(self, trial: Trial) -> float:

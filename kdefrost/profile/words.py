@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from kdefrost.cutting.cut import Cut
+from kdefrost.profile.reasons import reasons
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.tables import align, format_difference, format_score, in_percent, label_of
 
@@ -39,22 +40,32 @@ def sentence(profile: DefrostProfile, per_class: int | None = None) -> str:
 def table(profile: DefrostProfile, metric: str | None = None) -> str:
     """The scores as text: a row per cut, a column per size, mean ± standard error.
 
-    `*` marks the best cut of a column, `~` those not told apart from it.
+    `*` marks the best cut of a column, `~` those not told apart from it. Of a search there is a second column for each
+    size with the curve that its scores suggest, of the objective.
 
     Args:
         profile: The profile.
         metric: Name of the metric, by default the objective's.
     """
     sizes = profile.per_class
-    head = ["cut", "after layer", "frozen", "features", *(size_text(profile, size) for size in sizes)]
-    columns = [cells(profile, size, metric) for size in sizes]
+    columns = {size_text(profile, size): cells(profile, size, metric) for size in sizes}
+    if profile.searched and metric in (None, profile.objective.name):
+        columns = {
+            name: column
+            for size in sizes
+            for name, column in (
+                (size_text(profile, size), cells(profile, size, metric)),
+                ("curve" if len(sizes) == 1 else f"curve, {size_text(profile, size)}", _curve_cells(profile, size)),
+            )
+        }
+    head = ["cut", "after layer", "frozen", "features", *columns]
     rows = [
         [
             str(cut.index),
             cut.name,
             f"{cut.frozen_layers}/{cut.layers}",
             cut.shape_text,
-            *(column[place] for column in columns),
+            *(column[place] for column in columns.values()),
         ]
         for place, cut in enumerate(profile.cuts)
     ]
@@ -77,12 +88,24 @@ def cells(profile: DefrostProfile, per_class: int | None = None, metric: str | N
     return texts
 
 
+def _curve_cells(profile: DefrostProfile, per_class: int | None) -> list[str]:
+    """The curve over depth as it is in `table`."""
+    if not profile.is_scored(per_class):
+        return [UNTRIED] * len(profile.cuts)
+    name = profile.objective.name
+    values = zip(*profile.curve(per_class, profile.reported_on), strict=True)
+    return [format_score(name, float(mean), float(deviation)).removesuffix(" %") for mean, deviation in values]
+
+
 def summary(profile: DefrostProfile) -> str:
-    """A table for each metric, a line on how to read them, and a sentence per size."""
+    """A table for each metric, a line on how to read them, and a sentence per size; of a search, what it left out."""
     if not profile.trials:
         return "No trials have finished."
     tables = [f"{heading(profile, metric)}\n\n{table(profile, metric)}\n" for metric in profile.metrics]
-    sentences = [f"{size_text(profile, size).capitalize()}: {sentence(profile, size)}" for size in profile.per_class]
+    sentences = [
+        f"{size_text(profile, size).capitalize()}: {' '.join([sentence(profile, size), *reasons(profile, size)])}"
+        for size in profile.per_class
+    ]
     return "\n".join([*tables, *_learnt(profile), f"{spread_text(profile)}. {marks_text(profile)}", "", *sentences])
 
 

@@ -14,11 +14,11 @@ _REACH = 0.5
 _AMPLITUDE = 2.0
 # Before two scores of one cut say how large the noise is, it is taken for so large a share of that deviation, which
 # weighs as much as so many degrees of freedom.
-_NOISE, _NOISE_FREEDOM = 0.3, 2
+_NOISE, _NOISE_FREEDOM = 1.0, 2
 # How far blocks are apart, in deviations of the noise.
 _BLOCKS = 3.0
 # Equally probable values of a normal variable.
-_QUANTILES = stats.norm.ppf((np.arange(41) + 0.5) / 41)
+_QUANTILES = stats.norm.ppf((np.arange(401) + 0.5) / 401)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Curve:
         noise: Standard deviation of one score about its cut and block.
         expected: The score that is expected of each block at each cut `(blocks, cuts)`.
         moves: `(blocks, cuts, cuts)`: how far a score of a block at a cut, a deviation above what is expected,
-            would move the mean of each cut.
+            would move the mean of each cut. Of a block without any score it is as if what its scores have in
+            common were known, which two of them tell.
     """
 
     mean: np.ndarray
@@ -94,14 +95,16 @@ def curve_over_depth(scores: np.ndarray) -> Curve:
     tried = np.isfinite(scores).any(axis=1)
     averaging = np.kron(tried / tried.sum(), np.eye(cuts))
     between = averaging @ covariance
-    moves = between / np.sqrt(np.diag(covariance) + noise**2)
+    of_means = between @ averaging.T
+    moves = (between / np.sqrt(np.diag(covariance) + noise**2)).T.reshape(blocks, cuts, cuts)
+    moves[~tried] = (of_means / np.sqrt(np.diag(of_means) + noise**2)).T
     return Curve(
         mean=centre + averaging @ mean,
-        deviation=np.sqrt(np.maximum(0.0, np.diag(between @ averaging.T))),
+        deviation=np.sqrt(np.maximum(0.0, np.diag(of_means))),
         tried=np.isfinite(scores).any(axis=0),
         noise=noise,
         expected=centre + mean.reshape(blocks, cuts),
-        moves=moves.T.reshape(blocks, cuts, cuts),
+        moves=moves,
     )
 
 

@@ -230,9 +230,12 @@ class _Course:
         return asked, None if asked else SPENT if missed else SETTLED
 
     def _open(self, scores: np.ndarray) -> list[tuple[int, int]]:
-        """The first question of each cut that has no score yet."""
+        """The first question of each cut that has no score yet, no block being begun while another waits for a second."""
         missing = np.isnan(scores)
-        return [(int(missing[:, column].argmax()), int(column)) for column in np.flatnonzero(missing.any(axis=0))]
+        count = (~missing).sum(axis=1)
+        cells = [(int(missing[:, column].argmax()), int(column)) for column in np.flatnonzero(missing.any(axis=0))]
+        begun = [cell for cell in cells if count[cell[0]]]
+        return begun if (count[1:] == 1).any() and begun else cells
 
     def _share(self, question: Question) -> float:
         """A question's cost as a share of that of the dearest."""

@@ -7,19 +7,20 @@ trial        one training, as a profile has it (`Trial`)
 choice       which cut is best, and which are not told apart from it
 result       raw scores over cuts × sizes × seeds or folds, and what follows from them (`DefrostProfile`)
 words        what a profile says in sentences and tables
-reasons      what a search says of itself
+reasons      what a search says: the curve over all cuts, and why it left some out
 comparison   profiles of several sources side by side (`Comparison`)
 figures      drawn from profiles and comparisons
 best_tails   the trained tails of the best trials
 """
 
-from kdefrost.profile import figures, words
+from kdefrost.profile import figures, reasons, words
 from kdefrost.profile.comparison import Comparison
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.profile.trial import Trial
 
 # Here, because words and figures take results, which know of neither.
 DefrostProfile.cells = words.cells
+DefrostProfile.curve = reasons.curve
 DefrostProfile.chooser = words.chooser
 DefrostProfile.plot = figures.plot_profile
 DefrostProfile.sentence = words.sentence

@@ -1,13 +1,37 @@
-"""What a search says of itself: what it took, why it ended, and why it left cuts out."""
+"""What a search says: the curve over all cuts, what it took, why it ended, and why it left cuts out."""
 
 import numpy as np
 from scipy import stats
 
 from kdefrost.cutting.cut import Cut
 from kdefrost.profile.choice import fit_blocks
+from kdefrost.profile.curve import curve_over_depth
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.profile.search import SETTLED, Searched
 from kdefrost.tables import duration, format_difference, in_percent
+
+
+def curve(profile: DefrostProfile, per_class: int | None = None, on: str = "test") -> tuple[np.ndarray, np.ndarray]:
+    """The objective's curve over all cuts, tried or not, that the scores of the tried ones suggest.
+
+    Neighbouring cuts score alike; how far, see `profile.curve.curve_over_depth`.
+
+    Args:
+        profile: The profile.
+        per_class: Number of training examples per class.
+        on: `"test"`, or `"validation"`.
+
+    Returns:
+        The mean over the tried seeds or folds that is expected, and its standard deviation, each `(cuts,)`.
+
+    Raises:
+        ValueError: As `DefrostProfile.scores`, or if no score is a number.
+    """
+    scores = profile.objective.sign * profile.scores(per_class, on)
+    if not np.isfinite(scores).any():
+        raise ValueError(f"No trial with per_class={per_class} has a number for its {profile.objective.name}.")
+    fitted = curve_over_depth(np.where(np.isfinite(scores), scores, np.nan))
+    return profile.objective.sign * fitted.mean, fitted.deviation
 
 
 def reasons(profile: DefrostProfile, per_class: int | None = None) -> list[str]:

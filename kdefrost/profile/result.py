@@ -9,7 +9,6 @@ import numpy as np
 
 from kdefrost.cutting.cut import Cut
 from kdefrost.profile.choice import best_column, near_best_columns, variance_share
-from kdefrost.profile.curve import curve_over_depth
 from kdefrost.profile.search import Searched
 from kdefrost.profile.trial import Trial
 from kdefrost.results import Result
@@ -149,27 +148,6 @@ class DefrostProfile(Result):
             return np.nan, np.nan
         variance = variance_over_seeds(gains[:, None])[0]
         return float(gains.mean()), float(np.sqrt(variance * self._variance_share(per_class, len(gains))))
-
-    def curve(self, per_class: int | None = None, on: str = "test") -> tuple[np.ndarray, np.ndarray]:
-        """The objective's curve over all cuts, tried or not, that the scores of the tried ones suggest.
-
-        Neighbouring cuts score alike; how far, see `profile.curve.curve_over_depth`.
-
-        Args:
-            per_class: Number of training examples per class.
-            on: `"test"`, or `"validation"`.
-
-        Returns:
-            The expected mean over the tried seeds or folds, and its standard deviation, each `(cuts,)`.
-
-        Raises:
-            ValueError: As `scores`, or if no score is a number.
-        """
-        scores = self.objective.sign * self.scores(per_class, on)
-        if not np.isfinite(scores).any():
-            raise ValueError(f"No trial with per_class={per_class} has a number for its {self.objective.name}.")
-        fitted = curve_over_depth(np.where(np.isfinite(scores), scores, np.nan))
-        return self.objective.sign * fitted.mean, fitted.deviation
 
     def best_cut(self, per_class: int | None = None) -> Cut:
         """The cut with the best mean of the scores that choose.

@@ -67,7 +67,8 @@ class Budget(NamedTuple):
         # Of an answer that cost next to nothing the seconds are all overhead, which tells nothing of a dearer one.
         telling = [a for a in answers if self.costs[a.question] > _OVERHEAD * max(self.costs.values())]
         prices = [
-            answer.seconds * max(1.0, self.costs[question] / max(1.0, self.costs[answer.question])) for answer in telling
+            answer.seconds * max(1.0, self.costs[question] / max(1.0, self.costs[answer.question]))
+            for answer in telling
         ]
         return min(prices or [answer.seconds for answer in answers], default=0.0)
 

@@ -46,14 +46,14 @@ def test_it_is_the_gaussian_process_by_hand():
 
 def test_the_gain_is_what_simulated_answers_gain():
     curve, rng = curve_over_depth(SCORES), np.random.default_rng(0)
-    for block, cut in ((1, 3), (1, 0), (0, 1)):
+    for block, cut in ((0, 3), (1, 3), (1, 0)):
         among = curve.tried.copy()
         among[cut] = True
         # Each value and its negative, so that what is linear in it has no noise.
         values = rng.normal(size=(200_000, 1))
         after = curve.mean[among] + np.concatenate([values, -values]) * curve.moves[block, cut, among]
         simulated = after.max(axis=1).mean() - curve.mean[curve.tried].max()
-        assert curve.gain(block, cut) == pytest.approx(simulated, rel=0.03, abs=1e-5)
+        assert curve.gain(block, cut) == pytest.approx(simulated, rel=0.02, abs=3e-5)
 
 
 def test_a_score_of_a_block_without_any_counts_as_one_of_the_mean():
@@ -92,7 +92,9 @@ def test_what_was_not_tried_is_less_sure_the_farther_it_is():
     assert (np.diff(deviation[:6]) < 0).all() and deviation[7] < deviation[5]
 
 
-@pytest.mark.parametrize("scores", [[[np.nan, 0.5, np.nan]], [[0.5, 0.5, 0.5]], [[0.0]], [[0.0, np.nan], [np.nan, 0.0]]])
+@pytest.mark.parametrize(
+    "scores", [[[np.nan, 0.5, np.nan]], [[0.5, 0.5, 0.5]], [[0.0]], [[0.0, np.nan], [np.nan, 0.0]]]
+)
 def test_scores_without_a_scale(scores):
     curve = curve_over_depth(np.array(scores))
     known = np.nanmean(scores)

@@ -141,7 +141,9 @@ def test_a_budget_of_time(cuts):
 
 @pytest.mark.parametrize("budget", [0, -0.1, np.nan, np.inf, True, "0.25", None, datetime.timedelta(0)])
 def test_a_budget_that_is_none(cuts, budget):
-    with pytest.raises(ValueError, match=r"`budget` must be a positive share .* a datetime\.timedelta\. Received: budget="):
+    with pytest.raises(
+        ValueError, match=r"`budget` must be a positive share .* a datetime\.timedelta\. Received: budget="
+    ):
         budgets(budget, everything(cuts, [None], [0], RECIPE), _cost)
 
 

@@ -258,7 +258,7 @@ class Defroster:
     ) -> DefrostProfile:
         """Finds the best cut at a part of the cost of `profile`: runs the trials that are worth it.
 
-        A few late cuts are tried first, which are cheap, and one or two early ones. A curve over depth is fitted to their
+        A few late cuts are tried first, which are cheap, and an early one. A curve over depth is fitted to their
         scores, and each further trial is the one that is expected to better the best cut most for what it costs:
         at a cut that was not tried, or with another seed or fold at one that is near the best. It ends where no
         trial is expected to gain anything, or where none that may is within the budget. What this risks was

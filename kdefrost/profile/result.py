@@ -25,9 +25,9 @@ class DefrostProfile(Result):
     were held out in turn, or, where there is neither, by those on the test set: its test score is
     then optimistic, and `chosen_on` says so.
 
-    Cuts are compared within blocks, for which all of them see the same examples in the same
-    order: the seeds, or with folds the folds of each repeat and seed. Whatever takes a size,
-    `per_class`, takes the only one there is by default; `None` is all examples there are.
+    Cuts are compared within blocks, for which all of them see the same examples in one order: the seeds, or the folds
+    of each repeat and seed. Whatever takes a size, `per_class`, takes the only one there is by default; `None` is all
+    examples there are.
 
     Attributes:
         cuts: The cuts, from the input to the output.
@@ -64,10 +64,9 @@ class DefrostProfile(Result):
     @property
     def folds(self) -> int | None:
         """Number of folds of a partition, `None` without folds."""
+        tried = max((trial.fold + 1 for trial in self.trials if trial.fold is not None), default=None)
         # A search may have tried the first one alone.
-        if self.configuration.get("folds"):
-            return self.configuration["folds"]
-        return max((trial.fold + 1 for trial in self.trials if trial.fold is not None), default=None)
+        return self.configuration.get("folds") or tried
 
     @property
     def chosen_on(self) -> str:
@@ -114,9 +113,8 @@ class DefrostProfile(Result):
     def standard_error(self, per_class: int | None = None, on: str = "test", metric: str | None = None) -> np.ndarray:
         """The standard error of `mean`, an array `(cuts,)`, NaN with fewer than two seeds or folds.
 
-        It covers subset, initialisation and order, and the test sample where every seed has
-        its own; otherwise the sampling of the test set, the same for all, is not in it. Of
-        folds it is corrected for what they are trained on in common; see `variance_share`.
+        It covers subset, initialisation and order, and the test sample where every seed has its own; otherwise the
+        sampling of the test set, the same for all, is not in it. Of folds see `variance_share`.
         """
         scores = self.scores(per_class, on, metric)
         counts = np.maximum(1, np.isfinite(scores).sum(axis=0))
@@ -152,7 +150,7 @@ class DefrostProfile(Result):
     def best_cut(self, per_class: int | None = None) -> Cut:
         """The cut with the best mean of the scores that choose.
 
-        Where some blocks lack some of the tried cuts, what blocks have in common is taken out by least squares.
+        Where some blocks lack some cuts, what blocks have in common is taken out by least squares.
 
         Args:
             per_class: Number of training examples per class.
@@ -216,11 +214,10 @@ class DefrostProfile(Result):
         Multiple comparisons with the best (Hsu, 1984) in a randomised block design: for one
         seed all cuts are trained on the same examples, so seeds are the blocks. With n
         seeds and k cuts, scores less the means of their seed and cut leave a variance σ² on
-        (n − 1)(k − 1) degrees of freedom; a cut is told apart when its mean is more than
-        t √(2σ²/n) worse than the best, t being the one-sided quantile for k − 1 comparisons
-        (Bonferroni). With one seed no cut is told apart. The sampling of the set that chooses,
-        the same for all cuts, is not in σ. With folds these are the blocks, and 2σ²/n grows as the
-        variance of their means does; see `variance_share`.
+        (n − 1)(k − 1) degrees of freedom; a cut is told apart when its mean is more than t √(2σ²/n) worse than the
+        best, t being the one-sided quantile for k − 1 comparisons (Bonferroni). With one seed no cut is told apart.
+        The sampling of the set that chooses, the same for all cuts, is not in σ. With folds these are the blocks, and
+        2σ²/n grows as the variance of their means does; see `variance_share`. Where scores are missing, `fit_blocks`.
 
         Args:
             per_class: Number of training examples per class.

@@ -231,7 +231,7 @@ class _Course:
         return asked, None if asked else SPENT if missed else SETTLED
 
     def _open(self, scores: np.ndarray) -> list[tuple[int, int]]:
-        """The first question of each cut that has no score yet, no block being begun while another waits for a second."""
+        """The first question of each cut without a score; no block is begun while another waits for its second one."""
         missing = np.isnan(scores)
         count = (~missing).sum(axis=1)
         cells = [(int(missing[:, column].argmax()), int(column)) for column in np.flatnonzero(missing.any(axis=0))]

@@ -36,8 +36,8 @@ def _worth(answer):
     return answer.validation["accuracy"]
 
 
-def _search(cuts, score, budget=0.25, sizes=(None,), folds=as_folds(3), at_once=1):
-    questions = everything(cuts, sizes, [0], RECIPE, folds)
+def _search(cuts, score, budget=0.25, sizes=(None,), at_once=1):
+    questions = everything(cuts, sizes, [0], RECIPE, as_folds(3))
     policy = Search(budgets(budget, questions, _cost), _worth, at_once)
     answers, rounds = _answers(policy, score)
     return policy, answers, rounds

@@ -21,9 +21,8 @@ from kdefrost.training.tasks import Objective
 class DefrostProfile(Result):
     """Scores of all trials of a profile.
 
-    The best cut is chosen by the objective's scores on the validation set, or on the folds that
-    were held out in turn, or, where there is neither, by those on the test set: its test score is
-    then optimistic, and `chosen_on` says so.
+    The best cut is chosen by the objective's scores on the validation set, or on the folds that were held out in turn,
+    or, where there is neither, by those on the test set: its test score is then optimistic, and `chosen_on` says so.
 
     Cuts are compared within blocks, for which all of them see the same examples in one order: the seeds, or the folds
     of each repeat and seed. Whatever takes a size, `per_class`, takes the only one there is by default; `None` is all
@@ -123,9 +122,6 @@ class DefrostProfile(Result):
 
     def difference(self, per_class: int | None, cut: Cut, other: Cut) -> np.ndarray:
         """The objective's score at one cut less that at another, block by block.
-
-        For one seed all cuts see the same examples in the same order, so that what they have
-        in common is not in these differences.
 
         Args:
             per_class: Number of training examples per class.

@@ -1,0 +1,109 @@
+"""Full profiles that were recorded, on which ways of searching are replayed without training again."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from kdefrost.transferability import Transferability
+
+import kdefrost
+from kdefrost.profile.choice import best_column
+from scripts.benches.judging import Record
+
+PROJECT = Path(__file__).resolve().parents[2]
+# Folders below docs/ with a `profile.json` of `scripts/profile.py` and, where `--scores` was given, a `scores.json`;
+# the sizes of each that are kept aside until the policy is fixed.
+PROFILES = {
+    "gm-cifar10": (),
+    "imagenet-cifar10": (),
+    "imagenet-idc": (),
+    "search/deep-digits": (8, 32, 100),
+    "search/idc-1024": (1024,),
+}
+# Of the clones' page, all of which are of an earlier convention of momentum.
+CLONES = ("isogm", "ae4", "ae32", "ae256")
+# How many folds choose in the situations of `bench.py choice`.
+FOLDS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """A full profile of one size, in points of its objective, and what it says of its cuts otherwise.
+
+    Attributes:
+        name: What it is of.
+        aside: Whether it was kept aside until the policy was fixed.
+        costs: What training the tail after each cut costs, as a share of the whole network `(cuts,)`.
+        choosing: The scores that choose `(blocks, cuts)`.
+        test: The test score of each cut's model `(cuts,)`.
+        shrinking: The columns of the first cuts after a down-sampling; `None` where it is not known.
+        scores: By name, transferability scores `(cuts,)`.
+        per_class: Number of training examples per class.
+    """
+
+    name: str
+    aside: bool
+    costs: np.ndarray
+    choosing: np.ndarray
+    test: np.ndarray
+    shrinking: tuple[int, ...] | None
+    scores: dict[str, np.ndarray]
+    per_class: int
+
+    def regret(self, column: int) -> float:
+        """The test score of what the full profile chooses less that of another choice, in points."""
+        return float(self.test[best_column(self.choosing)] - self.test[column])
+
+
+def recorded(docs: Path = PROJECT / "docs") -> Iterator[Replay]:
+    """All replays: a profile of a page for each size, and a situation of `bench.py choice` for each draw."""
+    for path in sorted((docs / "choice").glob("*.json")):
+        yield from _of_situation(path, docs / "search" / "scores" / path.name)
+    for folder, aside in PROFILES.items():
+        if (docs / folder / "profile.json").exists():
+            yield from _of_profile(folder.split("/")[-1], docs / folder / "profile.json", aside)
+    for clone in CLONES:
+        yield from _of_profile(f"{clone}-cifar10", docs / "clones-cifar10" / f"profile-{clone}.json")
+
+
+def _of_situation(path: Path, scored: Path) -> Iterator[Replay]:
+    record = Record.read(path)
+    scores = json.loads(scored.read_text()) if scored.exists() else None
+    for draw, test in enumerate(record.test):
+        mine = {} if scores is None else {name: np.array(rows[draw]) for name, rows in scores["scores"].items()}
+        yield Replay(
+            record.name,
+            record.situation["aside"],
+            record.shares,
+            100 * record.folds[FOLDS][draw],
+            100 * test,
+            None if scores is None else tuple(scores["shrinking"]),
+            mine,
+            record.situation["per_class"],
+        )
+
+
+def _of_profile(name: str, path: Path, aside: tuple[int, ...] = ()) -> Iterator[Replay]:
+    profile = kdefrost.DefrostProfile.load(path)
+    costs = np.array([cut.tail_share for cut in profile.cuts])
+    beside = path.with_name("scores.json")
+    scores = Transferability.load(beside) if beside.exists() else None
+    for size in profile.per_class:
+        yield Replay(
+            f"{name}, {size}",
+            size in aside,
+            costs,
+            100 * profile.objective.sign * profile.scores(size, "validation"),
+            100 * profile.objective.sign * profile.mean(size),
+            shrinking(profile.cuts),
+            {} if scores is None else {each: scores.mean(each) for each in scores.names},
+            size,
+        )
+
+
+def shrinking(cuts) -> tuple[int, ...]:
+    """The columns of the cuts at which the images have just become smaller."""
+    sizes = [max(shape[0] if len(shape) > 1 else 0 for shape in cut.shapes) for cut in cuts]
+    return tuple(column for column in range(1, len(sizes)) if 0 < sizes[column] < sizes[column - 1])

@@ -6,6 +6,7 @@ import numpy as np
 
 from kdefrost.cutting.cut import Cut
 from kdefrost.profile.result import DefrostProfile
+from kdefrost.profile.tuned import tuned_lines
 from kdefrost.tables import align, format_difference, format_score, in_percent, label_of
 
 # What a table has where there is no score: as wide as a mark and the space before it, and the score.
@@ -83,7 +84,8 @@ def summary(profile: DefrostProfile) -> str:
         return "No trials have finished."
     tables = [f"{heading(profile, metric)}\n\n{table(profile, metric)}\n" for metric in profile.metrics]
     sentences = [f"{size_text(profile, size).capitalize()}: {sentence(profile, size)}" for size in profile.per_class]
-    return "\n".join([*tables, *_learnt(profile), f"{spread_text(profile)}. {marks_text(profile)}", "", *sentences])
+    read = f"{spread_text(profile)}. {marks_text(profile)}"
+    return "\n".join([*tables, *_learnt(profile), read, "", *tuned_lines(profile), *sentences])
 
 
 def spread_text(profile: DefrostProfile) -> str:

@@ -24,9 +24,10 @@ class TailHyperModel(keras_tuner.HyperModel):
     A trial of the tuner asks how well tails do by one recipe: at each of some cuts, or at the one that it chooses too,
     on the validation set or on folds in turn. What a run folder answers already is not trained again; a tuner with
     `overwrite=True` and a `seed`, started anew, therefore comes quickly to where it was stopped, and to the same end.
-    (From its own files KerasTuner goes on otherwise: it does not write down the state of its random numbers.) A
-    recipe that a tuner repeats, as `BayesianOptimization` does, costs nothing. Any error ends the search, where
-    KerasTuner would note a failure and go on; a training that diverged is such a failure.
+    (KerasTuner's own files do not have the state of the random numbers of its Bayesian search, and a seed of 0 is none
+    to it.) A recipe that a tuner repeats, as `BayesianOptimization` does, costs nothing. Each trial runs the frozen
+    layers once over the examples. Any error ends the search, where KerasTuner would note a failure and go on; a
+    training that diverged is such a failure.
 
     `Hyperband`, and `search(epochs=)`, set the number of epochs: a shorter training is a question of its own, with its
     own schedule from start to end, and a longer one does not go on from it. Short trainings favour small tails.
@@ -38,6 +39,7 @@ class TailHyperModel(keras_tuner.HyperModel):
         space: What of the recipe may change.
 
     Attributes:
+        questions: What is asked, by the recipe to start from.
         objective: The metric that chooses, for KerasTuner: the name under which it has Keras's `val_`.
 
     Raises:
@@ -51,7 +53,7 @@ class TailHyperModel(keras_tuner.HyperModel):
         objective: Objective,
         space: Space,
     ):
-        self._answers, self._questions, self._space = answers, tuple(questions), space
+        self._answers, self.questions, self._space = answers, tuple(questions), space
         self._start, self._metric = questions[0].recipe, objective.name
         self._cuts = sorted({question.cut for question in questions})
         space.check(self._start)
@@ -117,7 +119,7 @@ class TailHyperModel(keras_tuner.HyperModel):
         recipe = recipe if epochs is None else self._with_epochs(recipe, epochs)
         questions = [
             dataclasses.replace(question, recipe=recipe)
-            for question in self._questions
+            for question in self.questions
             if cut is None or question.cut == cut
         ]
         answers = self._answers(questions)

@@ -16,7 +16,7 @@ def tuning(profile: DefrostProfile) -> Tuning | None:
     return None if values is None else Tuning.from_dict(values)
 
 
-def tuned_gain(profile: DefrostProfile, on: str | None = None) -> tuple[float, float]:
+def tuned_gain(profile: DefrostProfile, on: str | None = None, at_best: bool = False) -> tuple[float, float]:
     """What the chosen recipe scores above the one to start from, and the standard error of that.
 
     Paired over seeds, or folds, for which the error is corrected as that of a profile is.
@@ -24,12 +24,13 @@ def tuned_gain(profile: DefrostProfile, on: str | None = None) -> tuple[float, f
     Args:
         profile: A profile whose recipe was tuned.
         on: `"validation"` or `"test"`; by default the set that is reported.
+        at_best: Whether at the best of the tuned cuts by each recipe, instead of the mean over all.
 
     Returns:
-        The mean over cuts, sizes and draws, and its standard error, NaN with one draw.
+        The mean over sizes and draws, and its standard error, NaN with one draw.
     """
     found = profile.tuning
-    gains, seeds = found.gains(on), [draw for _, draw in found.draws]
+    gains, seeds = found.gains(on, at_best), [draw for _, draw in found.draws]
     # Sizes of one seed share examples: they count as one draw.
     means = np.array([gains[[each == seed for each in seeds]].mean() for seed in sorted(set(seeds))])
     sets = 1 if None in profile.per_class else len({seed[0] for seed in seeds})
@@ -48,11 +49,12 @@ def tuned_lines(profile: DefrostProfile) -> list[str]:
     if found.best == 0:
         return [f"Tuned: of {tried}, none does better than the one to start from ({cost}).", ""]
     on = "the test set" if found.reported_on == "test" else f"{profile.chooser()} themselves, which flatters it"
-    gain = format_difference(found.objective.name, *tuned_gain(profile))
-    moved = _moved(found.best_cut(0), found.best_cut(found.best))
+    gain, best = (format_difference(found.objective.name, *tuned_gain(profile, at_best=b)) for b in (False, True))
+    moved = f"{_moved(found.best_cut(0), found.best_cut(found.best))}, and there it is {best}"
+    metric = label_of(found.objective.name)
     return [
         f"Tuned: of {tried}, the best has {describe(found.recipe, found.recipes[0])} ({cost}).",
-        f"There its {label_of(found.objective.name)} is {gain} that of the recipe to start from, on {on}; {moved}.",
+        f"There its mean {metric} is {gain} that of the recipe to start from, on {on}; {moved}.",
         "",
     ]
 

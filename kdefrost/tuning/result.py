@@ -125,17 +125,22 @@ class Tuning(Result):
                 table[rows[trial.per_class, trial.draw], columns[trial.cut]] = score
         return table
 
-    def gains(self, on: str | None = None) -> np.ndarray:
-        """The objective's score by the recipe that was chosen less that by the first, a mean over cuts for each draw.
+    def gains(self, on: str | None = None, at_best: bool = False) -> np.ndarray:
+        """The objective's score by the recipe that was chosen less that by the first, for each draw.
 
         Args:
             on: `"validation"` or `"test"`; by default the set that is reported.
+            at_best: Whether at the best of the cuts by each recipe, instead of the mean over all.
 
         Returns:
             Array `(draws,)`.
         """
         on = self.reported_on if on is None else on
-        return (self.scores(self.best, on) - self.scores(0, on)).mean(axis=1)
+        chosen, first = (self.scores(recipe, on) for recipe in (self.best, 0))
+        if at_best:
+            columns = [self.cuts.index(self.best_cut(recipe)) for recipe in (self.best, 0)]
+            return chosen[:, columns[0]] - first[:, columns[1]]
+        return (chosen - first).mean(axis=1)
 
     def best_cut(self, recipe: int) -> int:
         """The index of that of the cuts which does best by a recipe on the set that chooses; of equal ones the last."""

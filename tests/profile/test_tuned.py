@@ -34,15 +34,15 @@ def test_what_was_tuned_what_it_gained_and_what_it_cost():
     assert tuned_lines(profile) == [
         "Tuned: of 2 recipes at cuts 0 and 1, on the validation set, the best has batch size 16, learning rate 0.0123 "
         "(8 trials, 2 TFLOP, 8 s of training).",
-        "There its accuracy is 15.0 ± 5.0 points above that of the recipe to start from, on the test set; "
-        "the best of these cuts is 0 by it, 1 by the other.",
+        "There its mean accuracy is 15.0 ± 5.0 points above that of the recipe to start from, on the test set; "
+        "the best of these cuts is 0 by it, 1 by the other, and there it is 20.0 ± 10.0 points above.",
         "",
     ]
 
 
 def test_what_chose_and_is_all_there_is_flatters():
     lines = tuned_lines(profile_of([[[0.5, 0.6]] * 2, [[0.5, 0.7]] * 2], folds=2, test=False))
-    assert "on the held-out folds themselves, which flatters it; the best of these cuts is 1 by either." in lines[1]
+    assert "on the held-out folds themselves, which flatters it; the best of these cuts is 1 by either, and" in lines[1]
 
 
 def test_where_nothing_is_better_the_start_stays():

@@ -209,6 +209,7 @@ def test_gains_and_best_cuts_by_hand():
     assert (found.best_cut(0), found.best_cut(1)) == (1, 0)
     np.testing.assert_array_equal(found.gains("validation"), [1.5, 1.25])
     np.testing.assert_array_equal(found.gains(), [1, 1.5])
+    np.testing.assert_array_equal(found.gains(at_best=True), [-1, 2])
     assert (found.reported_on, found.seconds, found.flops) == ("test", 4.0, 3e9)
 
 

@@ -4,6 +4,7 @@
     profile       which cut, how sure that is, and what the choice is worth
     compliance    how near the source the first layers can be held
     similarity    how much of what one representation tells is in another
+    tuning        the recipe by which tails are trained, chosen among several
     trials        questions asked, answered and remembered
     training      how a network is trained, and the one place that does
     cutting       all of a model's surgery
@@ -26,7 +27,7 @@
 docs/architecture.md says how they hang together.
 """
 
-from kdefrost import similarity
+from kdefrost import similarity, tuning
 from kdefrost.clones import CLONES, autoencoder, make_clone, train_autoencoder
 from kdefrost.compliance import ComplianceProfile, ComplianceTrial
 from kdefrost.cutting import Cut, CutList, cut_points, join, reinitialize, split
@@ -96,5 +97,6 @@ __all__ = [
     "subset",
     "train_autoencoder",
     "train_source",
+    "tuning",
     "wide_resnet",
 ]

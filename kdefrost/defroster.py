@@ -7,7 +7,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -42,6 +42,8 @@ from kdefrost.trials.plan import Plan
 from kdefrost.trials.question import TAILS, Answer, Question
 from kdefrost.trials.rows import as_folds, as_seeds, as_sizes
 from kdefrost.trials.store import Store, read_answers
+from kdefrost.tuning import Space, TailHyperModel, Tuned, Tuning
+from kdefrost.tuning.policy import tuning_cuts, tuning_of, tuning_questions
 
 # See docs/choice.md.
 _FOLDS = 3
@@ -58,7 +60,8 @@ class Defroster:
     Args:
         source: A functional or sequential Keras model with one input and one output,
             trained on the source task. It is never changed.
-        recipe: How tails are trained; by default 60 epochs of the paper's recipe.
+        recipe: How tails are trained; by default 60 epochs of the paper's recipe. `"tuned"`, or a
+            `kdefrost.tuning.Tuned`, lets `profile` choose it first, among some that are tried at three cuts.
         cuts: Which cuts to try; see `cut_points`.
         directory: Folder in which every trial is kept as it ends, and from which a later
             call with the same configuration goes on. `None` keeps nothing. What exceeds
@@ -112,7 +115,7 @@ class Defroster:
     def __init__(
         self,
         source: keras.Model,
-        recipe: Recipe | None = None,
+        recipe: Recipe | Tuned | str | None = None,
         cuts: str | int | Sequence[int | str | Cut] = "blocks",
         directory: str | os.PathLike | None = None,
         output: int | keras.layers.Layer | None = None,
@@ -136,11 +139,17 @@ class Defroster:
             raise ValueError(f"`memory_budget` must be a whole number of bytes or None. Received: {memory_budget!r}")
         if feature_dtype not in FEATURE_DTYPES:
             raise ValueError(f"`feature_dtype` must be one of {', '.join(FEATURE_DTYPES)}. Received: {feature_dtype!r}")
-        if recipe is not None and not isinstance(recipe, Recipe):
-            raise ValueError(f"`recipe` must be a kdefrost.Recipe or None. Received: {recipe!r}")
+        recipe = Recipe(epochs=60) if recipe is None else Tuned() if recipe == "tuned" else recipe
+        if not isinstance(recipe, (Recipe, Tuned)):
+            raise ValueError(
+                f'`recipe` must be a kdefrost.Recipe, "tuned", a kdefrost.tuning.Tuned, or None. Received: {recipe!r}'
+            )
         check_training(in_use(strategy))
         self.source, self.strategy, self.tails = source, strategy, tails
-        self.recipe = Recipe(epochs=60) if recipe is None else recipe
+        # The one to start from, to which a folder keeps, and that by which trials are trained: tuned by `profile`.
+        self._tuned = recipe if isinstance(recipe, Tuned) else None
+        self._start = self.recipe = recipe if self._tuned is None else self._tuned.start
+        self._tuning: Tuning | None = None
         self.cuts = tuple(cut_points(source, cuts, features))
         if isinstance(cuts, (str, int, np.integer)):
             self.cuts = tuple(trainable_cuts(source, self.cuts))
@@ -237,7 +246,8 @@ class Defroster:
         given = {"train": train, "test": test, "validation": validation}
         experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
         questions = self._questions(experiment, per_class, seeds, folds, repeats)
-        return self._run(experiment, jobs, self._policy(experiment, questions, patience), verbose)
+        policy_of = functools.partial(self._policy, experiment, patience=patience)
+        return self._run(experiment, jobs, questions, policy_of, verbose)
 
     def search(
         self,
@@ -301,15 +311,30 @@ class Defroster:
         given = {"train": train, "test": test, "validation": validation}
         experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
         questions = self._questions(experiment, per_class, seeds, folds, repeats)
-        cost = self._engine(experiment, jobs).plan(questions).training_flops
-        policy = Search(budgets(budget, questions, cost), self._worth(experiment, questions), jobs or 1)
-        return self._run(experiment, jobs, policy, verbose)
-
-    def _run(self, experiment: Experiment, jobs: int | None, policy: Policy, verbose: bool) -> DefrostProfile:
-        """Asks until a policy is content, keeps the best tails, and gives the profile."""
         engine = self._engine(experiment, jobs)
+
+        def policy_of(questions: list[Question]) -> Policy:
+            allowed = budgets(budget, questions, engine.plan(questions).training_flops)
+            return Search(allowed, self._worth(experiment, questions), jobs or 1)
+
+        return self._run(experiment, jobs, questions, policy_of, verbose)
+
+    def _run(
+        self,
+        experiment: Experiment,
+        jobs: int | None,
+        questions: list[Question],
+        policy_of: Callable[[list[Question]], Policy],
+        verbose: bool,
+    ) -> DefrostProfile:
+        """Asks until the policy over some questions is content, keeps the best tails, and gives the profile."""
+        engine = self._engine(experiment, jobs)
+        # What cannot be asked shows here, before anything is trained.
+        policy = policy_of(questions)
         self._last = experiment, engine
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
+            if self._tuned is not None:
+                policy = policy_of(self._tune(experiment, questions, store, engine, verbose))
             profile_of = functools.partial(self._profile_of, experiment, store)
             for answer, weights in ask(policy, store, engine, verbose):
                 if answer.question.fold is None:
@@ -341,7 +366,8 @@ class Defroster:
     ) -> Plan:
         """Says what `profile` would run with the same arguments, with `patience` at most, and runs nothing of it.
 
-        Where features would exceed the memory budget, a short measurement tells where they would be.
+        Where the recipe is to be tuned, the one to start from stands for the one that will be chosen. Where features
+        would exceed the memory budget, a short measurement tells where they would be.
 
         Args:
             train: As for `profile`, like all others but the last.
@@ -363,7 +389,81 @@ class Defroster:
         if not trained:
             del told_by["source"]
         answers = {} if self.directory is None else read_answers(Path(self.directory), told_by)
+        if self._tuned is not None:
+            questions = self._with_tuning(experiment, questions, answers)
         return self._engine(experiment, jobs).plan(missing(all_of(questions), answers))
+
+    def hypermodel(
+        self,
+        train,
+        test=None,
+        validation=None,
+        space: Space | None = None,
+        cuts: Sequence[int | Cut] | None = None,
+        per_class: int | Sequence[int] | None = None,
+        seeds: int | Sequence[int] | None = None,
+        folds: int | None = None,
+        repeats: int = 1,
+        groups=None,
+        classes: int | None = None,
+        test_per_class: int | None = None,
+        jobs: int | None = None,
+        verbose: bool = False,
+        steps: int | None = None,
+    ) -> TailHyperModel:
+        """Makes the tail's recipe, and the cut where that is asked for, what a tuner of KerasTuner chooses.
+
+        `recipe="tuned"` needs no tuner; this is for those that learn from each score, such as Bayesian ones.
+
+        Args:
+            train: As for `profile`, like all others that are not named here.
+            test: As for `profile`; no tuner sees its scores.
+            validation: The examples whose scores the tuner sees. Without them folds are.
+            space: What of this defroster's recipe may change, and whether the cut may; by default as `Tuned` has it.
+            cuts: The cuts, or their indices, over which a score is the mean, or of which the tuner chooses one. By
+                default the three of a tuned profile; where the cut is chosen, all of this defroster.
+            seeds: As for `profile`; by default 3, with folds 1.
+            verbose: Whether to show a progress bar for each trial.
+
+        Returns:
+            A `TailHyperModel`, whose `objective` is that of the tuner.
+
+        Raises:
+            ValueError: As `profile`; or if a cut is none of this defroster, or the space has no choice or is refused
+                by `Recipe`.
+
+        Example:
+
+        ```python
+        hypermodel = defroster.hypermodel((x, y), space=kdefrost.tuning.Space(learning_rate=(0.001, 0.3)))
+        tuner = keras_tuner.BayesianOptimization(
+            hypermodel, hypermodel.objective, max_trials=20, seed=1, overwrite=True, directory="runs/tuner"
+        )
+        tuner.search()
+        recipe = hypermodel.recipe(tuner.get_best_hyperparameters()[0])
+        ```
+        """
+        space = Tuned(self._start).space if space is None else space
+        if not isinstance(space, Space):
+            raise ValueError(f"`space` must be a kdefrost.tuning.Space or None. Received: space={space!r}")
+        if validation is None:
+            folds = _FOLDS if folds is None else folds
+        given = {"train": train, "test": test, "validation": validation}
+        experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
+        seeds = 3 if seeds is None and folds is None else seeds
+        chosen = self._cuts_of(cuts, self.cuts if space.cut else tuning_cuts(self.cuts))
+        asked = self._questions(experiment, per_class, seeds, folds, repeats)
+        questions = [question for question in asked if question.cut in chosen]
+        engine = self._engine(experiment, jobs)
+        opened = Store(self.directory, self._remembered(experiment))
+
+        def answers(questions: Sequence[Question]) -> Mapping[Question, Answer]:
+            with opened as store, in_scope(self.strategy):
+                for _ in ask(all_of(questions), store, engine, verbose):
+                    pass
+                return store.answers
+
+        return TailHyperModel(answers, questions, experiment.task.objective, space)
 
     def compliance(
         self,
@@ -531,7 +631,7 @@ class Defroster:
             if folds is None and is_given:
                 raise ValueError(f"`{name}` are for folds: give `folds`, or leave `{name}` out.")
         seeds = (5 if folds is None else 1) if seeds is None else seeds
-        asked = as_sizes(per_class), as_seeds(seeds), self.recipe, as_folds(folds, repeats), self.tails
+        asked = as_sizes(per_class), as_seeds(seeds), self._start, as_folds(folds, repeats), self.tails
         questions = everything(self.cuts, *asked)
         experiment.draw(question.rows for question in questions)
         return questions
@@ -554,6 +654,49 @@ class Defroster:
             return objective.sign * score if np.isfinite(score) else -math.inf
 
         return worth
+
+    def _cuts_of(self, cuts: Sequence[int | Cut] | None, default: Sequence[Cut]) -> set[int]:
+        """The indices of some cuts of this defroster."""
+        if cuts is None:
+            return {cut.index for cut in default}
+        known, chosen = {cut.index for cut in self.cuts}, {getattr(cut, "index", cut) for cut in cuts}
+        if not chosen or chosen - known:
+            raise ValueError(
+                f"`cuts` must be of this defroster's, {', '.join(map(str, sorted(known)))}. Received: cuts={cuts!r}"
+            )
+        return chosen
+
+    def _tune(
+        self, experiment: Experiment, questions: list[Question], store: Store, engine: Engine, verbose: bool
+    ) -> list[Question]:
+        """Chooses the recipe, and gives the questions of a profile by it."""
+        recipes, tried = self._tries(experiment, questions)
+        for _ in ask(all_of(tried), store, engine, verbose):
+            pass
+        flops = sum(map(engine.plan(tried).flops, tried))
+        self._tuning = tuning_of(recipes, tried, store.answers, experiment.task.objective, flops)
+        self.recipe = self._tuning.recipe
+        return [dataclasses.replace(question, recipe=self.recipe) for question in questions]
+
+    def _tries(self, experiment: Experiment, questions: list[Question]) -> tuple[list[Recipe], list[Question]]:
+        """The recipes among which one is chosen, and the questions that choose it."""
+        if "validation" not in experiment.sets and questions[0].fold is None:
+            raise ValueError(
+                "Give `validation` or `folds` where the recipe is to be tuned: the test examples must not choose it."
+            )
+        recipes = self._tuned.draw()
+        return recipes, tuning_questions(recipes, questions, tuning_cuts(self.cuts))
+
+    def _with_tuning(
+        self, experiment: Experiment, questions: list[Question], answers: Mapping[Question, Answer]
+    ) -> list[Question]:
+        """All that a tuned profile asks, by the recipe that answers choose, or the one to start from."""
+        recipes, tried = self._tries(experiment, questions)
+        recipe = self._start
+        if not missing(all_of(tried), answers):
+            recipe = tuning_of(recipes, tried, answers, experiment.task.objective, flops=0.0).recipe
+        own = [dataclasses.replace(question, recipe=recipe) for question in questions]
+        return list(dict.fromkeys([*tried, *own]))
 
     def _engine(
         self,
@@ -579,6 +722,8 @@ class Defroster:
     def _remembered(self, experiment: Experiment) -> dict:
         """What one folder must not mix: all but the cuts, unless features at one are rounded on the way to the next."""
         configuration = self._configuration(experiment)
+        # The recipe is a part of each question; a folder has the tuned ones beside the one to start from.
+        configuration["recipe"] = dataclasses.asdict(self._start)
         if self.feature_dtype == "float32":
             del configuration["cuts"]
         return configuration
@@ -590,6 +735,8 @@ class Defroster:
         fold = questions[0].fold
         own = {"source_name": self.source.name, "examples": len(experiment.sets["train"].y)}
         own["folds"] = None if fold is None else fold.folds
+        if self._tuning is not None:
+            own["tuning"] = json.loads(json.dumps(dataclasses.asdict(self._tuning)))
         configuration = {**self._configuration(experiment), **own}
         return DefrostProfile(self.cuts, trials, experiment.task.objective, configuration)
 

@@ -61,7 +61,8 @@ def print_plan(plan, source, train, source_images: int | None, autoencoder_flops
     # The features cost one pass forward, a third of a training step. Beside its arithmetic
     # each trial re-initialises, shuffles and evaluates.
     seconds = operations / (rate * per_image) + (plan.trained + plan.evaluated) / (3 * rate)
-    seconds += compilation * len(plan.cuts) + 0.2 * len(plan.questions)
+    tails = {(question.cut, question.recipe) for question in plan.questions}
+    seconds += compilation * len(tails) + 0.2 * len(plan.questions)
     print(f"This machine trains the whole network at {rate:.0f} images/s ({rate * per_image / 1e9:.0f} GFLOP/s).")
     if autoencoder_flops:
         print(f"Autoencoder: {duration(autoencoder_flops / (rate * per_image))}, unless it is kept already.")

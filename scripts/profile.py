@@ -79,6 +79,8 @@ def add_size(group):
     starts = "how tails start: all new, from the source's weights, or both, in one figure (new)"
     add("--tails", default="new", choices=["new", "pretrained", "both"], help=starts)
     add("--epochs", type=int, metavar="N", help="epochs of each trial on the target (of the preset)")
+    tune = "choose the recipe first, among 12 at three cuts, on what chooses the cut (that of the preset)"
+    add("--tune", action="store_true", help=tune)
     add("--metrics", nargs="+", metavar="NAME", help="Keras metrics, and balanced_accuracy (by the number of classes)")
     add("--objective", metavar="NAME", help="the metric that chooses the cut (the first)")
     add("--memory", type=positive, metavar="GIB", help="what cached features may take (a quarter of the machine's)")
@@ -208,7 +210,7 @@ def make_defroster(network, data, preset, arguments, out: Path, strategy, tails:
         network = kdefrost.standardized(network, data.train.images)
     return kdefrost.Defroster(
         network,
-        preset.target,
+        kdefrost.tuning.Tuned(preset.target) if arguments.tune else preset.target,
         parse_cuts(arguments.cuts, network),
         directory=out,
         metrics=arguments.metrics,
@@ -226,6 +228,8 @@ def fill_in(preset, arguments):
         raise ValueError("--model names a network to train as a source; with a trained --src there is none to train.")
     if arguments.inputs != "raw" and not arguments.src.endswith(".keras"):
         raise ValueError("--inputs is for a .keras source; of the others it is known what they take.")
+    if arguments.tune and arguments.tails == "both":
+        raise ValueError("--tune gives new and pretrained tails a recipe each; take one of --tails new, pretrained.")
     if arguments.weights and not arguments.src.startswith("imagenet:"):
         raise ValueError("--weights is for an imagenet source, such as imagenet:ResNet50.")
     given = {"model": arguments.model, "per_class": arguments.per_class, "seeds": arguments.seeds}

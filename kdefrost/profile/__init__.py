@@ -8,12 +8,13 @@ choice       which cut is best, and which are not told apart from it
 result       raw scores over cuts × sizes × seeds or folds, and what follows from them (`DefrostProfile`)
 words        what a profile says in sentences and tables
 reasons      what a search says: the curve over all cuts, and why it left some out
+tuned        what it says of the tuning of its recipe
 comparison   profiles of several sources side by side (`Comparison`)
 figures      drawn from profiles and comparisons
 best_tails   the trained tails of the best trials
 """
 
-from kdefrost.profile import figures, reasons, words
+from kdefrost.profile import figures, reasons, tuned, words
 from kdefrost.profile.comparison import Comparison
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.profile.trial import Trial
@@ -28,6 +29,8 @@ DefrostProfile.set_name = words.set_name
 DefrostProfile.size_text = words.size_text
 DefrostProfile.summary = words.summary
 DefrostProfile.table = words.table
+DefrostProfile.tuned_gain = tuned.tuned_gain
+DefrostProfile.tuning = property(tuned.tuning)
 Comparison.plot = figures.plot_comparison
 
 __all__ = ["Comparison", "DefrostProfile", "Trial"]

@@ -7,6 +7,7 @@ import numpy as np
 from kdefrost.cutting.cut import Cut
 from kdefrost.profile.reasons import reasons
 from kdefrost.profile.result import DefrostProfile
+from kdefrost.profile.tuned import tuned_lines
 from kdefrost.tables import align, format_difference, format_score, in_percent, label_of
 
 # What a table has where there is no score: as wide as a mark and the space before it, and the score.
@@ -106,7 +107,8 @@ def summary(profile: DefrostProfile) -> str:
         f"{size_text(profile, size).capitalize()}: {' '.join([sentence(profile, size), *reasons(profile, size)])}"
         for size in profile.per_class
     ]
-    return "\n".join([*tables, *_learnt(profile), f"{spread_text(profile)}. {marks_text(profile)}", "", *sentences])
+    read = f"{spread_text(profile)}. {marks_text(profile)}"
+    return "\n".join([*tables, *_learnt(profile), read, "", *tuned_lines(profile), *sentences])
 
 
 def spread_text(profile: DefrostProfile) -> str:

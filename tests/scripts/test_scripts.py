@@ -309,3 +309,14 @@ def test_readme_names_the_commands_that_are_run():
     for command in ("python scripts/profile.py --src gm --tgt digits", "python -m pytest"):
         assert command in readme
     assert json.loads((PROJECT / "docs" / "gm-cifar10" / "profile.json").read_text())["trials"]
+
+
+def test_tuning_is_planned_with_all_recipes_and_gives_no_figure_of_both_tails(run_here, tmp_path):
+    source = tmp_path / "source.keras"
+    tiny(1, 1, classes=10, input_shape=(8, 8, 1)).save(source)
+    command = ["--src", source, "--tgt", "digits", *SMALL[:2], *SMALL[4:], "--cuts", "1", "pool", "--folds", "2"]
+    command += ["--tune", "--out", tmp_path / "out"]
+    # 12 recipes at both cuts, with two folds each.
+    assert "\n48 trials, " in run_here(*command, "--dry-run").out
+    with pytest.raises(SystemExit, match="--tune gives new and pretrained tails a recipe each"):
+        run_here(*command, "--tails", "both")

@@ -29,6 +29,8 @@
   choice     what ways of choosing a cut are worth to a user who has few images: a quarter or a tenth held out,
              folds, the last cut, half of the layers, from scratch, and networks that are fine-tuned whole; on
              recorded situations, of which those that are missing are recorded first (hours; it runs only by name)
+  search     what ways of searching for the best cut lose against the full profile, at parts of its cost, and what scores
+             foretell: on the full profiles that docs/ has (minutes; it runs only by name)
   models     every layer class of Keras's in a small model, networks of keras.applications and backbones of KerasHub,
              where it is installed: whether both sides of cuts compute what the whole does, whether a profile
              runs and its best model is exported (hours; it runs only by name)
@@ -78,6 +80,19 @@ def add_choice_options(parser: argparse.ArgumentParser):
     add("--mobilenet-v2", metavar="FILE", help="local file of the weights of MobileNetV2 0.35 (downloaded)")
 
 
+def add_search_options(parser: argparse.ArgumentParser):
+    add = parser.add_argument
+    add(
+        "--budgets",
+        type=float,
+        nargs="+",
+        default=(0.1, 0.25, 0.5),
+        metavar="X",
+        help="shares of the cost (0.1 0.25 0.5)",
+    )
+    add("--figure", metavar="FILE", help="file for a figure, .png or .svg")
+
+
 def add_models_options(parser: argparse.ArgumentParser):
     kinds = ("layers", "hub", "applications")
     parser.add_argument("--kinds", nargs="+", default=kinds, choices=kinds, help="of which models (all)")
@@ -124,6 +139,7 @@ BENCHES = {
     "autoencoder": Bench("autoencoder", "bench_autoencoder"),
     "similarity": Bench("similarity", "bench_similarity"),
     "choice": Bench("choice", "bench_choice", None, add_choice_options),
+    "search": Bench("search", "bench_search", None, add_search_options),
     "models": Bench("models", "bench_models", None, add_models_options),
     "streaming": Bench("streaming", "bench_streaming"),
 }

@@ -247,7 +247,7 @@ class Defroster:
         experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
         questions = self._questions(experiment, per_class, seeds, folds, repeats)
         policy_of = functools.partial(self._policy, experiment, patience=patience)
-        return self._run(experiment, jobs, questions, policy_of, verbose)
+        return self._run(experiment, self._engine(experiment, jobs), questions, policy_of, verbose)
 
     def search(
         self,
@@ -311,24 +311,24 @@ class Defroster:
         given = {"train": train, "test": test, "validation": validation}
         experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
         questions = self._questions(experiment, per_class, seeds, folds, repeats)
-        engine = self._engine(experiment, jobs)
+        # Which asks a few questions at a time.
+        engine = self._engine(experiment, jobs, holds=True)
 
         def policy_of(questions: list[Question]) -> Policy:
             allowed = budgets(budget, questions, engine.plan(questions).training_flops)
             return Search(allowed, self._worth(experiment, questions), jobs or 1)
 
-        return self._run(experiment, jobs, questions, policy_of, verbose)
+        return self._run(experiment, engine, questions, policy_of, verbose)
 
     def _run(
         self,
         experiment: Experiment,
-        jobs: int | None,
+        engine: Engine,
         questions: list[Question],
         policy_of: Callable[[list[Question]], Policy],
         verbose: bool,
     ) -> DefrostProfile:
         """Asks until the policy over some questions is content, keeps the best tails, and gives the profile."""
-        engine = self._engine(experiment, jobs)
         # What cannot be asked shows here, before anything is trained.
         policy = policy_of(questions)
         self._last = experiment, engine
@@ -704,9 +704,10 @@ class Defroster:
         jobs: int | None,
         cuts: Sequence[Cut] | None = None,
         observe: Callable | None = None,
+        holds: bool = False,
     ) -> Engine:
-        cuts = self.cuts if cuts is None else cuts
-        return Engine(experiment, cuts, self.memory_budget, self.feature_dtype, self.directory, jobs, observe)
+        given = self.memory_budget, self.feature_dtype, self.directory, jobs, observe, holds
+        return Engine(experiment, self.cuts if cuts is None else cuts, *given)
 
     def _configuration(self, experiment: Experiment) -> dict:
         """What a result depends on, as JSON has it, because what is read is compared with it."""

@@ -6,6 +6,7 @@
     checks       what is given to it, held to the source and to what is learnt
     plan         what answering some questions takes (`Plan`)
     placement    where the features at each cut are held
+    held         what trials are scored on, held from one run of the engine to the next
     tails        a tail, compiled once and asked question by question
     executors    trials run here, or in processes side by side
     worker       what another process does

@@ -13,6 +13,7 @@ from kdefrost.data.storage import existing_folder
 from kdefrost.trials.bar import ProgressBar
 from kdefrost.trials.executors import make_executor
 from kdefrost.trials.experiment import Examples, Experiment
+from kdefrost.trials.held import HeldFeatures
 from kdefrost.trials.placement import free_disk_space, measured_costs, place
 from kdefrost.trials.plan import Plan
 from kdefrost.trials.question import Answer, Question
@@ -32,6 +33,7 @@ class Engine:
         directory: Folder for what exceeds the budget; by default the system's for temporary files.
         jobs: Number of processes that run trials; `None` for this one.
         observe: As for `Setting`.
+        holds: Whether features of what trials are scored on are held from one run to the next, in half of the budget.
     """
 
     def __init__(
@@ -43,10 +45,12 @@ class Engine:
         directory: str | os.PathLike | None = None,
         jobs: int | None = None,
         observe: Callable | None = None,
+        holds: bool = False,
     ):
         self._experiment, self._cuts, self._jobs = experiment, tuple(cuts), jobs
         self._budget, self._dtype, self._directory = memory_budget, feature_dtype, existing_folder(directory)
         self._observe = observe
+        self._held = HeldFeatures(memory_budget // 2) if holds else None
 
     def plan(self, questions: Sequence[Question]) -> Plan:
         """Says what answering questions takes.
@@ -104,7 +108,7 @@ class Engine:
         )
         # The flow alone holds them from here on.
         examples.images.clear()
-        to_pass = list(self._cuts)
+        to_pass = self._lead(flow, plan, bar)
         for cut in self._cuts:
             for question in (question for question in plan.questions if question.cut == cut.index):
                 if not claim(question):
@@ -115,8 +119,20 @@ class Engine:
                     release()
                     flow.advance(to_pass[0], plan.places[to_pass[0].index], bar.begin_features(to_pass[0]))
                     del to_pass[0]
+                    if self._held is not None:
+                        self._held.hold(flow)
                 rows, sample = examples.rows[question.rows], examples.samples[question.seed]
                 yield Assignment(question, cut, flow.cut, dict(flow.features), rows, sample)
+
+    def _lead(self, flow: FeatureFlow, plan: Plan, bar: ProgressBar) -> list[Cut]:
+        """Takes a flow as far as features are held, and gives the cuts that it is to pass from there."""
+        first = min(question.cut for question in plan.questions)
+        first = next(cut for cut in self._cuts if cut.index == first)
+        at = None if self._held is None else self._held.lead(flow, first, plan.places)
+        if at is None:
+            return list(self._cuts)
+        bar.begin_features(at)(plan.trained + plan.evaluated)
+        return [cut for cut in self._cuts if cut.index > at.index]
 
     def _places(self, examples: int, uses: dict[int, int]) -> dict[int, str]:
         """Where the features at each cut are held."""
@@ -141,4 +157,5 @@ class Engine:
     def _memory(self) -> int:
         """Bytes that features at one cut may take in memory."""
         # Beside those here, each process may still be at an earlier cut than the one whose features are being shared.
-        return self._budget if self._jobs is None else self._budget // (self._jobs + 2)
+        budget = self._budget if self._jobs is None else self._budget // (self._jobs + 2)
+        return budget if self._held is None else budget // 2

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from kdefrost.cutting.cut import Cut
 from kdefrost.similarity.comparing import compare
@@ -158,7 +159,9 @@ class AtCut:
             self._has_warned = True
 
     def _timed(self, name: str, compute, *arguments) -> float:
-        with self._clock(name):
+        # Threads of BLAS wait for each other by spinning: where other processes have the cores too, a decomposition
+        # takes 60 times as long with two of them as with one.
+        with self._clock(name), threadpool_limits(1, user_api="blas"):
             return compute(*arguments)
 
     @contextlib.contextmanager

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kdefrost.cutting.cut import Cut
+from kdefrost.transferability.names import IMBALANCE, TAIL_RIDGE, TANGENT_KERNEL
 from kdefrost.trials.rows import subset
 
 # Multiply-adds of the forward passes through random tails at all cuts, for one seed: 15 s on two cores.
@@ -72,3 +73,20 @@ class Draw(NamedTuple):
             sizes: Their sizes.
         """
         return cls(rows, *(rows[subset(labels[rows], size, seed)] for size in sizes))
+
+
+def counts(cuts: Sequence[Cut], labels: np.ndarray, rows: np.ndarray) -> dict[str, int]:
+    """How many examples of a draw the scores are computed on: all, or those of the scores that take a part.
+
+    Args:
+        cuts: The cuts that are scored.
+        labels: The class of each example of a data set.
+        rows: Those that were drawn.
+
+    Returns:
+        The numbers, `"all"` and by the names of these scores.
+    """
+    of_class = np.unique(labels[rows], return_counts=True)[1]
+    sizes = Sizes.of(cuts, len(np.unique(labels)))
+    parts = {TAIL_RIDGE: sizes.tail, TANGENT_KERNEL: sizes.tangent, IMBALANCE: sizes.compared}
+    return {"all": len(rows)} | {name: int(np.minimum(of_class, size).sum()) for name, size in parts.items()}

@@ -1,7 +1,7 @@
 """Accuracies of simple classifiers, each example judged by all others, in closed form.
 
-What does not know the labels, the means and deviations by which features are standardised, is taken of all examples. An
-example that is alone in its class is never right: without it there is no such class.
+Deviations, by which features are divided, are taken of all examples: they know nothing of labels. An example that is
+alone in its class is never right: without it there is no such class.
 """
 
 import numpy as np
@@ -16,12 +16,13 @@ NEIGHBORS = 5
 
 
 def ridge(features: np.ndarray, labels: np.ndarray) -> float:
-    """The accuracy of a ridge regression of the classes on standardised features.
+    """The accuracy of a ridge regression of the classes on standardised features, with an intercept.
 
-    Targets are one for the class of an example and zero for others, less the classes' shares; the class of the
-    largest prediction is the answer. With the hat matrix H of a strength the residual of an example that was left
-    out is (yᵢ − ŷᵢ) / (1 − Hᵢᵢ) (Allen, 1974, Technometrics 16(1)). Of `STRENGTHS` the one counts whose residuals
-    have the smallest squares.
+    Targets are one for the class of an example and zero for others. With the hat matrix H of a strength the residual of
+    an example that was left out is (yᵢ − ŷᵢ) / (1 − Hᵢᵢ) (Allen, 1974, Technometrics 16(1)); of `STRENGTHS` the one
+    counts whose residuals have the smallest squares. The answer is the class of the largest prediction, in which
+    the share that a class has among the other examples is replaced by its share among all: a class is rarer where
+    one of its own is left out, by which alone weak features would be worse than a guess.
 
     Args:
         features: Features `(examples, features)`.
@@ -41,7 +42,7 @@ def ridge(features: np.ndarray, labels: np.ndarray) -> float:
 
 
 def kernel_ridge(kernel: np.ndarray, labels: np.ndarray) -> float:
-    """The accuracy of a ridge regression of the classes with a kernel, which is centred; else as `ridge`.
+    """The accuracy of a ridge regression of the classes with a kernel; see `ridge`.
 
     Args:
         kernel: The kernel of all pairs of examples `(examples, examples)`.
@@ -126,15 +127,24 @@ def nearest_neighbors(features: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _ridge_accuracy(vectors: np.ndarray, eigenvalues: np.ndarray, labels: np.ndarray) -> float:
-    """The accuracy at the best strength, from the eigenvectors `(examples, rank)` and eigenvalues of the kernel."""
-    classes, own = np.unique(labels, return_inverse=True)
-    answers = np.eye(len(classes))[own]
-    targets = answers - answers.mean(axis=0)
+    """The accuracy at the best strength.
+
+    Args:
+        vectors: Eigenvectors of the kernel, which is centred, `(examples, rank)`.
+        eigenvalues: Its eigenvalues `(rank,)`.
+        labels: The class of each example `(examples,)`.
+    """
+    n, found = len(labels), []
+    classes, own, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    targets = np.eye(len(classes))[own]
+    shares = targets.mean(axis=0)
     projected, squares = vectors.T @ targets, np.square(vectors)
-    found = []
+    among_others = (counts - targets) / (n - 1)
     for strength in np.multiply(STRENGTHS, eigenvalues.mean()):
         kept = eigenvalues / (eigenvalues + strength)
-        residuals = (targets - vectors @ (kept[:, None] * projected)) / (1 - squares @ kept)[:, None]
-        right = np.mean((answers - residuals).argmax(axis=1) == own)
-        found.append((float(np.square(residuals).sum()), float(right)))
+        fitted = shares + vectors @ (kept[:, None] * projected)
+        residuals = (targets - fitted) / (1 - 1 / n - squares @ kept)[:, None]
+        answers = targets - residuals - among_others + shares
+        answers[np.arange(n), own] = np.where(counts[own] == 1, -np.inf, answers[np.arange(n), own])
+        found.append((float(np.square(residuals).sum()), float(np.mean(answers.argmax(axis=1) == own))))
     return min(found, key=lambda each: each[0])[1]

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from kdefrost.transferability.h_score import h_score
+from kdefrost.transferability.evidence import logme
 from kdefrost.transferability.leave_one_out import nearest_mean, nearest_neighbors, ridge
-from kdefrost.transferability.logme import logme
+from kdefrost.transferability.separation import h_score
 
 # Of pooled features and labels.
 POOLED = {

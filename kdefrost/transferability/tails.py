@@ -81,11 +81,11 @@ class RandomTail:
         """Computes the tail's empirical tangent kernel: K(x, x′) = ∇f(x)·∇f(x′).
 
         f is the sum of the outputs of a dense output layer with C units, without its activation, divided by √C; the
-        gradient is by all trainable weights of the tail, those of the output layer among them. Its kernel
-        stands for the C × C ones of all outputs, of which it is the mean over classes in the limit of wide layers, at
-        a C-th of the cost (Mohamadi, Bae & Sutherland, 2023, arXiv:2206.12543). By He's rule the sum of C columns of the
-        output layer divided by √C is distributed as one of them, so that one is drawn. Batch normalisations
-        compute by the moments that `features` left, so that each output depends on one example alone.
+        gradient is by all trainable weights of the tail, those of the output layer among them. Its kernel stands for
+        the C × C ones of all outputs, which in wide networks are that one for each output and zero between them, at a
+        C-th of the cost (Mohamadi, Bae & Sutherland, 2023, arXiv:2206.12543). By He's rule the sum of the C columns of
+        the output layer's kernel, divided by √C, is distributed as one of them, so that one is drawn. Batch
+        normalisations compute by the moments that `features` left, so that each output depends on one example alone.
 
         Args:
             inputs: What crosses the cut, of the examples of which `features` was last called.
@@ -103,7 +103,7 @@ class RandomTail:
         kernel = features.astype(np.float64) @ features.T + 1.0
         for start, stop in self._parts(memory_budget // (4 * len(features))):
             jacobian = self._jacobian((start, stop), inputs, readout)
-            kernel += jacobian @ jacobian.T
+            kernel += tf.matmul(jacobian, jacobian, transpose_b=True).numpy()
         return kernel
 
     def _parts(self, numbers: int) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,8 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
     w ~ N(0, 1/α) and noise ~ N(0, 1/β). With the eigenvalues σᵢ of F Fᵀ, the projections zᵢ of y on its
     eigenvectors and t = α/β the evidence, at its maximum over β, is
 
-        log p(y) = N/2 log(N / 2πq) − ½ Σᵢ log(1 + σᵢ/t) − N/2,    q = yᵀ(1 + F Fᵀ/t)⁻¹y = Σᵢ zᵢ² t/(σᵢ + t) + |y|² − |z|²
+        log p(y) = N/2 log(N / 2πq) − ½ Σᵢ log(1 + σᵢ/t) − N/2
+               q = yᵀ(1 + F Fᵀ/t)⁻¹y = Σᵢ zᵢ² t/(σᵢ + t) + |y|² − |z|²
 
     and t is that of MacKay's fixed point, γ = Σᵢ σᵢ/(σᵢ + t), α = γ/|m|², β = (N − γ)/|F m − y|² (You, Liu, Wang
     & Long, 2021, arXiv:2102.11005; the iteration: You et al., 2022, arXiv:2110.10545). As there, features are

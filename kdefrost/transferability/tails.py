@@ -97,14 +97,17 @@ class RandomTail:
         """
         self._compute_by_batch(False)
         features = tf.cast(self._run(inputs), "float32").numpy()
-        width = features.shape[1]
-        rng = np.random.default_rng((INITIALISATION, self._seed, self._cut.index, width))
-        readout = (math.sqrt(2 / width) * rng.standard_normal(width)).astype(np.float32)
+        readout = self._readout(features.shape[1])
         kernel = features.astype(np.float64) @ features.T + 1.0
         for start, stop in self._parts(memory_budget // (4 * len(features))):
             jacobian = self._jacobian((start, stop), inputs, readout)
             kernel += tf.matmul(jacobian, jacobian, transpose_b=True).numpy()
         return kernel
+
+    def _readout(self, width: int) -> np.ndarray:
+        """Weights of the last features `(width,)` in f."""
+        rng = np.random.default_rng((INITIALISATION, self._seed, self._cut.index, width))
+        return (math.sqrt(2 / width) * rng.standard_normal(width)).astype(np.float32)
 
     def _parts(self, numbers: int) -> Iterator[tuple[int, int]]:
         """Slices of the trainable weights, each of so many numbers or of one weight."""

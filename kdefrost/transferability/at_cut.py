@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from kdefrost.cutting.cut import Cut
+from kdefrost.data.storage import Rows
 from kdefrost.similarity.comparing import compare
 from kdefrost.similarity.gram import Indistinct
 from kdefrost.transferability.draws import Draw
@@ -142,8 +143,8 @@ class AtCut:
             return math.nan
         return -numbers["information_imbalance_xy"]
 
-    def _at(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
-        return tuple(np.asarray(part[rows]) for part in self._features)
+    def _at(self, rows: np.ndarray) -> tuple[Rows, ...]:
+        return tuple(Rows(part, rows) for part in self._features)
 
     def _tell(self, what: str, features: np.ndarray) -> bool:
         """Whether features tell examples apart; a warning says of those that do not."""

@@ -53,7 +53,7 @@ def _draw(ax, result: Transferability, name: str):
     draw_line(ax, places, mean, unit * result.standard_error(name), color=_COLOUR, marker="o", markersize=3.5)
     if best is not None:
         at = result.cuts.index(best)
-        ax.plot(at, mean[at], "*", color=_COLOUR, markersize=13, markeredgecolor="black", zorder=5)
+        ax.plot(at, mean[at], "*", color=_COLOUR, markersize=13, markeredgecolor="black", zorder=5, clip_on=False)
     label_places(ax, [f"{shorten(cut.name)} {cut.index}" for cut in result.cuts], "after layer (cut)")
     ax.set_ylabel(f"{LABELS[name]}{' (%)' if name in ACCURACIES else ''}")
     ax.spines[["top", "right"]].set_visible(False)

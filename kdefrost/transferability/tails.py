@@ -54,13 +54,13 @@ class RandomTail:
         self._seed = seed
         reinitialize(self._model, (INITIALISATION, seed, self._cut.index))
 
-    def features(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+    def features(self, inputs: tuple) -> np.ndarray:
         """Computes what enters the output layer.
 
         Batches are drawn by the seed, of equal sizes within one.
 
         Args:
-            inputs: What crosses the cut, an array `(examples, …)` for each tensor.
+            inputs: What crosses the cut, an array `(examples, …)` for each tensor, in memory or not.
 
         Returns:
             Array `(examples, features)`, float64. The moving statistics are the mean of the batches'.
@@ -77,7 +77,7 @@ class RandomTail:
             features[rows] = tf.cast(part, "float64")
         return features
 
-    def tangent_kernel(self, inputs: tuple[np.ndarray, ...], memory_budget: int) -> np.ndarray:
+    def tangent_kernel(self, inputs: tuple, memory_budget: int) -> np.ndarray:
         """Computes the tail's empirical tangent kernel: K(x, x′) = ∇f(x)·∇f(x′).
 
         f is the sum of the outputs of a dense output layer with C units, without its activation, divided by √C; the
@@ -90,16 +90,19 @@ class RandomTail:
         Args:
             inputs: What crosses the cut, of the examples of which `features` was last called.
             memory_budget: Bytes that gradients may take. Where those by all weights would take more, each example is
-                run again for every part of the weights.
+                run again for every part of the weights, of one weight at least.
 
         Returns:
             Array `(examples, examples)`, float64.
         """
         self._compute_by_batch(False)
-        features = tf.cast(self._run(inputs), "float32").numpy()
+        edges = range(0, len(inputs[0]), self._batch_size)
+        batches = ([array[edge : edge + self._batch_size] for array in inputs] for edge in edges)
+        features = np.concatenate([tf.cast(self._run(batch), "float32").numpy() for batch in batches])
         readout = self._readout(features.shape[1])
         kernel = features.astype(np.float64) @ features.T + 1.0
-        for start, stop in self._parts(memory_budget // (4 * len(features))):
+        # TensorFlow takes a copy of what it multiplies.
+        for start, stop in self._parts(memory_budget // (8 * len(features))):
             jacobian = self._jacobian((start, stop), inputs, readout)
             kernel += tf.matmul(jacobian, jacobian, transpose_b=True).numpy()
         return kernel
@@ -124,9 +127,12 @@ class RandomTail:
         """∇f of each example by a part of the weights `(examples, numbers)`."""
         if part not in self._gradients:
             self._gradients[part] = self._gradient_by(self._model.trainable_variables[slice(*part)])
-        rows = range(len(inputs[0]))
-        each = (self._gradients[part]([array[row : row + 1] for array in inputs], readout) for row in rows)
-        return np.stack([gradient.numpy() for gradient in each])
+        jacobian = None
+        for row in range(len(inputs[0])):
+            gradient = self._gradients[part]([array[row : row + 1] for array in inputs], readout).numpy()
+            jacobian = np.empty((len(inputs[0]), len(gradient)), np.float32) if jacobian is None else jacobian
+            jacobian[row] = gradient
+        return jacobian
 
     def _gradient_by(self, weights):
         values = [weight.value for weight in weights]

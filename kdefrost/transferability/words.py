@@ -3,7 +3,7 @@
 import numpy as np
 
 from kdefrost.tables import align
-from kdefrost.transferability.names import ACCURACIES, IMBALANCE, LABELS, TAIL_RIDGE, TANGENT_KERNEL
+from kdefrost.transferability.names import ACCURACIES, LABELS
 from kdefrost.transferability.result import POOLING, Transferability
 
 
@@ -33,22 +33,18 @@ def summary(result: Transferability) -> str:
         f"Mean ± standard error over {seeds} seeds." if seeds > 1 else "One seed.",
         "Higher is better in every column; * its highest. No tail was trained.",
         *([f"In %, each example judged by the others: {', '.join(accuracies)}."] if accuracies else []),
-        *_sizes(result),
+        _sizes(result),
         f"Seconds are beyond those of the features, and of averaging these, {result.seconds(POOLING).sum():.1f} s.",
     ]
     return "\n".join([table(result), "", *said])
 
 
-def _sizes(result: Transferability) -> list[str]:
-    """A line on how many examples the scores were computed on, where not on all."""
-    sizes = result.configuration.get("sizes", {})
-    parts = [f"{LABELS[name]} on {sizes[name]}" for name in _IN_PART if name in result.names and name in sizes]
-    if "all" not in sizes:
-        return []
-    return [f"Computed on {sizes['all']} examples{''.join(f', {part}' for part in parts)}."]
-
-
-_IN_PART = (TAIL_RIDGE, TANGENT_KERNEL, IMBALANCE)
+def _sizes(result: Transferability) -> str:
+    """How many examples the scores were computed on."""
+    sizes = result.configuration["sizes"]
+    fewer = [name for name in result.names if sizes.get(name, sizes["all"]) < sizes["all"]]
+    parts = "".join(f", {LABELS[name]} on {sizes[name]} of them" for name in fewer)
+    return f"Computed on {sizes['all']} examples{parts}."
 
 
 def _cells(result: Transferability, name: str) -> list[str]:

@@ -206,7 +206,10 @@ def test_a_result_says_which_cut_is_highest(result):
         assert mean[result.cuts.index(best)] == mean.max() and (mean[result.cuts.index(best) + 1 :] < mean.max()).all()
     assert result.table().count("*") == len(result.names)
     summary = result.summary()
-    assert "Mean ± standard error over 2 seeds." in summary and "Computed on 24 examples, " in summary
+    assert "Mean ± standard error over 2 seeds." in summary and "Computed on 24 examples." in summary
+    sizes = {**result.configuration["sizes"], "tail_ridge": 12}
+    fewer = dataclasses.replace(result, configuration={"sizes": sizes})
+    assert "Computed on 24 examples, ridge after the tail on 12 of them." in fewer.summary()
     with pytest.raises(ValueError, match="`name` must be one of logme"):
         result.scores("accuracy")
 

@@ -9,8 +9,8 @@ from kdefrost.cutting.cut import Cut
 from kdefrost.transferability.names import IMBALANCE, TAIL_RIDGE, TANGENT_KERNEL
 from kdefrost.trials.rows import subset
 
-# Multiply-adds of the forward passes through random tails at all cuts, for one seed: 15 s on two cores.
-TAIL_MULTIPLY_ADDS = 8e11
+# Multiply-adds of the forward passes through random tails at all cuts, for one seed: 42 s of one core.
+TAIL_MULTIPLY_ADDS = 1.5e12
 # The largest number of examples of scores that compare each with each.
 COMPARED = 1000
 

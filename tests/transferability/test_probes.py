@@ -120,12 +120,13 @@ def test_accuracies_do_not_depend_on_units_order_or_names_of_classes(score):
     assert 0 < score(features, labels) <= 1
 
 
-@pytest.mark.parametrize("width", [10, 200])
+@pytest.mark.parametrize("width", [10, 100])
 @pytest.mark.parametrize("score", ACCURACIES, ids=lambda score: score.__name__)
 def test_noise_is_about_as_good_as_a_guess(score, width):
     """Nothing of the label of an example that is left out comes in by means of all, however many features there are."""
-    scores = [score(*make(60, width, shift=0.0, seed=seed)) for seed in range(20)]
-    assert np.mean(scores) == pytest.approx(1 / 3, abs=0.06)
+    scores = [score(*make(60, width, shift=0.0, seed=seed)) for seed in range(12)]
+    # Four standard errors.
+    assert np.mean(scores) == pytest.approx(1 / 3, abs=0.07)
 
 
 @pytest.mark.parametrize("shift", [0.3, 2.0])

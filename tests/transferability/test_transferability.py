@@ -180,7 +180,7 @@ def test_a_class_with_one_example_has_scores(small, easy):
 def test_as_many_examples_go_through_tails_as_can_be_afforded(residual):
     cuts = kdefrost.cut_points(residual)
     dear = [dataclasses.replace(cut, tail_multiply_adds=10**9) for cut in cuts[:4]]
-    assert Sizes.of(dear, 10) == (20, 20, 100) and Sizes.of(dear, 1000) == (2, 2, 2)
+    assert Sizes.of(dear, 10) == (37, 37, 100) and Sizes.of(dear, 1000) == (2, 2, 2)
     assert Sizes.of(cuts[-1:], 2, tail_examples=5000) == (2500, 500, 500)
     labels = np.arange(600) % 3
     draw = Draw.of(labels, np.arange(300, 600), 0, Sizes(20, 10, 50))

@@ -397,7 +397,7 @@ class Defroster:
             per_class: Number of training examples per class; by default all there are.
             seeds: Number of seeds, from 0 on, or the seeds, of subset and initialisation.
             scores: Names among `kdefrost.transferability.SCORES`; by default all but the tangent kernel, which takes
-                about as long as training.
+                far longer than all others.
             target_network: A network trained on the target, which takes the same images: features are then
                 compared with what its output layer takes (`"information_imbalance"`).
             classes: As for `profile`.

@@ -34,7 +34,7 @@ def as_scores(names: Sequence[str] | None, has_target: bool) -> tuple[str, ...]:
     """The names of the scores to compute, in the order of `SCORES`.
 
     Args:
-        names: Those that are asked for. By default all but the tangent kernel, which costs as much as a training.
+        names: Those that are asked for. By default all but the tangent kernel, which takes far longer than all others.
         has_target: Whether there is a network trained on the target.
 
     Returns:

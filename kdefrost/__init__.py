@@ -1,33 +1,34 @@
 """kdefrost finds the layer at which to cut a trained Keras network for a small data set.
 
-    defroster     asks what a user wants to know, says what it amounts to, hands over models (`Defroster`)
-    profile       which cut, how sure that is, and what the choice is worth
-    compliance    how near the source the first layers can be held
-    similarity    how much of what one representation tells is in another
-    tuning        the recipe by which tails are trained, chosen among several
-    trials        questions asked, answered and remembered
-    training      how a network is trained, and the one place that does
-    cutting       all of a model's surgery
-    models        networks to transfer from
-    clones        synthetic stand-ins for a data set
-    sources       networks trained on a clone or a data set, once
-    data          images and labels, wherever they come from
-    export        a model as people use it
-    card          what its card says of it
-    results       how results are saved, loaded and handed on
-    statistics    means and standard errors over seeds
-    tables        numbers and tables as text
-    drawing       what figures have in common
-    kept          what takes long to make, kept on disk
-    fingerprint   content addresses
-    files         files that are there whole or not at all
-    devices       devices, and work that is spread over them
-    progress      bars
+    defroster        asks what a user wants to know, says what it amounts to, hands over models (`Defroster`)
+    profile          which cut, how sure that is, and what the choice is worth
+    compliance       how near the source the first layers can be held
+    transferability  scores of cuts from features and labels alone, without training
+    similarity       how much of what one representation tells is in another
+    tuning           the recipe by which tails are trained, chosen among several
+    trials           questions asked, answered and remembered
+    training         how a network is trained, and the one place that does
+    cutting          all of a model's surgery
+    models           networks to transfer from
+    clones           synthetic stand-ins for a data set
+    sources          networks trained on a clone or a data set, once
+    data             images and labels, wherever they come from
+    export           a model as people use it
+    card             what its card says of it
+    results          how results are saved, loaded and handed on
+    statistics       means and standard errors over seeds
+    tables           numbers and tables as text
+    drawing          what figures have in common
+    kept             what takes long to make, kept on disk
+    fingerprint      content addresses
+    files            files that are there whole or not at all
+    devices          devices, and work that is spread over them
+    progress         bars
 
 docs/architecture.md says how they hang together.
 """
 
-from kdefrost import similarity, tuning
+from kdefrost import similarity, transferability, tuning
 from kdefrost.clones import CLONES, autoencoder, make_clone, train_autoencoder
 from kdefrost.compliance import ComplianceProfile, ComplianceTrial
 from kdefrost.cutting import Cut, CutList, cut_points, join, reinitialize, split
@@ -49,6 +50,7 @@ from kdefrost.training import (
     Recipe,
     Task,
 )
+from kdefrost.transferability import CutScores, Transferability
 from kdefrost.trials import Plan, subset
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "ComplianceTrial",
     "Cut",
     "CutList",
+    "CutScores",
     "DefrostProfile",
     "Defroster",
     "ElasticAdam",
@@ -75,6 +78,7 @@ __all__ = [
     "Preset",
     "Recipe",
     "Task",
+    "Transferability",
     "Trial",
     "autoencoder",
     "build_model",
@@ -97,6 +101,7 @@ __all__ = [
     "subset",
     "train_autoencoder",
     "train_source",
+    "transferability",
     "tuning",
     "wide_resnet",
 ]

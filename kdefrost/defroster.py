@@ -23,7 +23,7 @@ from kdefrost.cutting.features import FEATURE_DTYPES
 from kdefrost.cutting.surgery import join, split
 from kdefrost.cutting.trainable import check_trainable, trainable_cuts
 from kdefrost.data.sets import read_sets
-from kdefrost.data.storage import machine_memory
+from kdefrost.data.storage import existing_folder, machine_memory
 from kdefrost.devices import Strategy, check_training, in_scope, in_use, is_scoped
 from kdefrost.files import check_folder
 from kdefrost.models.normalization import with_keras_layers
@@ -32,8 +32,13 @@ from kdefrost.profile.best_tails import BestTails, same_scores
 from kdefrost.profile.policy import everything, walk_back
 from kdefrost.profile.search import Search, budgets
 from kdefrost.training.forms import FORMS
+from kdefrost.training.labels import has_classes, strata
 from kdefrost.training.recipe import Recipe
 from kdefrost.training.tasks import Objective
+from kdefrost.transferability import Transferability
+from kdefrost.transferability.draws import counts
+from kdefrost.transferability.names import as_scores
+from kdefrost.transferability.scoring import each_cut
 from kdefrost.trials.asking import Policy, all_of, ask, missing
 from kdefrost.trials.engine import Engine
 from kdefrost.trials.executors import check_jobs
@@ -541,6 +546,79 @@ class Defroster:
         objective = experiment.task.objective
         measured = measured_layers(self.source, experiment.features)
         return ComplianceProfile(measured, compared, trials, objective, configuration)
+
+    def transferability(
+        self,
+        train,
+        per_class: int | None = None,
+        seeds: int | Sequence[int] = 1,
+        scores: Sequence[str] | None = None,
+        target_network: keras.Model | None = None,
+        classes: int | None = None,
+        verbose: bool = True,
+        steps: int | None = None,
+    ) -> Transferability:
+        """Scores every cut without training, from features and labels alone: how well a tail might do there.
+
+        For one seed the examples are those of the profile's trials, and the tails that some scores take start from
+        the weights from which these start. Which scores there are, and on how many examples each is computed, is in
+        docs/transferability.md. They run on one device, and nothing of them is kept in the folder.
+
+        Args:
+            train: As for `profile`; its labels are of classes.
+            per_class: Number of training examples per class; by default all there are.
+            seeds: Number of seeds, from 0 on, or the seeds, of subset and initialisation.
+            scores: Names among `kdefrost.transferability.SCORES`; by default all but the tangent kernel, which takes
+                far longer than all others.
+            target_network: A network trained on the target, which takes the same images: features are then
+                compared with what its output layer takes (`"information_imbalance"`).
+            classes: As for `profile`.
+            verbose: Whether to show a progress bar.
+            steps: As for `profile`.
+
+        Returns:
+            A `Transferability`, in which higher is better for every score.
+
+        Raises:
+            ValueError: As `profile`; or if the labels are not of classes, there is no such score, or the target
+                network does not take these images.
+
+        Example:
+
+        ```python
+        scores = defroster.transferability((x, y), per_class=64)
+        print(scores.summary())
+        scores.scores("ridge")  # (seeds, cuts)
+        ```
+        """
+        names, seeds, sizes = as_scores(scores, target_network is not None), as_seeds(seeds), as_sizes(per_class)
+        if len(sizes) > 1:
+            raise ValueError(f"`per_class` must be one number of examples per class. Received: per_class={per_class}")
+        given = {"train": train, "test": None, "validation": None}
+        experiment = self._prepare(given, per_class, classes, None, None, None, verbose, steps)
+        if not has_classes(experiment.task.kind, experiment.task.units):
+            raise ValueError(
+                "Scores without training are of classes: `train` must have one class for each example, as whole "
+                f"numbers or one-hot rows. Received: {experiment.task.kind}"
+            )
+        drawn = experiment.draw((sizes[0], seed, None) for seed in seeds)
+        examples = experiment.gather(drawn, self.memory_budget, self.directory, verbose)
+        labels = strata(examples.labels["train"], experiment.task.kind)
+        draws = {seed: examples.rows[sizes[0], seed, None].train for seed in seeds}
+        options = {
+            "batch_size": self.recipe.batch_size,
+            "memory_budget": self.memory_budget,
+            "directory": existing_folder(self.directory),
+            "verbose": verbose,
+        }
+        images = examples.images["train"]
+        measured = each_cut(self.source, self.cuts, images, labels, draws, names, target_network, **options)
+        own = {
+            "source_name": self.source.name,
+            "per_class": sizes[0],
+            "sizes": counts(self.cuts, labels, draws[seeds[0]]),
+        }
+        return Transferability(self.cuts, tuple(measured), {**self._configuration(experiment), **own})
 
     def best_model(
         self, profile: DefrostProfile, per_class: int | None = None, seed: int | None = None, verbose: bool = True

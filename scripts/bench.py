@@ -29,8 +29,8 @@
   choice     what ways of choosing a cut are worth to a user who has few images: a quarter or a tenth held out,
              folds, the last cut, half of the layers, from scratch, and networks that are fine-tuned whole; on
              recorded situations, of which those that are missing are recorded first (hours; it runs only by name)
-  search     what ways of searching for the best cut lose against the full profile, at parts of its cost, and what scores
-             foretell: on the full profiles that docs/ has (minutes; it runs only by name)
+  search     what ways of searching for the best cut lose against the full profile, at parts of its cost, and
+             what scores foretell: on the full profiles that docs/ has (minutes; it runs only by name)
   models     every layer class of Keras's in a small model, networks of keras.applications and backbones of KerasHub,
              where it is installed: whether both sides of cuts compute what the whole does, whether a profile
              runs and its best model is exported (hours; it runs only by name)

@@ -95,6 +95,8 @@ def add_results(group):
     group.add_argument(
         "--export", metavar="DIR", help="write the best model of the largest size, as SavedModel and .keras"
     )
+    scores = "first score the cuts without training, on the largest size; writes scores.csv, scores.json and a figure"
+    group.add_argument("--scores", action="store_true", help=scores)
     dry = "say what would run and how long it would take, and stop"
     group.add_argument("--dry-run", action="store_true", help=dry)
 
@@ -169,6 +171,8 @@ def draw(defrosters: dict, trials: dict, classes: list[str], preset, arguments, 
 
     import kdefrost
 
+    if arguments.scores:
+        report_scores(next(iter(defrosters.values())), trials, out)
     profiles = {}
     for tails, defroster in defrosters.items():
         start = time.perf_counter()
@@ -183,6 +187,17 @@ def draw(defrosters: dict, trials: dict, classes: list[str], preset, arguments, 
         model = defrosters[tails].best_model(profiles[tails], profiles[tails].per_class[-1])
         path = kdefrost.export(model, arguments.export, profiles[tails], class_names=classes)
         print(f"  {path}")
+
+
+def report_scores(defroster, trials: dict, out: Path):
+    """Scores the cuts without training, as far as the trials' seeds and largest size go; writes and prints them."""
+    size = max(trials["per_class"]) if trials["per_class"] else None
+    scores = defroster.transferability(trials["train"], size, trials["seeds"], classes=trials["classes"])
+    scores.save(out / "scores.json")
+    scores.save_csv(out / "scores.csv")
+    figures = command.save_figures(out, {"scores": scores.plot})
+    print(f"\nScores without training:\n\n{scores.summary()}\n")
+    command.print_written([*figures, out / "scores.csv", out / "scores.json"])
 
 
 def best_worth(profiles: dict):

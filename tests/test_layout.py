@@ -76,12 +76,12 @@ def test_a_circle_is_found():
 
 
 # Rooms of docs/architecture.md: what never comes to know of what, by whatever way.
-SAYING = r"(profile|compliance|similarity|clones)\.(result|words|figures|comparison|agreement)"
+SAYING = r"(profile|compliance|similarity|clones|transferability)\.(result|words|figures|comparison|agreement)"
 ASKING = r"trials\.(engine|executors|worker|tails|asking)"
 ROOMS = {
     "asking and remembering know not why they are asked": (
         r"trials(\..+)?",
-        r"(profile|compliance|similarity|clones|sources|defroster|export|results)(\..+)?",
+        r"(profile|compliance|similarity|clones|sources|defroster|export|results|transferability)(\..+)?",
     ),
     "policies neither train nor look into files": (
         r"(profile|compliance)\.policy",

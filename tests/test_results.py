@@ -49,10 +49,21 @@ def _similarity(cuts):
     return kdefrost.LayerwiseSimilarity(cuts[1:], cuts[1:], tuple(comparisons), {"pairs": "same"})
 
 
+def _transferability(cuts):
+    """Two scores of two seeds, one of which tells nothing at one cut."""
+    measured = [
+        kdefrost.CutScores(cut.index, seed, {"logme": -1 / 3, "ridge": NAN if cut.index else 2 / 3}, seconds)
+        for cut in cuts
+        for seed, seconds in enumerate([{"pooling": 0.1, "logme": 0.5, "ridge": 0.25}] * 2)
+    ]
+    return kdefrost.Transferability(cuts, tuple(measured), {"sizes": {"all": 24}})
+
+
 MAKERS = {
     kdefrost.DefrostProfile: _profile,
     kdefrost.ComplianceProfile: _compliance,
     kdefrost.LayerwiseSimilarity: _similarity,
+    kdefrost.Transferability: _transferability,
 }
 
 

@@ -102,6 +102,29 @@ def tail_of(
     return tail
 
 
+def features_after(model: keras.Model, cut: Cut, substitutes: Mapping[type, type] | None = None) -> keras.Model:
+    """Makes a tail without its output layer: it gives the vector that a new output layer takes.
+
+    Args:
+        model: As for `split`.
+        cut: As for `split`.
+        substitutes: As for `tail_of`.
+
+    Returns:
+        A new model of new layers with the weights of `model`, all of them trainable. Where the features before the
+        output layer have positions, it ends in their mean over these.
+    """
+    graph = cuttable(model, cut.features)
+    names: set[str] = set()
+    inputs = [input_like(tensor, names) for tensor in find(graph, cut)]
+    (before,) = _before_output(graph)
+    (features,) = replay(graph, find(graph, cut), inputs, [before], substitutes, names, trains=True)
+    style = unused("pool", names), _output_policy(graph), data_format_of(graph, before)
+    tail = keras.Model(_single(inputs), _averaged(features, *style), name="features")
+    _train_all(tail)
+    return tail
+
+
 def output_policy(model: keras.Model, features: bool | None = None) -> str:
     """The dtype policy of a new output layer: that of the old one, float32 where there is none in full precision.
 
@@ -226,10 +249,14 @@ def _attach(output, features, default_name: str, names: set[str], policy: str, d
             )
         return _single(replay(head, head.inputs, [features], head.outputs, taken=names))
     layer = _output_layer(output, default_name, names, policy)
-    if len(features.shape) in _POOLING:
-        pool = _POOLING[len(features.shape)]
-        features = pool(data_format, name=f"{layer.name}_pool", dtype=policy)(features)
-    return layer(features)
+    return layer(_averaged(features, f"{layer.name}_pool", policy, data_format))
+
+
+def _averaged(features, name: str, policy: str, data_format: str):
+    """The mean of features over their positions, where they have any."""
+    if len(features.shape) not in _POOLING:
+        return features
+    return _POOLING[len(features.shape)](data_format, name=name, dtype=policy)(features)
 
 
 def _output_layer(output, default_name: str, names: set[str], policy: str) -> keras.layers.Layer:

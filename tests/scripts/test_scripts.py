@@ -63,6 +63,19 @@ def test_a_profile_from_one_command_and_more_seeds_later(run_here, tmp_path):
     assert "keras" in profile.configuration["versions"]
 
 
+def test_scores_without_training_come_first(run_here, tmp_path):
+    source, out = tmp_path / "source.keras", tmp_path / "out"
+    tiny(1, 1, classes=10, input_shape=(8, 8, 1)).save(source)
+    command = ["--src", source, "--tgt", "digits", "--preset", "smoke", "--cuts", "1", "pool", "--out", out]
+    printed = run_here(*command, "--seeds", "1", "--epochs", "1", "--scores").out
+    assert printed.index("Scores without training") < printed.index("Test accuracy")
+    assert {f"scores.{ending}" for ending in ("png", "svg", "csv", "json")} <= {path.name for path in out.iterdir()}
+    scores = kdefrost.Transferability.load(out / "scores.json")
+    assert str(out / "scores.csv") in printed and scores.summary() in printed
+    # Of the largest size of the preset.
+    assert scores.configuration["per_class"] == 16 and len(scores.cuts) == 2
+
+
 def test_a_users_command_goes_on_where_it_was(tmp_path):
     """The README's kind of command, a clone as source, in a fresh checkout: twice, then with one more seed."""
     for folder in ("scripts", "kdefrost"):

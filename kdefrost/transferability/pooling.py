@@ -1,0 +1,56 @@
+"""Pooled features: one vector for each example, of all that crosses a cut."""
+
+import keras
+import numpy as np
+
+from kdefrost.cutting.channels import CHANNELS_FIRST, data_format_of, input_format_of
+from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cuts import cuttable, find
+from kdefrost.data.storage import blocks
+
+# A number varies if its deviation is more than rounding of its size.
+_ROUNDING = 1e-7
+
+
+def channel_axes(model: keras.Model, cut: Cut) -> list[int]:
+    """The axis of the channels of each tensor that crosses a cut, as the layers that make it say."""
+    graph = cuttable(model, cut.features)
+    formats = [
+        input_format_of(graph) if tensor in graph.inputs else data_format_of(graph, tensor)
+        for tensor in find(graph, cut)
+    ]
+    return [1 if form == CHANNELS_FIRST else -1 for form in formats]
+
+
+def pooled(features: tuple, axes: list[int]) -> np.ndarray:
+    """Averages features over their positions and puts those of several tensors side by side.
+
+    Args:
+        features: An array `(examples, …)` for each tensor, in memory or not.
+        axes: The axis of the channels of each.
+
+    Returns:
+        Array `(examples, channels of all)`, float32.
+    """
+    return np.concatenate([_pooled(part, axis) for part, axis in zip(features, axes, strict=True)], axis=1)
+
+
+def _pooled(part, channels: int) -> np.ndarray:
+    positions = tuple(axis for axis in range(1, part.ndim) if axis != channels % part.ndim)
+    return np.concatenate([block.mean(axis=positions, dtype=np.float32) for block in blocks(part)])
+
+
+def tells(features: np.ndarray) -> bool:
+    """Whether features `(examples, features)` tell examples apart: they are finite, and not the same for all."""
+    return bool(np.isfinite(features).all()) and varied(features).shape[1] > 0
+
+
+def varied(features: np.ndarray) -> np.ndarray:
+    """The features that are not the same for all examples, `(examples, those)`."""
+    return features[:, np.ptp(features, axis=0) > _ROUNDING * np.abs(features).max(axis=0)]
+
+
+def standardized(features: np.ndarray) -> np.ndarray:
+    """The features that vary, with mean 0 and deviation 1, `(examples, those)`."""
+    features = varied(np.asarray(features, np.float64))
+    return (features - features.mean(axis=0)) / features.std(axis=0)

@@ -1,5 +1,7 @@
 """What is said of a profile before anything is trained: of its images, and of what it would take."""
 
+from searching import budget_text
+
 
 def print_sizes(data, trials: dict):
     """Says how many images there are of what."""
@@ -30,7 +32,7 @@ def autoencoder_flops(source: str, data, preset) -> float:
     return 3.0 * 2.0 * whole.multiply_adds * preset.autoencoder.epochs * len(data.train.labels)
 
 
-def print_plan(plan, source, train, source_images: int | None, autoencoder_flops: float, patience: int | None = None):
+def print_plan(plan, source, train, source_images: int | None, autoencoder_flops: float, patience=None, budget=None):
     """Prints what would run, with an estimate of the time from a short measurement."""
     from kdefrost import training
     from kdefrost.cutting.cut import output_line
@@ -69,6 +71,8 @@ def print_plan(plan, source, train, source_images: int | None, autoencoder_flops
     if source_images is not None:
         print(f"Source: {duration(source_images / rate)} for {source_images} images, unless it is kept already.")
     most = "" if patience is None else f" at most; earlier cuts are left out after {patience} in a row that are worse"
+    if budget is not None:
+        most = f"; the search takes at most {budget_text(budget)}"
     print(f"Profile: {duration(seconds)}{most}.")
 
 

@@ -12,11 +12,11 @@ PROJECT = command.PROJECT
 
 import argparse
 import dataclasses
-import time
 from pathlib import Path
 
-from compare import report as report_comparison
-from planning import autoencoder_flops, duration, print_plan, print_sizes, warn_of_seen_images
+from planning import autoencoder_flops, print_plan, print_sizes, warn_of_seen_images
+from reporting import run_and_report
+from searching import DEFAULT_BUDGET, share_or_time
 from splitting import PATIENCE, choose_trials, folds_or_none, load_target, patience_or_none
 
 EXAMPLES = """examples:
@@ -26,6 +26,8 @@ EXAMPLES = """examples:
       from CIFAR-10's Gaussian clone to CIFAR-10
   python scripts/profile.py --src ae32 --tgt cifar10 --per-class 64 256
       from CIFAR-10 as an autoencoder with 32 numbers in its bottleneck gives it back (any ae<k>)
+  python scripts/profile.py --src gm --tgt cifar10 --per-class 16 64 256 --search
+      the same at a quarter of the training: only trials that are worth it, and why others were left out
   python scripts/profile.py --src gm --tgt cifar10 --per-class 16 64 256 --seeds 5
       the same with more repeats: only the trials that are missing run
   python scripts/profile.py --src imagenet:MobileNetV2 --tgt photos/ --export saved_models/mine
@@ -79,6 +81,9 @@ def add_size(group):
     starts = "how tails start: all new, from the source's weights, or both, in one figure (new)"
     add("--tails", default="new", choices=["new", "pretrained", "both"], help=starts)
     add("--epochs", type=int, metavar="N", help="epochs of each trial on the target (of the preset)")
+    search = "ask only what is worth its cost, up to a share of what all trials cost, or a time such as 10min "
+    budget = {"nargs": "?", "const": DEFAULT_BUDGET, "type": share_or_time, "metavar": "BUDGET"}
+    add("--search", **budget, help=search + f"({DEFAULT_BUDGET}; without --search all is asked)")
     tune = "choose the recipe first, among 12 at three cuts, on what chooses the cut (that of the preset)"
     add("--tune", action="store_true", help=tune)
     add("--metrics", nargs="+", metavar="NAME", help="Keras metrics, and balanced_accuracy (by the number of classes)")
@@ -95,7 +100,7 @@ def add_results(group):
     group.add_argument(
         "--export", metavar="DIR", help="write the best model of the largest size, as SavedModel and .keras"
     )
-    scores = "first score the cuts without training, on the largest size; writes scores.csv, scores.json and a figure"
+    scores = "first score the cuts without training, of each size: scores.csv, scores.json and a figure"
     group.add_argument("--scores", action="store_true", help=scores)
     dry = "say what would run and how long it would take, and stop"
     group.add_argument("--dry-run", action="store_true", help=dry)
@@ -157,59 +162,13 @@ def run(arguments: argparse.Namespace):
             for start, (plan, whole) in plans.items():
                 print(f"\n{start.capitalize()} tails:" if len(starts) > 1 else "")
                 autoencoder = autoencoder_flops(arguments.src, data, preset)
-                print_plan(plan, whole, trials["train"], seen, autoencoder, trials["patience"])
+                print_plan(plan, whole, trials["train"], seen, autoencoder, trials["patience"], arguments.search)
         return
     make_folder(out)
     if not command.is_trained(arguments.src):
         with in_scope(strategy):
             network = kdefrost.train_source(arguments.src, data, **source)
-    draw(defrosters(), trials, data.classes, preset, arguments, out)
-
-
-def draw(defrosters: dict, trials: dict, classes: list[str], preset, arguments, out: Path):
-    """Runs what is missing of the profiles, writes them, and exports the best model where that is asked for."""
-
-    import kdefrost
-
-    if arguments.scores:
-        report_scores(next(iter(defrosters.values())), trials, out)
-    profiles = {}
-    for tails, defroster in defrosters.items():
-        start = time.perf_counter()
-        profiles[tails] = describe(defroster.profile(**trials), arguments, preset)
-        report(profiles[tails], Path(defroster.directory), time.perf_counter() - start)
-    if len(profiles) > 1:
-        named = {f"{tails} tails": profile for tails, profile in profiles.items()}
-        print("\nSide by side:\n")
-        report_comparison(kdefrost.Comparison(named), out)
-    if arguments.export:
-        tails = max(profiles, key=best_worth(profiles))
-        model = defrosters[tails].best_model(profiles[tails], profiles[tails].per_class[-1])
-        path = kdefrost.export(model, arguments.export, profiles[tails], class_names=classes)
-        print(f"  {path}")
-
-
-def report_scores(defroster, trials: dict, out: Path):
-    """Scores the cuts without training, as far as the trials' seeds and largest size go; writes and prints them."""
-    size = max(trials["per_class"]) if trials["per_class"] else None
-    scores = defroster.transferability(trials["train"], size, trials["seeds"], classes=trials["classes"])
-    scores.save(out / "scores.json")
-    scores.save_csv(out / "scores.csv")
-    figures = command.save_figures(out, {"scores": scores.plot})
-    print(f"\nScores without training:\n\n{scores.summary()}\n")
-    command.print_written([*figures, out / "scores.csv", out / "scores.json"])
-
-
-def best_worth(profiles: dict):
-    """What the best cut of the largest size of a profile is worth on the set that chooses, by its tails."""
-
-    def worth(tails: str) -> float:
-        profile = profiles[tails]
-        size = profile.per_class[-1]
-        at = profile.cuts.index(profile.best_cut(size))
-        return profile.objective.sign * profile.mean(size, profile.chosen_on)[at]
-
-    return worth
+    run_and_report(defrosters(), trials, data.classes, preset, arguments, out)
 
 
 def image_size(arguments) -> int | None:
@@ -245,6 +204,8 @@ def fill_in(preset, arguments):
         raise ValueError("--inputs is for a .keras source; of the others it is known what they take.")
     if arguments.tune and arguments.tails == "both":
         raise ValueError("--tune gives new and pretrained tails a recipe each; take one of --tails new, pretrained.")
+    if arguments.search and arguments.patience not in (None, "none"):
+        raise ValueError("--search chooses by itself which cuts are left out; leave --patience out.")
     if arguments.weights and not arguments.src.startswith("imagenet:"):
         raise ValueError("--weights is for an imagenet source, such as imagenet:ResNet50.")
     given = {"model": arguments.model, "per_class": arguments.per_class, "seeds": arguments.seeds}
@@ -283,31 +244,6 @@ def check_export(path: str | None):
     """Refuses a folder that export would refuse, before hours of training."""
     if path and Path(path).exists() and not (Path(path) / "model_card.md").exists():
         raise ValueError(f"--export must be a new folder, or one of an earlier export. {path} is something else.")
-
-
-def describe(profile, arguments, preset):
-    """The profile, with the words of the command line in its configuration."""
-    from kdefrost.files import versions
-
-    named = {
-        "source_name": arguments.src,
-        "target": arguments.tgt,
-        "preset": arguments.preset,
-        "model": None if command.is_trained(arguments.src) else preset.model,
-        "per_class": profile.per_class,
-        "seeds": len(profile.seeds),
-        "versions": versions(),
-    }
-    return dataclasses.replace(profile, configuration={**profile.configuration, **named})
-
-
-def report(profile, out: Path, seconds: float):
-    """Writes profile and figure, and prints the table and the paths."""
-    profile.save(out / "profile.json")
-    profile.save_csv(out / "profile.csv")
-    figures = command.save_figures(out, {"profile": profile.plot})
-    print(f"\n{profile.summary()}\n\nProfile took {duration(seconds)}. ", end="")
-    command.print_written([*figures, *(out / name for name in ("profile.csv", "profile.json", "trials.sqlite"))])
 
 
 if __name__ == "__main__":

@@ -12,11 +12,18 @@ from kdefrost.profile import words
 from kdefrost.profile.comparison import Comparison
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.tables import in_percent, label_of
+from kdefrost.transferability.names import LABELS
+from kdefrost.transferability.result import Transferability
 
 _BEST = {"markersize": 9, "markeredgecolor": "black", "zorder": 5}
 
 
-def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
+def plot_profile(
+    profile: DefrostProfile,
+    ax=None,
+    metric: str | None = None,
+    scores: Mapping[int | None, Transferability] | None = None,
+):
     """Draws a metric against the cut, one line per training set size, darker for larger.
 
     Error bars are standard errors over seeds or folds. A star marks the best cut of each size, as
@@ -27,15 +34,25 @@ def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
         profile: A `DefrostProfile` with at least one trial.
         ax: Matplotlib axes; by default those of a new figure.
         metric: Name of the metric, by default the objective's.
+        scores: Scores without training of the same cuts by size; where there are some, those of the largest size are
+            drawn below, in a figure of its own, each from its lowest to its highest.
 
     Returns:
         The axes.
+
+    Raises:
+        ValueError: If axes are given together with scores.
     """
+    if ax is not None and scores:
+        raise ValueError("`ax` must be None where `scores` are given: they take a figure of two axes.")
+    below = None
     if ax is None:
         from matplotlib import pyplot
 
         width = max(5.0, 0.42 * len(profile.cuts) + 3.2)
-        ax = pyplot.subplots(figsize=(width, 3.8), layout="constrained")[1]
+        panels = {"nrows": 2, "sharex": True, "height_ratios": (3, 1.6)} if scores else {}
+        drawn = pyplot.subplots(figsize=(width, 5.6 if scores else 3.8), layout="constrained", **panels)[1]
+        ax, below = drawn if scores else (drawn, None)
     sizes = profile.per_class
     # Evenly spaced: cuts that are chosen by cost may be neighbours among all, and their names would overlap.
     positions = np.arange(len(profile.cuts))
@@ -53,7 +70,25 @@ def plot_profile(profile: DefrostProfile, ax=None, metric: str | None = None):
         best = profile.cuts.index(profile.best_cut(size))
         ax.plot(positions[best], mean[best], "*", color=colour, markersize=13, markeredgecolor="black", zorder=5)
     _label(ax, profile, metric)
+    if below is not None:
+        _draw_scores(below, profile, scores)
+        ax.set_xlabel("")
+        ax.tick_params(axis="x", labelbottom=False)
     return ax
+
+
+def _draw_scores(ax, profile: DefrostProfile, scores: Mapping[int | None, Transferability]):
+    """Scores without training against the cut, each from its lowest to its highest, because their units differ."""
+    size = list(scores)[-1]
+    names = scores[size].names
+    for name, (colour, marker) in zip(names, looks(len(names)), strict=True):
+        mean = scores[size].mean(name)
+        low, high = np.nanmin(mean), np.nanmax(mean)
+        scaled = (mean - low) / (high - low) if high > low else np.where(np.isnan(mean), np.nan, 0.5)
+        ax.plot(scaled, color=colour, marker=marker, markersize=3, linewidth=1, label=LABELS[name])
+    _label_cuts(ax, profile.cuts, words.nothing_frozen([profile]))
+    ax.set_ylabel("score, scaled")
+    place_legend(ax, *ax.get_legend_handles_labels(), f"without training, {words.size_text(profile, size)}")
 
 
 def _draw_curve(ax, positions: np.ndarray, curve: tuple[np.ndarray, np.ndarray], colour):
@@ -190,8 +225,11 @@ def _label(ax, profile: DefrostProfile, metric: str):
     ax.set_ylabel(_score_label(profile, metric))
     handles, labels = ax.get_legend_handles_labels()
     star = Line2D([], [], marker="*", color="white", markeredgecolor="black", markersize=11, linestyle="none")
-    labels = [*labels[::-1], _chosen_by(profile)]
-    place_legend(ax, [*handles[::-1], star], labels, _counted(profile))
+    handles, labels = [*handles[::-1], star], [*labels[::-1], _chosen_by(profile)]
+    if profile.searched and metric == profile.objective.name:
+        handles.append(Line2D([], [], color="0.3", linewidth=1, linestyle="--"))
+        labels.append("curve over depth\n(band: 2 deviations)")
+    place_legend(ax, handles, labels, _counted(profile))
 
 
 def _tick(cut: Cut, start: str) -> str:

@@ -78,8 +78,8 @@ def _left_out(profile: DefrostProfile, per_class: int | None) -> list[str]:
         sentences.append(
             f"{_named([profile.cuts[column] for column in run])} not tried: at the cost of {takes} for one trial"
             f"{' each' if len(run) > 1 else ''}, {'they' if len(run) > 1 else 'it'} would have to be "
-            f"{_better(profile, short, len(neighbours))} (by the curve {_percent(chance)} likely"
-            f"{', at most of one of them' if len(run) > 1 else ''})."
+            f"{_better(profile, short, len(neighbours))} (by the curve a chance of {_percent(chance)}"
+            f"{', for the likeliest of them' if len(run) > 1 else ''})."
         )
     return sentences
 

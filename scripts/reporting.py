@@ -1,0 +1,93 @@
+"""What a profile's command runs and writes: scores, profiles, figures, and the best model."""
+
+import dataclasses
+import time
+from pathlib import Path
+
+import command
+from compare import report as report_comparison
+from planning import duration
+
+
+def run_and_report(defrosters: dict, trials: dict, classes: list[str], preset, arguments, out: Path):
+    """Runs what is missing of the profiles, writes them, and exports the best model where that is asked for."""
+    import kdefrost
+
+    scores = report_scores(next(iter(defrosters.values())), trials, out) if arguments.scores else {}
+    profiles = {}
+    for tails, defroster in defrosters.items():
+        start = time.perf_counter()
+        profiles[tails] = describe(ask(defroster, trials, arguments.search), arguments, preset)
+        report(profiles[tails], Path(defroster.directory), time.perf_counter() - start, scores)
+    if len(profiles) > 1:
+        named = {f"{tails} tails": profile for tails, profile in profiles.items()}
+        print("\nSide by side:\n")
+        report_comparison(kdefrost.Comparison(named), out)
+    if arguments.export:
+        tails = max(profiles, key=best_worth(profiles))
+        model = defrosters[tails].best_model(profiles[tails], profiles[tails].per_class[-1])
+        path = kdefrost.export(model, arguments.export, profiles[tails], class_names=classes)
+        print(f"  {path}")
+
+
+def ask(defroster, trials: dict, budget):
+    """The profile of all trials, or with a budget that of a search."""
+    if budget is None:
+        return defroster.profile(**trials)
+    return defroster.search(**{name: value for name, value in trials.items() if name != "patience"}, budget=budget)
+
+
+def report_scores(defroster, trials: dict, out: Path) -> dict:
+    """Scores the cuts without training, of each size with the trials' seeds; writes and prints them."""
+    sizes = trials["per_class"] or [None]
+    scores = {
+        size: defroster.transferability(trials["train"], size, trials["seeds"], classes=trials["classes"])
+        for size in sizes
+    }
+    print("\nScores without training:\n")
+    for size, each in scores.items():
+        name = "scores" if len(sizes) == 1 else f"scores-{size}"
+        each.save(out / f"{name}.json")
+        each.save_csv(out / f"{name}.csv")
+        figures = command.save_figures(out, {name: each.plot})
+        print(f"{'' if size is None else f'{size} per class: '}{each.summary()}\n")
+        command.print_written([*figures, out / f"{name}.csv", out / f"{name}.json"])
+    return scores
+
+
+def best_worth(profiles: dict):
+    """What the best cut of the largest size of a profile is worth on the set that chooses, by its tails."""
+
+    def worth(tails: str) -> float:
+        profile = profiles[tails]
+        size = profile.per_class[-1]
+        at = profile.cuts.index(profile.best_cut(size))
+        return profile.objective.sign * profile.mean(size, profile.chosen_on)[at]
+
+    return worth
+
+
+def describe(profile, arguments, preset):
+    """The profile, with the words of the command line in its configuration."""
+    from kdefrost.files import versions
+
+    named = {
+        "source_name": arguments.src,
+        "target": arguments.tgt,
+        "preset": arguments.preset,
+        "model": None if command.is_trained(arguments.src) else preset.model,
+        "per_class": profile.per_class,
+        "seeds": len(profile.seeds),
+        "versions": versions(),
+    }
+    return dataclasses.replace(profile, configuration={**profile.configuration, **named})
+
+
+def report(profile, out: Path, seconds: float, scores: dict):
+    """Writes profile and figure, of a search by that name, and prints the table and the paths."""
+    name = "search" if profile.searched else "profile"
+    profile.save(out / f"{name}.json")
+    profile.save_csv(out / f"{name}.csv")
+    figures = command.save_figures(out, {name: lambda: profile.plot(scores=scores)})
+    print(f"\n{profile.summary()}\n\n{name.capitalize()} took {duration(seconds)}. ", end="")
+    command.print_written([*figures, *(out / each for each in (f"{name}.csv", f"{name}.json", "trials.sqlite"))])

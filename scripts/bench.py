@@ -30,7 +30,7 @@
              folds, the last cut, half of the layers, from scratch, and networks that are fine-tuned whole; on
              recorded situations, of which those that are missing are recorded first (hours; it runs only by name)
   search     what ways of searching for the best cut lose against the full profile, at parts of its cost, and
-             what scores foretell: on the full profiles that docs/ has (minutes; it runs only by name)
+             what scores foretell: on the full profiles that docs/ has (minutes, with --record an hour; only by name)
   models     every layer class of Keras's in a small model, networks of keras.applications and backbones of KerasHub,
              where it is installed: whether both sides of cuts compute what the whole does, whether a profile
              runs and its best model is exported (hours; it runs only by name)
@@ -75,6 +75,11 @@ def add_choice_options(parser: argparse.ArgumentParser):
     add = parser.add_argument
     add("--records", default="docs/choice", metavar="DIR", help="folder of the records (%(default)s)")
     add("--only", nargs="+", metavar="NAME", help="situations to judge, or to record (all)")
+    add_source_options(parser)
+
+
+def add_source_options(parser: argparse.ArgumentParser):
+    add = parser.add_argument
     add("--idc", metavar="DIR", help="folder of the IDC patches (KDEFROST_IDC_DIR)")
     add("--mobilenet", metavar="FILE", help="local file of the weights of MobileNet 0.75 (downloaded)")
     add("--mobilenet-v2", metavar="FILE", help="local file of the weights of MobileNetV2 0.35 (downloaded)")
@@ -82,15 +87,11 @@ def add_choice_options(parser: argparse.ArgumentParser):
 
 def add_search_options(parser: argparse.ArgumentParser):
     add = parser.add_argument
-    add(
-        "--budgets",
-        type=float,
-        nargs="+",
-        default=(0.1, 0.25, 0.5),
-        metavar="X",
-        help="shares of the cost (0.1 0.25 0.5)",
-    )
+    shares = (0.1, 0.25, 0.5)
+    add("--budgets", type=float, nargs="+", default=shares, metavar="X", help="shares of the full cost (0.1 0.25 0.5)")
     add("--figure", metavar="FILE", help="file for a figure, .png or .svg")
+    add("--record", action="store_true", help="first score the cuts of choice's situations that have no scores yet")
+    add_source_options(parser)
 
 
 def add_models_options(parser: argparse.ArgumentParser):

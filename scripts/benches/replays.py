@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from kdefrost.transferability import Transferability
 
 import kdefrost
 from kdefrost.profile.choice import best_column
+from kdefrost.transferability import Transferability
 from scripts.benches.judging import Record
 
-PROJECT = Path(__file__).resolve().parents[2]
-# Folders below docs/ with a `profile.json` of `scripts/profile.py` and, where `--scores` was given, a `scores.json`;
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+# Folders below docs/ with a `profile.json` of `scripts/profile.py` and, where `--scores` was given, its scores;
 # the sizes of each that are kept aside until the policy is fixed.
 PROFILES = {
     "gm-cifar10": (),
@@ -57,7 +57,7 @@ class Replay:
         return float(self.test[best_column(self.choosing)] - self.test[column])
 
 
-def recorded(docs: Path = PROJECT / "docs") -> Iterator[Replay]:
+def recorded(docs: Path = DOCS) -> Iterator[Replay]:
     """All replays: a profile of a page for each size, and a situation of `bench.py choice` for each draw."""
     for path in sorted((docs / "choice").glob("*.json")):
         yield from _of_situation(path, docs / "search" / "scores" / path.name)
@@ -88,9 +88,10 @@ def _of_situation(path: Path, scored: Path) -> Iterator[Replay]:
 def _of_profile(name: str, path: Path, aside: tuple[int, ...] = ()) -> Iterator[Replay]:
     profile = kdefrost.DefrostProfile.load(path)
     costs = np.array([cut.tail_share for cut in profile.cuts])
-    beside = path.with_name("scores.json")
-    scores = Transferability.load(beside) if beside.exists() else None
     for size in profile.per_class:
+        names = [f"scores-{size}.json", *(["scores.json"] if len(profile.per_class) == 1 else [])]
+        beside = next((path.with_name(each) for each in names if path.with_name(each).exists()), None)
+        scores = None if beside is None else Transferability.load(beside)
         yield Replay(
             f"{name}, {size}",
             size in aside,

@@ -9,11 +9,21 @@ from tqdm import tqdm
 from kdefrost.drawing import looks, place_legend, save_figure
 from kdefrost.statistics import standard_error
 from kdefrost.tables import markdown
-from scripts.benches.replays import Replay, recorded
+from scripts.benches.replays import DOCS, Replay, recorded
 from scripts.benches.searching import Way, ways
+from scripts.benches.situations import SITUATIONS
 
 
-def bench_search(budgets: Sequence[float], figure: str | None):
+def bench_search(
+    budgets: Sequence[float],
+    figure: str | None,
+    record: bool,
+    idc: str | None,
+    mobilenet: str | None,
+    mobilenet_v2: str | None,
+):
+    if record:
+        record_missing(idc, {"MobileNet": mobilenet, "MobileNetV2": mobilenet_v2})
     replays = list(recorded())
     scores = list(dict.fromkeys(name for replay in replays for name in replay.scores))
     tables = {}
@@ -28,6 +38,17 @@ def bench_search(budgets: Sequence[float], figure: str | None):
     if figure is not None:
         save_figure(draw(tables, budgets), figure)
         print(f"Written: {figure}")
+
+
+def record_missing(idc: str | None, weights: dict[str, str | None]):
+    """Scores the cuts of the situations that are recorded and have no scores yet."""
+    from scripts.benches.scoring import record_scores
+
+    for path in sorted((DOCS / "choice").glob("*.json")):
+        scored = DOCS / "search" / "scores" / path.name
+        if not scored.exists():
+            print(f"Scoring {path.stem}", flush=True)
+            record_scores(SITUATIONS[path.stem], scored, idc, weights)
 
 
 def outcomes(replays: Sequence[Replay], ways: dict[str, Way], budgets: Sequence[float], title: str) -> dict:

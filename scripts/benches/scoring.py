@@ -1,0 +1,37 @@
+"""Scores without training of the situations of `bench.py choice`, on the images of each draw, recorded."""
+
+import json
+from pathlib import Path
+
+import keras
+
+import kdefrost
+from kdefrost.cutting.cuts import cut_points
+from kdefrost.files import write_atomically
+from kdefrost.transferability import SCORES, score_cuts
+from scripts.benches.recording import DRAWS, load
+from scripts.benches.replays import shrinking
+from scripts.benches.situations import Situation
+
+# Those that need no other network; the tangent kernel on as many images as there are.
+NAMES = tuple(name for name in SCORES if name != "information_imbalance")
+
+
+def record_scores(situation: Situation, path: Path, idc: str | None, weights: dict[str, str | None]):
+    """Scores the cuts of a situation for each of its draws.
+
+    Args:
+        situation: The situation.
+        path: The file to write.
+        idc: Folder of the IDC patches.
+        weights: By the name of an ImageNet network, the local file of its weights.
+    """
+    keras.utils.clear_session()
+    source, ((images, labels), _), _ = load(situation, idc, weights)
+    cuts = cut_points(source, situation.cuts)
+    size = situation.images // len(set(labels.tolist()))
+    draws = [kdefrost.subset(labels, size, draw) for draw in range(DRAWS)]
+    scored = [score_cuts(source, cuts, images[rows], labels[rows], NAMES, seed=draw) for draw, rows in enumerate(draws)]
+    scores = {name: [each[name].tolist() for each in scored] for name in NAMES}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps({"shrinking": shrinking(cuts), "scores": scores}, indent=1) + "\n")

@@ -1,5 +1,7 @@
 """Ways of searching for the best cut, each a function of a replay and a budget that gives its choice and its cost."""
 
+import contextlib
+import io
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -12,8 +14,8 @@ from kdefrost.profile.search import Search, budgets
 from kdefrost.trials.question import Answer, Question
 from scripts.benches.replays import Replay
 
-# Whatever draws at random is repeated so often.
-REPEATS = 10
+# Whatever draws at random is repeated so often; KerasTuner, which takes long, less often.
+REPEATS, TUNER_REPEATS = 10, 3
 
 
 class Outcome(NamedTuple):
@@ -116,8 +118,9 @@ def by_score(name: str) -> Way:
 
 
 def keras_tuner(replay: Replay, budget: float) -> Outcome:
-    """KerasTuner's Bayesian search over the cut, each with all blocks; the mean over `REPEATS` seeds."""
-    return Outcome(*np.mean([_tuned(replay, budget, seed) for seed in range(REPEATS)], axis=0))
+    """KerasTuner's Bayesian search over the cut, each with all blocks; the mean over `TUNER_REPEATS` seeds."""
+    # Of seed 0 it thinks as of none.
+    return Outcome(*np.mean([_tuned(replay, budget, seed) for seed in range(1, TUNER_REPEATS + 1)], axis=0))
 
 
 def _tuned(replay: Replay, budget: float, seed: int) -> Outcome:
@@ -144,7 +147,9 @@ def _tuned(replay: Replay, budget: float, seed: int) -> Outcome:
     )
     with tempfile.TemporaryDirectory() as folder:
         tuner = Tuner(oracle, lambda space: space.Int("cut", 0, last), directory=folder, project_name="cut")
-        tuner.search(verbose=0)
+        # It writes a traceback for each cut that is beyond the budget.
+        with contextlib.redirect_stderr(io.StringIO()):
+            tuner.search(verbose=0)
     if np.isnan(trials.scores).all():
         trials.ask(0, last)
     return trials.outcome()

@@ -12,7 +12,7 @@ from kdefrost.tables import format_score, label_of, markdown
 
 KERAS_FILE = "model.keras"
 # Measured; see docs/choice.md.
-FLATTERY = "On ten recorded situations the two together came to between -4.2 and +3.3 points."
+FLATTERY = "On eleven recorded situations the two together came to between -4.2 and +3.3 points."
 
 
 def model_card(

@@ -285,8 +285,7 @@ class Defroster:
             validation: The examples whose scores choose the cut.
             budget: Share of the training operations of `profile` with the same arguments; or a
                 `datetime.timedelta`, the time that trials may take together, features aside, the compilation of
-                tails included, which for small ones is most of it. The last trial may take longer than was
-                expected of it.
+                tails included. The last trial may take longer than was expected of it.
             per_class: As for `profile`, like all that follows. Each size has a search of its own, and
                 its share of the budget.
             seeds: As for `profile`; not all of them are run at every cut.

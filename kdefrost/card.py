@@ -165,7 +165,8 @@ images = np.asarray(image, "{taken.dtype}").reshape(1, {height}, {width}, {chann
 def _facts(profile: DefrostProfile, per_class: int | None) -> list[str]:
     cut, on, known = profile.best_cut(per_class), profile.reported_on, profile.configuration
     trial = profile.best_trial(per_class) if profile.folds is None else None
-    seeds, objective = ", ".join(map(str, profile.seeds)), label_of(profile.objective.name)
+    tried = sorted({t.seed for t in profile.trials if (t.cut, t.per_class) == (cut.index, profile.size(per_class))})
+    seeds, objective = ", ".join(map(str, tried)), label_of(profile.objective.name)
     chosen = "cut" if trial is None else "cut and seed"
     rows = [
         ("source", known.get("source_name", "not named")),
@@ -173,12 +174,12 @@ def _facts(profile: DefrostProfile, per_class: int | None) -> list[str]:
         ("cut", f"{cut.index}, after `{cut.name}`: {cut.frozen_layers} of {cut.layers} layers frozen"),
         ("trained on", profile.size_text(per_class) + (f", seed {trial.seed} of {seeds}" if trial else "")),
         ("recipe", ", ".join(f"{name} {value}" for name, value in known.get("recipe", {}).items()) or "unknown"),
-        (f"{chosen} chosen by", f"{objective} on {profile.chooser()}"),
+        (f"{chosen} chosen by", f"{objective} on {profile.chooser()}{_searched(profile, per_class)}"),
         ("fingerprint of the source", known.get("source", "unknown")),
         ("fingerprints of the data", ", ".join(f"{k} {v}" for k, v in known.get("data", {}).items()) or "unknown"),
     ]
     own = [] if trial is None else ["this model"]
-    scores = [["metric", *own, f"its cut, {_blocks(profile)}", "scratch", "only the output layer"]]
+    scores = [["metric", *own, f"its cut, {_blocks(profile, per_class)}", "scratch", "only the output layer"]]
     for metric in profile.metrics:
         own = [] if trial is None else [format_score(metric, getattr(trial, on)[metric])]
         scores.append([f"{profile.set_name(on)} {label_of(metric)}", *own, *_cut_scores(profile, per_class, metric)])
@@ -198,12 +199,20 @@ def _cut_scores(profile: DefrostProfile, per_class: int | None, metric: str) -> 
     return [format_score(metric, mean[at], error[at]), *ends]
 
 
-def _blocks(profile: DefrostProfile) -> str:
-    """Of how much a mean is taken."""
-    count = len(profile.blocks)
-    if profile.folds is not None:
-        return f"{count} folds"
-    return f"{count} seed{'s' if count > 1 else ''}"
+def _blocks(profile: DefrostProfile, per_class: int | None) -> str:
+    """Of how much the mean at the best cut is taken."""
+    at, size = profile.best_cut(per_class).index, profile.size(per_class)
+    count = sum((trial.cut, trial.per_class) == (at, size) for trial in profile.trials)
+    return f"{count} {'seed' if profile.folds is None else 'fold'}{'s' if count > 1 else ''}"
+
+
+def _searched(profile: DefrostProfile, per_class: int | None) -> str:
+    """That a search has tried some cuts alone; nothing where all was asked."""
+    if not profile.searched:
+        return ""
+    size = profile.size(per_class)
+    tried = len({trial.cut for trial in profile.trials if trial.per_class == size})
+    return f", by a search that tried {tried} of {len(profile.cuts)} cuts"
 
 
 def _note(profile: DefrostProfile) -> str:

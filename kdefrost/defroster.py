@@ -284,8 +284,8 @@ class Defroster:
             test: The examples whose scores are reported.
             validation: The examples whose scores choose the cut.
             budget: Share of the training operations of `profile` with the same arguments; or a
-                `datetime.timedelta`, the time that trials may take together, features and tracing aside. The last
-                trial may take longer than was expected of it.
+                `datetime.timedelta`, the time that trials may take together, features aside, the compilation of
+                tails included. The last trial may take longer than was expected of it.
             per_class: As for `profile`, like all that follows. Each size has a search of its own, and
                 its share of the budget.
             seeds: As for `profile`; not all of them are run at every cut.
@@ -316,8 +316,9 @@ class Defroster:
         given = {"train": train, "test": test, "validation": validation}
         experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
         questions = self._questions(experiment, per_class, seeds, folds, repeats)
-        # Which asks a few questions at a time.
-        engine = self._engine(experiment, jobs, holds=True)
+        # A few questions at a time. Numbers of two bytes are rounded at each cut that they pass: led past some
+        # cuts, features would not be those of a profile in the same folder.
+        engine = self._engine(experiment, jobs, holds=self.feature_dtype == "float32")
 
         def policy_of(questions: list[Question]) -> Policy:
             allowed = budgets(budget, questions, engine.plan(questions).training_flops)
@@ -368,6 +369,7 @@ class Defroster:
         verbose: bool = True,
         steps=None,
         trained: bool = True,
+        budget: float | datetime.timedelta | None = None,
     ) -> Plan:
         """Says what `profile` would run with the same arguments, with `patience` at most, and runs nothing of it.
 
@@ -375,28 +377,32 @@ class Defroster:
         would exceed the memory budget, a short measurement tells where they would be.
 
         Args:
-            train: As for `profile`, like all others but the last.
+            train: As for `profile`, like all others but the last two.
             trained: Whether the source has the weights with which `profile` would run. Where it is still to be
                 trained, the folder's trials are taken for those of the same source.
+            budget: That of `search`, which is checked; the plan is of all that it may choose from.
 
         Returns:
             A `Plan`.
 
         Raises:
-            ValueError: As `profile`.
+            ValueError: As `profile`, or with a budget as `search`.
         """
         given = {"train": train, "test": test, "validation": validation}
         experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
         questions = self._questions(experiment, per_class, seeds, folds, repeats)
         # With patience too it may come to all of them.
         self._policy(experiment, questions, patience)
+        engine = self._engine(experiment, jobs)
+        if budget is not None:
+            budgets(budget, questions, engine.plan(questions).training_flops)
         told_by = self._remembered(experiment)
         if not trained:
             del told_by["source"]
         answers = {} if self.directory is None else read_answers(Path(self.directory), told_by)
         if self._tuned is not None:
             questions = self._with_tuning(experiment, questions, answers)
-        return self._engine(experiment, jobs).plan(missing(all_of(questions), answers))
+        return engine.plan(missing(all_of(questions), answers))
 
     def hypermodel(
         self,

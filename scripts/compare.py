@@ -25,7 +25,12 @@ EXAMPLES = """examples:
 def parse_arguments() -> argparse.Namespace:
     parser = command.parser(__doc__, EXAMPLES)
     add = parser.add_argument
-    add("folders", nargs="+", metavar="DIR", help="folders with a profile.json, best from the crudest source on")
+    add(
+        "folders",
+        nargs="+",
+        metavar="DIR",
+        help="folders with a profile.json or search.json, best from the crudest source on",
+    )
     add("--names", nargs="+", metavar="NAME", help="what to call the sources, one for each folder (as --src had it)")
     folder = {"default": Path("runs") / "compare", "type": Path, "help": "folder of the results (%(default)s)"}
     command.add_options(parser, "--out", out=folder)
@@ -46,13 +51,15 @@ def run(arguments: argparse.Namespace):
 
 
 def load(folder: Path):
-    """The profile in a folder."""
+    """The profile in a folder, or that of a search where there is no full one."""
     import kdefrost
 
-    path = folder / "profile.json"
-    if not path.exists():
-        raise ValueError(f"There is no {path}. scripts/profile.py writes it when all of its trials have finished.")
-    return kdefrost.DefrostProfile.load(path)
+    path, searched = folder / "profile.json", folder / "search.json"
+    if not path.exists() and not searched.exists():
+        raise ValueError(
+            f"There is no {path}, nor search.json. scripts/profile.py writes it when all of its trials have finished."
+        )
+    return kdefrost.DefrostProfile.load(path if path.exists() else searched)
 
 
 def choose_names(arguments, profiles: list) -> list[str]:

@@ -156,7 +156,8 @@ def run(arguments: argparse.Namespace):
         }
 
     # Mistakes in the arguments show here, before anything is trained.
-    plans = {start: (each.plan(**trials, trained=trained), each.source) for start, each in defrosters().items()}
+    asked = {**trials, "trained": trained, "budget": arguments.search}
+    plans = {start: (each.plan(**asked), each.source) for start, each in defrosters().items()}
     if arguments.dry_run:
         with in_scope(strategy):
             for start, (plan, whole) in plans.items():

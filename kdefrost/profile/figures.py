@@ -63,12 +63,14 @@ def plot_profile(
         mean, error = unit * profile.mean(size, on, metric), unit * profile.standard_error(size, on, metric)
         look = {"color": colour, "marker": "o", "markersize": 3.5, "label": _size_label(profile, size)}
         if profile.searched and metric == profile.objective.name:
-            _draw_curve(ax, positions, [unit * part for part in profile.curve(size, on)], colour)
+            if profile.is_scored(size):
+                _draw_curve(ax, positions, [unit * part for part in profile.curve(size, on)], colour)
             # The curve joins what was tried.
             look |= {"linestyle": "none", "markersize": 5}
         draw_line(ax, positions, mean, error, **look)
-        best = profile.cuts.index(profile.best_cut(size))
-        ax.plot(positions[best], mean[best], "*", color=colour, markersize=13, markeredgecolor="black", zorder=5)
+        if profile.is_scored(size):
+            best = profile.cuts.index(profile.best_cut(size))
+            ax.plot(positions[best], mean[best], "*", color=colour, markersize=13, markeredgecolor="black", zorder=5)
     _label(ax, profile, metric)
     if below is not None:
         _draw_scores(below, profile, scores)
@@ -79,7 +81,7 @@ def plot_profile(
 
 def _draw_scores(ax, profile: DefrostProfile, scores: Mapping[int | None, Transferability]):
     """Scores without training against the cut, each from its lowest to its highest, because their units differ."""
-    size = list(scores)[-1]
+    size = max(scores, key=lambda size: np.inf if size is None else size)
     names = scores[size].names
     for name, (colour, marker) in zip(names, looks(len(names)), strict=True):
         mean = scores[size].mean(name)

@@ -22,16 +22,31 @@ def curve(profile: DefrostProfile, per_class: int | None = None, on: str = "test
         on: `"test"`, or `"validation"`.
 
     Returns:
-        The mean over the tried seeds or folds that is expected, and its standard deviation, each `(cuts,)`.
+        The mean over the tried seeds or folds that is expected, and its standard deviation, each `(cuts,)`; the latter
+        is NaN where the scores are all equal, or only one, and so tell nothing of their spread.
 
     Raises:
         ValueError: As `DefrostProfile.scores`, or if no score is a number.
     """
-    scores = profile.objective.sign * profile.scores(per_class, on)
-    if not np.isfinite(scores).any():
+    scores = _worths(profile, per_class, on)
+    finite = scores[np.isfinite(scores)]
+    if not len(finite):
         raise ValueError(f"No trial with per_class={per_class} has a number for its {profile.objective.name}.")
-    fitted = curve_over_depth(np.where(np.isfinite(scores), scores, np.nan))
-    return profile.objective.sign * fitted.mean, fitted.deviation
+    fitted = curve_over_depth(scores)
+    deviation = fitted.deviation if np.ptp(finite) else np.full(len(fitted.mean), np.nan)
+    return profile.objective.sign * fitted.mean, deviation
+
+
+def _worths(profile: DefrostProfile, per_class: int | None, on: str) -> np.ndarray:
+    """The scores at one size `(blocks, cuts)`, more being better: NaN where untried, −∞ where a training diverged."""
+    scores, size = profile.objective.sign * profile.scores(per_class, on), profile.size(per_class)
+    rows = {block: row for row, block in enumerate(profile.blocks)}
+    columns = {cut.index: column for column, cut in enumerate(profile.cuts)}
+    for trial in profile.trials:
+        cell = rows[trial.block], columns[trial.cut]
+        if trial.per_class == size and not np.isfinite(scores[cell]):
+            scores[cell] = -np.inf
+    return scores
 
 
 def reasons(profile: DefrostProfile, per_class: int | None = None) -> list[str]:
@@ -63,23 +78,23 @@ def _course(searched: Searched) -> str:
 
 def _left_out(profile: DefrostProfile, per_class: int | None) -> list[str]:
     """A sentence for each run of cuts that were not tried."""
-    scores = profile.objective.sign * profile.scores(per_class, profile.chosen_on)
-    if not np.isfinite(scores).any():
+    scores = _worths(profile, per_class, profile.chosen_on)
+    mean, tried = fit_blocks(scores).mean, ~np.isnan(scores).all(axis=0)
+    best = np.nanmax(mean)
+    if not np.isfinite(best):
         return []
-    mean, tried = fit_blocks(np.where(np.isfinite(scores), scores, np.nan)).mean, np.isfinite(scores).any(axis=0)
     expected, deviation = profile.curve(per_class, profile.chosen_on)
-    expected, best = profile.objective.sign * expected, np.nanmax(mean)
+    expected = profile.objective.sign * expected
     sentences = []
     for run in _runs(~tried):
         neighbours = [column for column in (run[0] - 1, run[-1] + 1) if 0 <= column < len(tried)]
         short = best - max(mean[column] for column in neighbours)
-        chance = max(stats.norm.sf(best, expected[column], max(deviation[column], 1e-12)) for column in run)
+        chances = stats.norm.sf(best, expected[run], np.maximum(deviation[run], 1e-12))
         takes = duration(sum(_seconds(profile, per_class, profile.cuts[column]) for column in run))
         sentences.append(
             f"{_named([profile.cuts[column] for column in run])} not tried: at the cost of {takes} for one trial"
             f"{' each' if len(run) > 1 else ''}, {'they' if len(run) > 1 else 'it'} would have to be "
-            f"{_better(profile, short, len(neighbours))} (by the curve a chance of {_percent(chance)}"
-            f"{', for the likeliest of them' if len(run) > 1 else ''})."
+            f"{_better(profile, short, len(neighbours), len(run))}{_chance(chances)}."
         )
     return sentences
 
@@ -96,17 +111,25 @@ def _named(cuts: list[Cut]) -> str:
     return f"Cuts {cuts[0].index} {'and' if len(cuts) == 2 else 'to'} {cuts[-1].index} were"
 
 
-def _better(profile: DefrostProfile, short: float, neighbours: int) -> str:
+def _better(profile: DefrostProfile, short: float, neighbours: int, cuts: int) -> str:
     """By how much what was not tried would have to be better than the better of its neighbours."""
-    name, others = profile.objective.name, "neighbours" if neighbours > 1 else "neighbour"
+    name = profile.objective.name
+    others = f"{'their' if cuts > 1 else 'its'} {'neighbours' if neighbours > 1 else 'neighbour'}"
+    if not np.isfinite(short):
+        # There is nothing to be better by where trainings at the neighbours diverged.
+        return "better than the best cut"
     if short <= 0:
-        return "better than the best cut, which is next to them" if neighbours > 1 else "better than the best cut"
+        return f"better than the best cut, which is next to {'them' if cuts > 1 else 'it'}"
     amount = format_difference(name, short).removesuffix(" above")
-    return f"{amount} better than their {others}" if in_percent(name) else f"better than their {others} by {amount}"
+    return f"{amount} better than {others}" if in_percent(name) else f"better than {others} by {amount}"
 
 
-def _percent(chance: float) -> str:
-    return "under 1 %" if chance < 0.01 else f"{100 * chance:.0f} %"
+def _chance(chances: np.ndarray) -> str:
+    """The chance of the likeliest cut of a run in words, none where scores tell nothing of their spread."""
+    if np.isnan(chances).any():
+        return ""
+    chance = "under 1 %" if chances.max() < 0.01 else f"{100 * chances.max():.0f} %"
+    return f" (by the curve a chance of {chance}{', for the likeliest of them' if len(chances) > 1 else ''})"
 
 
 def _seconds(profile: DefrostProfile, per_class: int | None, cut: Cut) -> float:

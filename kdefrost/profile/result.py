@@ -196,9 +196,8 @@ class DefrostProfile(Result):
         for trial in self.trials:
             if (trial.cut, trial.per_class, trial.seed) == (cut.index, size, seed):
                 return trial
-        raise ValueError(
-            f"`seed` must be one of the profile's, {', '.join(map(str, self.seeds))}. Received: seed={seed!r}"
-        )
+        tried = ", ".join(str(t.seed) for t in self.trials if (t.cut, t.per_class) == (cut.index, size))
+        raise ValueError(f"`seed` must be one tried at cut {cut.index}: {tried}. Received: seed={seed!r}")
 
     def is_better(self, trial: Trial, other: Trial) -> bool:
         """Whether a trial has a better one of the scores that choose, or an equal one and an earlier seed."""

@@ -102,7 +102,7 @@ def budgets(
             f"datetime.timedelta(minutes=10). Received: budget={budget!r}"
         )
     costs = {question: cost(question) for question in questions}
-    cheapest, total = min(costs, key=costs.get), sum(costs.values())
+    total = sum(costs.values())
     of_size = {size: {q: c for q, c in costs.items() if q.per_class == size} for size in _sizes(questions)}
     if not is_time:
         for mine in of_size.values():

@@ -32,9 +32,10 @@ def sentence(profile: DefrostProfile, per_class: int | None = None) -> str:
     at = profile.cuts.index(best)
     near = [str(cut.index) for cut in profile.near_best_cuts(per_class) if cut is not best]
     tried = "tried " if np.isnan(mean).any() else ""
+    told_apart = _near_sentence(near, tried) if np.isfinite(mean).sum() > 1 else ""
     return (
         f"{_advice(profile, best)}: {label_of(metric)} {format_score(metric, mean[at], error[at])}"
-        f"{_gains(profile, per_class, best)}{_near_sentence(near, tried)}."
+        f"{_gains(profile, per_class, best)}{told_apart}."
     )
 
 
@@ -107,7 +108,7 @@ def summary(profile: DefrostProfile) -> str:
         f"{size_text(profile, size).capitalize()}: {' '.join([sentence(profile, size), *reasons(profile, size)])}"
         for size in profile.per_class
     ]
-    read = f"{spread_text(profile)}. {marks_text(profile)}"
+    read = f"{spread_text(profile)}{_unequal(profile)}. {marks_text(profile)}"
     return "\n".join([*tables, *_learnt(profile), read, "", *tuned_lines(profile), *sentences])
 
 
@@ -120,6 +121,14 @@ def spread_text(profile: DefrostProfile) -> str:
     again = [f"{count} {name}" for count, name in ((repeats, "repeats"), (seeds, "seeds")) if count > 1]
     times = f" of {' and '.join(again)}" if again else ""
     return f"Mean ± standard error over {profile.folds} folds{times}, corrected for what they are trained on in common"
+
+
+def _unequal(profile: DefrostProfile) -> str:
+    """How cuts are compared where a search has tried some with fewer seeds or folds than others."""
+    if not profile.searched or len(profile.blocks) < 2:
+        return ""
+    blocks = "seeds" if profile.folds is None else "folds"
+    return f", at each cut over those that were tried; cuts are compared by what {blocks} they have in common"
 
 
 def size_text(profile: DefrostProfile, per_class: int | None) -> str:

@@ -218,6 +218,16 @@ def folders(crude, close, tmp_path):
     return paths
 
 
+def test_a_search_is_compared_where_there_is_no_full_profile(folders):
+    load, full = load_script("compare.py").__globals__["load"], folders[0] / "profile.json"
+    profile = load(folders[0])
+    full.rename(folders[0] / "search.json")
+    assert load(folders[0]) == profile
+    (folders[0] / "search.json").unlink()
+    with pytest.raises(ValueError, match=r"There is no .*profile.json, nor search.json"):
+        load(folders[0])
+
+
 def test_one_command_from_folders_to_figure_and_tables(folders, comparison, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     _run(monkeypatch, *folders, "--out", "out")

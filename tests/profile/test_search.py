@@ -9,6 +9,7 @@ from conftest import RECIPE
 import kdefrost
 from kdefrost.profile.policy import everything
 from kdefrost.profile.search import SETTLED, SPENT, Search, budgets
+from kdefrost.trials.held import HeldFeatures
 from kdefrost.trials.question import Answer
 from kdefrost.trials.rows import as_folds
 
@@ -204,3 +205,18 @@ def test_what_a_search_says(residual, easy):
     left = [cut.index for cut, score in zip(profile.cuts, profile.mean(on="validation"), strict=True) if score != score]
     assert left and "not tried: at the cost of" in text
     assert profile.plot().collections
+
+
+def test_features_of_two_bytes_are_led_past_no_cut_at_which_a_profile_rounds_them(small, easy, monkeypatch):
+    held = []
+    monkeypatch.setattr(HeldFeatures, "lead", lambda *_: held.append(True))
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[1, 2], feature_dtype="float16")
+    defroster.search(easy["train"], folds=3, budget=0.7, verbose=False)
+    assert not held
+
+
+def test_a_plan_refuses_the_budget_that_the_search_would(small, easy):
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[0, 1, 2])
+    with pytest.raises(ValueError, match=r"`budget` must be at least .*, the share of its cheapest question"):
+        defroster.plan(easy["train"], folds=3, budget=1e-9, verbose=False)
+    assert len(defroster.plan(easy["train"], folds=3, budget=0.5, verbose=False).questions) == 9

@@ -7,7 +7,7 @@ from kdefrost.cutting.cut import Cut
 from kdefrost.profile.choice import fit_blocks
 from kdefrost.profile.curve import curve_over_depth
 from kdefrost.profile.result import DefrostProfile
-from kdefrost.profile.search import SETTLED, Searched
+from kdefrost.profile.search import SETTLED, Searched, seconds_for
 from kdefrost.tables import duration, format_difference, in_percent
 
 
@@ -133,14 +133,7 @@ def _chance(chances: np.ndarray) -> str:
 
 
 def _seconds(profile: DefrostProfile, per_class: int | None, cut: Cut) -> float:
-    """What a trial at a cut would take, as those of the nearest tried cut before or after it did."""
-    size = profile.size(per_class)
-    cuts = {each.index: each for each in profile.cuts}
-    took = {}
-    for trial in profile.trials:
-        if trial.per_class == size:
-            took[trial.cut] = min(took.get(trial.cut, np.inf), trial.seconds)
-    # Of cuts that leave next to nothing to train the seconds are all overhead.
-    nearest = min(took, key=lambda index: abs(cuts[index].tail_multiply_adds - cut.tail_multiply_adds))
-    ratio = cut.tail_multiply_adds / max(1, cuts[nearest].tail_multiply_adds)
-    return took[nearest] * (max(1.0, ratio) if cuts[nearest].tail_share > 0.01 else 1.0)
+    """What a trial at a cut would take, as those of its size did."""
+    size, left = profile.size(per_class), {each.index: each.tail_multiply_adds for each in profile.cuts}
+    known = [(left[trial.cut], trial.seconds) for trial in profile.trials if trial.per_class == size]
+    return seconds_for(cut.tail_multiply_adds, known)

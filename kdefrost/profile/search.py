@@ -64,13 +64,25 @@ class Budget(NamedTuple):
         """What a question would take; seconds are as the answers say, none before the first."""
         if self.unit == "share":
             return self.costs[question] / sum(self.costs.values())
-        # Of an answer that cost next to nothing the seconds are all overhead, which tells nothing of a dearer one.
-        telling = [a for a in answers if self.costs[a.question] > _OVERHEAD * max(self.costs.values())]
-        prices = [
-            answer.seconds * max(1.0, self.costs[question] / max(1.0, self.costs[answer.question]))
-            for answer in telling
-        ]
-        return min(prices or [answer.seconds for answer in answers], default=0.0)
+        return seconds_for(self.costs[question], [(self.costs[each.question], each.seconds) for each in answers])
+
+
+def seconds_for(cost: float, known: Sequence[tuple[float, float]]) -> float:
+    """What a trial of some cost would take at least, as others did.
+
+    Args:
+        cost: Its operations, or whatever is in proportion to them.
+        known: Of other trials `(cost, seconds)`.
+
+    Returns:
+        The seconds that the cheapest took, which are mostly compilation and evaluation, and beyond it as many per
+        operation as the others did at least; 0 where none is known.
+    """
+    if not known:
+        return 0.0
+    least, overhead = min(known)
+    rates = [(seconds - overhead) / (each - least) for each, seconds in known if each > least and seconds > overhead]
+    return overhead + min(rates, default=0.0) * max(0.0, cost - least)
 
 
 def budgets(

@@ -8,7 +8,7 @@ from conftest import RECIPE
 
 import kdefrost
 from kdefrost.profile.policy import everything
-from kdefrost.profile.search import SETTLED, SPENT, Search, budgets
+from kdefrost.profile.search import SETTLED, SPENT, Search, budgets, seconds_for
 from kdefrost.trials.held import HeldFeatures
 from kdefrost.trials.question import Answer
 from kdefrost.trials.rows import as_folds
@@ -138,6 +138,15 @@ def test_a_budget_of_time(cuts):
     assert searched.unit == "seconds" and searched.spent == pytest.approx(sum(a.seconds for a in answers.values()))
     # Each takes a second and ten for the whole network: nothing is begun that would take longer than there is.
     assert searched.spent <= 30 and all(len(asked) == 1 for asked in rounds)
+
+
+def test_what_a_trial_would_take_by_hand():
+    """The cheapest took 5 s, mostly to compile; per operation the others took 2 and 3 more."""
+    known = [(0.0, 6.0), (0.0, 5.0), (10.0, 25.0), (20.0, 65.0)]
+    assert seconds_for(100, known) == 5 + 2 * 100 and seconds_for(0, known) == 5
+    assert seconds_for(100, known[:2]) == 5 and seconds_for(100, []) == 0
+    # One that was no slower than the cheapest tells nothing.
+    assert seconds_for(100, [*known, (50.0, 4.0)]) == 205
 
 
 @pytest.mark.parametrize("budget", [0, -0.1, np.nan, np.inf, True, "0.25", None, datetime.timedelta(0)])

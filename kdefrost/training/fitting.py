@@ -12,6 +12,7 @@ batch normalisation.
 
 import contextlib
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -202,12 +203,27 @@ def fit(
     callbacks = [_Progress(steps, on_progress)] if on_progress else []
     options = {"epochs": 1, "verbose": 0, "callbacks": callbacks, "shuffle": False}
     if strategy.num_replicas_in_sync == 1:
-        with batches as examples:
+        with batches as examples, _expected_tracing():
             model.fit(examples, **options)
     else:
         with batches.pieces(strategy.num_replicas_in_sync) as pieces, _synchronized_normalization(model):
             # A step takes as many pieces as there are replicas.
             model.fit(_distributed(pieces, strategy), steps_per_epoch=steps, **options)
+
+
+@contextlib.contextmanager
+def _expected_tracing() -> Iterator[None]:
+    """Leaves out TensorFlow's warning of what is traced again and again: each compiled model is traced once."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = tf.get_logger()
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 def _restart(optimizer: keras.optimizers.Optimizer, steps: int):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import logging
 import weakref
 
 import keras
@@ -337,3 +338,26 @@ def test_what_pieces_do_not_add_up_to_is_refused(two_devices):
                 training.compile_model(_linear(), recipe, keras.losses.SparseCategoricalCrossentropy(reduction=loss))
         with pytest.raises(ValueError, match=r"no layer may have an `activity_regularizer`.*Received: `held`"):
             training.compile_model(keras.Sequential([keras.Input((2,)), regularized]), recipe)
+
+
+def test_models_that_are_compiled_one_after_the_other_bring_no_warning_of_tracing():
+    """TensorFlow counts what has the same name; a user cannot do anything about it."""
+    logged = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            logged.append(record.getMessage())
+
+    handler, logger = Handler(), tf.get_logger()
+    logger.addHandler(handler)
+    try:
+        recipe = kdefrost.Recipe(epochs=1, batch_size=2)
+        for _ in range(8):
+            model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+            training.compile_model(model, recipe, keras.losses.MeanSquaredError())
+            training.fit(model, np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32), recipe, seed=0)
+        assert not logged
+        logger.warning("something else")
+        assert logged == ["something else"]
+    finally:
+        logger.removeHandler(handler)

@@ -69,11 +69,41 @@ def test_scores_without_training_come_first(run_here, tmp_path):
     command = ["--src", source, "--tgt", "digits", "--preset", "smoke", "--cuts", "1", "pool", "--out", out]
     printed = run_here(*command, "--seeds", "1", "--epochs", "1", "--scores").out
     assert printed.index("Scores without training") < printed.index("Test accuracy")
-    assert {f"scores.{ending}" for ending in ("png", "svg", "csv", "json")} <= {path.name for path in out.iterdir()}
-    scores = kdefrost.Transferability.load(out / "scores.json")
-    assert str(out / "scores.csv") in printed and scores.summary() in printed
-    # Of the largest size of the preset.
-    assert scores.configuration["per_class"] == 16 and len(scores.cuts) == 2
+    endings, written = ("png", "svg", "csv", "json"), {path.name for path in out.iterdir()}
+    assert {f"scores-{size}.{ending}" for size in (4, 16) for ending in endings} <= written
+    for size in (4, 16):
+        scores = kdefrost.Transferability.load(out / f"scores-{size}.json")
+        assert str(out / f"scores-{size}.csv") in printed and scores.summary() in printed
+        assert scores.configuration["per_class"] == size and len(scores.cuts) == 2
+
+
+def test_a_search_and_its_scores_of_one_size(run_here, tmp_path):
+    source, out = tmp_path / "source.keras", tmp_path / "out"
+    tiny(1, 1, classes=10, input_shape=(8, 8, 1)).save(source)
+    command = [
+        "--src",
+        source,
+        "--tgt",
+        "digits",
+        "--preset",
+        "smoke",
+        "--per-class",
+        "4",
+        "--epochs",
+        "1",
+        "--out",
+        out,
+    ]
+    printed = run_here(*command, "--search", "0.5", "--scores").out
+    assert "The search took" in printed and str(out / "search.png") in printed
+    files = {path.name for path in out.iterdir()}
+    assert {"search.json", "search.csv", "search.svg", "scores.json"} <= files and "profile.json" not in files
+    searched = kdefrost.DefrostProfile.load(out / "search.json")
+    assert searched.searched[0].budget == 0.5 and searched.searched[0].spent <= 0.5
+    # All trials of the profile that follows are of one folder with those of the search.
+    answers = read_answers(out, {})
+    run_here(*command)
+    assert answers.items() <= read_answers(out, {}).items() and (out / "profile.json").exists()
 
 
 def test_a_users_command_goes_on_where_it_was(tmp_path):

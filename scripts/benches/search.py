@@ -89,7 +89,7 @@ def regrets(results: dict, budgets: Sequence[float]) -> str:
 def by_profile(results: dict, budget: int) -> str:
     """A row for each profile: the regret of each way at one budget."""
     names = next(iter(results.values()))
-    shown = [way for way in results if not way.startswith("score")]
+    shown = [way for way in results if not way.startswith(("score", "all cuts, "))]
     rows = [[name, *(f"{results[way][name][budget, 0]:.1f}" for way in shown)] for name in names]
     return markdown([["profile", *shown], *rows], left=(0,))
 
@@ -123,7 +123,11 @@ def draw(tables: dict, budgets: Sequence[float]):
     figure, axes = pyplot.subplots(1, len(tables), sharey=True, squeeze=False, figsize=size, layout="constrained")
     axes = axes.ravel()
     for ax, (title, results) in zip(axes, tables.items(), strict=True):
-        shown = {way: profiles for way, profiles in results.items() if not way.startswith(("score", "last cut"))}
+        shown = {
+            way: profiles
+            for way, profiles in results.items()
+            if not way.startswith(("score", "last cut", "all cuts, "))
+        }
         for (way, profiles), (colour, marker) in zip(shown.items(), looks(len(shown)), strict=True):
             regret = np.array(list(profiles.values()))[:, :, 0]
             error = [standard_error(column) for column in regret.T]

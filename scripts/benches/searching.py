@@ -105,6 +105,22 @@ def halving(replay: Replay, budget: float) -> Outcome:
     return trials.outcome()
 
 
+def by_one_block(replay: Replay, budget: float) -> Outcome:
+    """All cuts by one block, whatever the budget: what the luck of single scores comes to; the mean over blocks."""
+    return _by_blocks(replay, [[block] for block in range(len(replay.choosing))])
+
+
+def by_all_but_one_block(replay: Replay, budget: float) -> Outcome:
+    """All cuts by all blocks but one, likewise."""
+    every = range(len(replay.choosing))
+    return _by_blocks(replay, [[block for block in every if block != left] for left in every])
+
+
+def _by_blocks(replay: Replay, choices: list[list[int]]) -> Outcome:
+    regrets = [replay.regret(best_column(replay.choosing[blocks])) for blocks in choices]
+    return Outcome(float(np.mean(regrets)), len(choices[0]) / len(replay.choosing))
+
+
 def by_score(name: str) -> Way:
     """The cut of the highest transferability score, without any training; NaN where it was not recorded."""
 
@@ -181,4 +197,6 @@ def ways(scores: Sequence[str]) -> dict[str, Way]:
         "KerasTuner, Bayesian": keras_tuner,
         **{f"score: {name}": by_score(name) for name in scores},
         "search": searched,
+        "all cuts, one seed or fold (any budget)": by_one_block,
+        "all cuts, all but one (any budget)": by_all_but_one_block,
     }

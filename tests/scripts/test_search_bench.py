@@ -45,6 +45,15 @@ def test_halving_by_hand():
     assert searching.halving(REPLAY, 0.5) == (0, pytest.approx((0.1 + 0.3 + 0.6 + 0.3 + 0.6) / FULL))
 
 
+def test_what_single_blocks_come_to_by_hand():
+    """By itself the first block chooses column 2, as both do; were its 60 a 63, it would choose column 1."""
+    assert searching.by_one_block(REPLAY, 0.1) == (0, 0.5)
+    other = CHOOSING + np.array([[0, 3.0, 0, 0], [0, 0, 0, 0]])
+    lucky = Replay("one", False, COSTS, other, TEST, None, {}, 16)
+    # Of both together 62.0 and 62.0 are equal, and the later is chosen.
+    assert searching.by_one_block(lucky, 0.1) == (-0.5, 0.5) == searching.by_all_but_one_block(lucky, 0.1)
+
+
 @pytest.mark.parametrize("way", ["random search", "successive halving", "KerasTuner, Bayesian", "search"])
 @pytest.mark.parametrize("budget", [0.1, 0.5, 1.0])
 def test_no_way_costs_more_than_its_budget(way, budget, monkeypatch):

@@ -63,7 +63,7 @@ def plot_profile(
         mean, error = unit * profile.mean(size, on, metric), unit * profile.standard_error(size, on, metric)
         look = {"color": colour, "marker": "o", "markersize": 3.5, "label": _size_label(profile, size)}
         if profile.searched and metric == profile.objective.name:
-            if profile.is_scored(size):
+            if profile.is_scored(size, on):
                 _draw_curve(ax, positions, [unit * part for part in profile.curve(size, on)], colour)
             # The curve joins what was tried.
             look |= {"linestyle": "none", "markersize": 5}

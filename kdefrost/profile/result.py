@@ -162,9 +162,9 @@ class DefrostProfile(Result):
             raise ValueError(f"No trial with per_class={per_class} has a number for its {self.objective.name}.")
         return self.cuts[best_column(self._table(per_class, self._worth))]
 
-    def is_scored(self, per_class: int | None = None) -> bool:
-        """Whether any trial of that size has a number for the objective on the set that chooses."""
-        return bool(np.isfinite(self.scores(per_class, self.chosen_on)).any())
+    def is_scored(self, per_class: int | None = None, on: str | None = None) -> bool:
+        """Whether any trial of that size has a number for the objective on a set, by default the one that chooses."""
+        return bool(np.isfinite(self.scores(per_class, on or self.chosen_on)).any())
 
     def best_trial(self, per_class: int | None = None) -> Trial:
         """The trial at the best cut with the best of the scores that choose; of equal ones the first seed.

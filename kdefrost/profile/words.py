@@ -92,7 +92,7 @@ def cells(profile: DefrostProfile, per_class: int | None = None, metric: str | N
 
 def _curve_cells(profile: DefrostProfile, per_class: int | None) -> list[str]:
     """The curve over depth as it is in `table`."""
-    if not profile.is_scored(per_class):
+    if not profile.is_scored(per_class, profile.reported_on):
         return [UNTRIED] * len(profile.cuts)
     name = profile.objective.name
     values = zip(*profile.curve(per_class, profile.reported_on), strict=True)

@@ -1,5 +1,6 @@
 """What a search says: in profiles made by hand, with cuts that diverged, were tried once, or were not tried."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -34,6 +35,14 @@ def test_a_cut_that_diverged_was_tried(searched):
     assert "Cuts 0 and 1 were not tried" in said and "2 were not tried" not in said
     # Beside it there is no score to be better by.
     assert "they would have to be better than the best cut (by the curve" in said
+
+
+def test_a_search_whose_test_scores_are_no_numbers_is_said_and_drawn(searched):
+    profile = searched([[None, None, 0.4, 0.5, 0.6]])
+    trials = [dataclasses.replace(t, test={"accuracy": np.nan}) for t in profile.trials]
+    profile = dataclasses.replace(profile, trials=tuple(trials))
+    assert profile.best_cut() == profile.cuts[4] and "The search took" in profile.summary()
+    assert not profile.plot().collections[1:]
 
 
 def test_a_cut_that_diverged_is_as_bad_as_the_worst_on_the_curve(searched):

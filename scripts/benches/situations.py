@@ -47,16 +47,10 @@ SITUATIONS = {
         Situation(target="cifar10", images=200, aside=True, **_V2),
         Situation("gm", "cifar10", 160),
         Situation("ae4", "digits", 200, "layers", aside=True),
-        Situation(target="cifar10", images=500, **_V2),
         Situation(target="idc", images=80, aside=True, **_V2),
         Situation("ae4", "digits", 80, "layers"),
         Situation("gm", "digits", 500, "layers"),
-        Situation("ae32", "cifar10", 100),
         Situation(target="cifar10", images=160, image_size=48, **_V1),
         Situation("gm", "digits", 1000, "layers", aside=True),
-        Situation("ae32", "cifar10", 320, aside=True),
-        Situation(target="idc", images=600, aside=True, **_V2),
-        Situation(target="cifar10", images=500, image_size=48, aside=True, **_V1),
-        Situation("gm", "cifar10", 400),
     )
 }

@@ -1,5 +1,6 @@
 """What ways of searching for the best cut lose against the full profile, on recorded ones, and what scores foretell."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -41,13 +42,14 @@ def bench_search(
 
 
 def record_missing(idc: str | None, weights: dict[str, str | None]):
-    """Scores the cuts of the situations that are recorded and have no scores yet."""
-    from scripts.benches.scoring import record_scores
+    """Scores the cuts of the situations that are recorded, as far as they have no scores yet."""
+    from scripts.benches.scoring import names_for, record_scores
 
     # Fewer images take less time.
     for path in sorted((DOCS / "choice").glob("*.json"), key=lambda path: SITUATIONS[path.stem].images):
         scored = DOCS / "search" / "scores" / path.name
-        if not scored.exists():
+        known = json.loads(scored.read_text())["scores"] if scored.exists() else {}
+        if set(names_for(SITUATIONS[path.stem])) - set(known):
             print(f"Scoring {path.stem}", flush=True)
             record_scores(SITUATIONS[path.stem], scored, idc, weights)
 

@@ -1,16 +1,20 @@
 """The replays by which ways of searching are judged: what they cost and lose, by hand on a small profile."""
 
+import json
 import sys
 
 import numpy as np
 import pytest
 from conftest import PROJECT
 
+import kdefrost
+
 sys.path.append(str(PROJECT))
 
-from scripts.benches import searching
+from scripts.benches import scoring, searching
 from scripts.benches.replays import Replay, recorded, shrinking
 from scripts.benches.search import agreement, outcomes, regrets
+from scripts.benches.situations import Situation
 
 # The full profile takes column 2, whose test score is 1 point below that of column 1.
 COSTS = np.array([1.0, 0.6, 0.3, 0.1])
@@ -97,3 +101,20 @@ def test_where_images_become_smaller(residual):
     cuts = kdefrost.cut_points(residual)
     assert [cuts[column].shapes[0][0] for column in shrinking(cuts)] == [4]
     # Beyond that one there is the average over positions, which has no size.
+
+
+def test_of_recorded_scores_only_those_that_are_missing_are_computed(residual, tmp_path, monkeypatch):
+    labels = np.arange(48) % 3
+    images = np.random.default_rng(0).normal(size=(48, 8, 8, 1)).astype("float32")
+    monkeypatch.setattr(scoring, "load", lambda *_: (residual, ((images, labels), None), None))
+    monkeypatch.setattr(scoring, "names_for", lambda _: ["ridge", "nearest_mean"])
+    path, situation = tmp_path / "scores.json", Situation("gm", "digits", 24)
+    path.write_text('{"shrinking": [], "scores": {"ridge": [[0.5]]}}')
+    scoring.record_scores(situation, path, None, {})
+    scores = json.loads(path.read_text())["scores"]
+    assert scores["ridge"] == [[0.5]]
+    # Of each draw and cut.
+    assert np.shape(scores["nearest_mean"]) == (4, len(kdefrost.cut_points(residual)))
+    monkeypatch.undo()
+    assert "information_imbalance" in scoring.names_for(situation)
+    assert "information_imbalance" not in scoring.names_for(Situation("gm", "cifar10", 160))

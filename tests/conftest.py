@@ -67,10 +67,21 @@ def cifar10():
     return kdefrost.load_data("cifar10")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def residual():
-    """A residual network on 8×8×1 images of three classes."""
-    return kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))
+    """A residual network on 8×8×1 images of three classes, which no test changes."""
+    keras.utils.set_random_seed(0)
+    model = kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))
+    before, trained = model.get_weights(), len(model.trainable_variables)
+    yield model
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), before, strict=True))
+    assert len(model.trainable_variables) == trained and not model.compiled
+
+
+@pytest.fixture(scope="session")
+def residual_cuts(residual):
+    """Its cuts 0 to 4, for results that are made up."""
+    return tuple(kdefrost.cut_points(residual))
 
 
 @pytest.fixture

@@ -121,6 +121,26 @@ def small():
 
 
 @pytest.fixture(scope="session")
+def tapering():
+    """A sequential source of cuts 0 to 4 for 8×8×1 images, each tail cheaper than the one before and traced fast."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(6, 3, padding="same", activation="relu"),
+            layers.Conv2D(4, 3, strides=2),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(12, activation="relu"),
+            layers.Dense(8, activation="relu"),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+@pytest.fixture(scope="session")
 def branched():
     """A source with a shortcut and, by layers, cuts 0 to 3: two tensors cross 2, with normalisations on either side."""
     keras.utils.set_random_seed(0)

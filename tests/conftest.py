@@ -1,7 +1,10 @@
 """What all tests share: the seed, the plot backend, tiny networks and tiny data."""
 
+import multiprocessing
 import os
+import runpy
 import sys
+import textwrap
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -43,6 +46,33 @@ def two_devices():
     """A strategy of two replicas, one on each device."""
     # The only one of several replicas that a process may train under; also that of `--devices`.
     return kdefrost.devices.strategy_for(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def forking():
+    """A context of processes as new interpreters that have imported TensorFlow, which takes most of their time.
+
+    They begin as those of `spawn` do, with what is pickled for them, as copies of a process that has done nothing else.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["keras", "tensorflow", "sklearn.model_selection", "scipy.stats", "matplotlib.pyplot"]
+    )
+    return context
+
+
+@pytest.fixture(scope="session")
+def start(forking, tmp_path_factory):
+    """Starts a process that runs a program's text, in which the names that are given are defined."""
+
+    def start(program, **names):
+        path = tmp_path_factory.mktemp("program") / "program.py"
+        path.write_text(textwrap.dedent(program))
+        process = forking.Process(target=runpy.run_path, args=(str(path), names, "__main__"))
+        process.start()
+        return process
+
+    return start
 
 
 def load_script(name: str, **constants):

@@ -1,7 +1,10 @@
 """What all tests share: the seed, the plot backend, tiny networks and tiny data."""
 
+import multiprocessing
 import os
+import runpy
 import sys
+import textwrap
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -45,6 +48,33 @@ def two_devices():
     return kdefrost.devices.strategy_for(["CPU:0", "CPU:1"])
 
 
+@pytest.fixture(scope="session")
+def forking():
+    """A context of processes as new interpreters that have imported TensorFlow, which takes most of their time.
+
+    They begin as those of `spawn` do, with what is pickled for them, as copies of a process that has done nothing else.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["keras", "tensorflow", "sklearn.model_selection", "scipy.stats", "matplotlib.pyplot"]
+    )
+    return context
+
+
+@pytest.fixture(scope="session")
+def start(forking, tmp_path_factory):
+    """Starts a process that runs a program's text, in which the names that are given are defined."""
+
+    def start(program, **names):
+        path = tmp_path_factory.mktemp("program") / "program.py"
+        path.write_text(textwrap.dedent(program))
+        process = forking.Process(target=runpy.run_path, args=(str(path), names, "__main__"))
+        process.start()
+        return process
+
+    return start
+
+
 def load_script(name: str, **constants):
     """A script's `main`, without starting an interpreter, with some of its constants replaced."""
     path = PROJECT / "scripts" / name
@@ -67,10 +97,21 @@ def cifar10():
     return kdefrost.load_data("cifar10")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def residual():
-    """A residual network on 8×8×1 images of three classes."""
-    return kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))
+    """A residual network on 8×8×1 images of three classes, which no test changes."""
+    keras.utils.set_random_seed(0)
+    model = kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))
+    before, trained = model.get_weights(), len(model.trainable_variables)
+    yield model
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), before, strict=True))
+    assert len(model.trainable_variables) == trained and not model.compiled
+
+
+@pytest.fixture(scope="session")
+def residual_cuts(residual):
+    """Its cuts 0 to 4, for results that are made up."""
+    return tuple(kdefrost.cut_points(residual))
 
 
 @pytest.fixture
@@ -104,6 +145,26 @@ def small():
             layers.BatchNormalization(),
             layers.ReLU(),
             layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+@pytest.fixture(scope="session")
+def tapering():
+    """A sequential source of cuts 0 to 4 for 8×8×1 images, each tail cheaper than the one before and traced fast."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(6, 3, padding="same", activation="relu"),
+            layers.Conv2D(4, 3, strides=2),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dense(12, activation="relu"),
+            layers.Dense(8, activation="relu"),
             layers.Dense(3, activation="softmax"),
         ]
     )

@@ -1,6 +1,5 @@
 """Export: what is written gives the model's outputs, where kdefrost is not."""
 
-import subprocess
 import sys
 
 import keras
@@ -32,27 +31,27 @@ def trained(easy):
 _ELSEWHERE = """
 import sys
 import numpy as np
-images = np.load(sys.argv[1])
+images = np.load(inputs)
 import tensorflow as tf
-loaded = tf.saved_model.load(sys.argv[2])
+loaded = tf.saved_model.load(folder)
 outputs = [loaded.serve(images).numpy(), loaded.serve(images[:1]).numpy()]
 import keras
-model = keras.models.load_model(sys.argv[2] + "/model.keras")
+model = keras.models.load_model(folder + "/model.keras")
 outputs += [model.predict(images, verbose=0), model.predict(images[:1], verbose=0)]
 assert "kdefrost" not in sys.modules
-np.savez(sys.argv[3], *outputs)
+np.savez(saved, *outputs)
 """
 
 
-def test_reloaded_elsewhere_it_scores_what_the_profile_says(trained, tmp_path):
+def test_reloaded_elsewhere_it_scores_what_the_profile_says(trained, tmp_path, start):
     model, profile, sets = trained
     folder = kdefrost.export(model, tmp_path / "mine", profile, per_class=10, class_names=["a", "b", "c"])
     x, y = sets["test"]
     np.save(tmp_path / "images.npy", x)
-    arguments = [tmp_path / "images.npy", folder, tmp_path / "outputs.npz"]
-    script = [sys.executable, "-c", _ELSEWHERE, *map(str, arguments)]
-    done = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    names = {"inputs": tmp_path / "images.npy", "folder": folder, "saved": tmp_path / "outputs.npz"}
+    elsewhere = start(_ELSEWHERE, **{name: str(path) for name, path in names.items()})
+    elsewhere.join()
+    assert elsewhere.exitcode == 0
     with np.load(tmp_path / "outputs.npz") as outputs:
         of_tensorflow, of_keras = [outputs["arr_0"], outputs["arr_1"]], [outputs["arr_2"], outputs["arr_3"]]
     for whole, single in (of_tensorflow, of_keras):
@@ -478,7 +477,7 @@ def ours(tmp_path, monkeypatch):
     return ours
 
 
-def test_the_cards_lines_load_what_is_the_users_own_in_a_new_interpreter(ours, tmp_path):
+def test_the_cards_lines_load_what_is_the_users_own_in_another_process(ours, tmp_path, start):
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -504,8 +503,9 @@ np.testing.assert_allclose(outputs, loaded.serve(images), atol=1e-6)
 assert "kdefrost" not in sys.modules
 np.save({str(tmp_path / "outputs.npy")!r}, outputs)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    elsewhere = start(script)
+    elsewhere.join()
+    assert elsewhere.exitcode == 0
     by_hand = 2 * (x + 3).sum(axis=2, keepdims=True).repeat(4, axis=2) * 0.5 + 1
     np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), by_hand, rtol=1e-5)
 

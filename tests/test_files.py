@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 import sys
-import textwrap
 
 import numpy as np
 import pytest
@@ -93,15 +92,19 @@ def test_a_damaged_file_is_named(text, tmp_path):
         read_json(tmp_path / "damaged.json")
 
 
-def test_a_store_clears_away_what_a_killed_process_had_begun_to_write(tmp_path):
-    script = f"""
+def test_a_store_clears_away_what_a_killed_process_had_begun_to_write(tmp_path, start):
+    killed = start(
+        """
         import os, pathlib
         from kdefrost.files import writing
-        with writing(pathlib.Path({str(tmp_path / "tail-5.npz")!r})) as file:
+        with writing(pathlib.Path(path)) as file:
             file.write(b"half")
             os._exit(9)
-        """
-    assert subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True).returncode == 9
+        """,
+        path=str(tmp_path / "tail-5.npz"),
+    )
+    killed.join()
+    assert killed.exitcode == 9
     (part,) = tmp_path.iterdir()
     with Store(tmp_path, {}):
         assert not part.exists()

@@ -1,9 +1,5 @@
 """What is kept: whole or not at all, whoever is stopped when."""
 
-import subprocess
-import sys
-import textwrap
-
 import pytest
 
 from kdefrost import kept
@@ -38,15 +34,19 @@ def test_addresses_tell_settings_apart(tmp_path):
     assert kept.address(tmp_path, "a", {"x": 1}) != kept.address(tmp_path, "a", {"x": 2})
 
 
-def test_what_a_killed_process_left_is_never_read_and_cleared_away(tmp_path):
-    script = f"""
+def test_what_a_killed_process_left_is_never_read_and_cleared_away(tmp_path, start):
+    killed = start(
+        """
         import os, pathlib
         from kdefrost import kept
-        with kept.writing(pathlib.Path({str(tmp_path / "it")!r}), {{}}) as beside:
+        with kept.writing(pathlib.Path(folder), {}) as beside:
             (beside / "file").write_text("half")
             os._exit(9)
-        """
-    assert subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True).returncode == 9
+        """,
+        folder=str(tmp_path / "it"),
+    )
+    killed.join()
+    assert killed.exitcode == 9
     (part,) = tmp_path.iterdir()
     assert part.name.endswith(".part") and not kept.is_whole(tmp_path / "it")
     _write(tmp_path / "it")

@@ -92,8 +92,8 @@ def test_what_cannot_be_drawn(compliance):
         several.plot()
 
 
-def test_held_and_frozen_against_the_cut():
-    cuts = tuple(kdefrost.cut_points(kdefrost.wide_resnet(10, 1))[:3])
+def test_held_and_frozen_against_the_cut(residual_cuts):
+    cuts = residual_cuts[:3]
     held, frozen = np.array([[0.5, 0.6, 0.7]] * 2), np.array([[0.5, 0.55, 0.65]] * 2)
     reported = {"reported": frozen, "choosing": frozen}
     agreements = [

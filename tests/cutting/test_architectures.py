@@ -202,14 +202,17 @@ def test_every_cut_of_every_architecture(source):
     expected, before = source(images, training=False), _state(source)
     cuts = kdefrost.cut_points(source, "layers")
     assert cuts[0].frozen_layers == 0 and cuts[-1].frozen_layers == cuts[-1].layers - 1
+    # Where the joined model is looked at too: both ends, the middle, and where the most tensors cross.
+    joined_at = [cuts[0], cuts[len(cuts) // 2], cuts[-1], max(cuts, key=lambda cut: len(cut.tensors))]
     for cut in cuts:
         extractor, tail = kdefrost.split(source, cut)
         features = extractor(images, training=False)
         assert [tuple(part.shape[1:]) for part in keras.tree.flatten(features)] == list(cut.shapes)
         np.testing.assert_allclose(tail(features, training=False), expected, rtol=1e-5, atol=1e-5)
         new = tail_of(source, cut, output=4, seed=1)
-        joined = kdefrost.join(extractor, new)
-        assert joined.input_shape == source.inputs[0].shape and joined.output_shape == (None, 4)
+        if cut in joined_at:
+            joined = kdefrost.join(extractor, new)
+            assert joined.input_shape == source.inputs[0].shape and joined.output_shape == (None, 4)
         old = {weight.tobytes() for weight in source.get_weights()}
         assert new.trainable_variables and not old & {np.asarray(w).tobytes() for w in new.trainable_variables}
     assert _state(source) == before

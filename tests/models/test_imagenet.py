@@ -3,7 +3,6 @@
 import inspect
 import json
 import re
-import subprocess
 import sys
 
 import h5py
@@ -412,7 +411,7 @@ def test_random_resnet18_can_be_cut():
     assert not np.array_equal(source.get_weights()[0], resnet18(image_size=32).get_weights()[0])
 
 
-def test_sources_are_saved_without_layers_of_others(tmp_path):
+def test_sources_are_saved_without_layers_of_others(tmp_path, start):
     sources = {"ResNet18": resnet18(image_size=32), "VGG16": _Application.named("VGG16").source(None, 32)}
     images = _images(32)
     for name, source in sources.items():
@@ -421,13 +420,15 @@ def test_sources_are_saved_without_layers_of_others(tmp_path):
     np.save(tmp_path / "images.npy", images)
     program = """
 import sys, keras, numpy as np
-for name in sys.argv[2:]:
-    model = keras.models.load_model(f"{sys.argv[1]}/{name}.keras")
-    features = model(np.load(f"{sys.argv[1]}/images.npy"), training=False)
-    np.testing.assert_allclose(features, np.load(f"{sys.argv[1]}/{name}.npy"), rtol=1e-4, atol=1e-5)
+for name in names:
+    model = keras.models.load_model(f"{folder}/{name}.keras")
+    features = model(np.load(f"{folder}/images.npy"), training=False)
+    np.testing.assert_allclose(features, np.load(f"{folder}/{name}.npy"), rtol=1e-4, atol=1e-5)
 assert not {"kdefrost", "keras_hub"} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", program, tmp_path, *sources], check=True, cwd=tmp_path)
+    elsewhere = start(program, folder=str(tmp_path), names=list(sources))
+    elsewhere.join()
+    assert elsewhere.exitcode == 0
 
 
 def test_resnet18_by_name_takes_torchvisions_weights(monkeypatch):

@@ -19,10 +19,8 @@ def _profile(cuts, scores, per_class=None):
 
 
 @pytest.fixture
-def cuts(residual):
-    import kdefrost
-
-    return kdefrost.cut_points(residual)[:3]
+def cuts(residual_cuts):
+    return residual_cuts[:3]
 
 
 def test_the_share_of_the_variance_by_hand():

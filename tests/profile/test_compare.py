@@ -36,9 +36,9 @@ def make_profile(cuts, scores, name, sizes=(4, 16)):
     return kdefrost.DefrostProfile(cuts, tuple(trials), objective, {**CONFIGURATION, "source_name": name})
 
 
-@pytest.fixture(scope="module")
-def cuts():
-    return tuple(kdefrost.cut_points(kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))))
+@pytest.fixture
+def cuts(residual_cuts):
+    return residual_cuts
 
 
 @pytest.fixture

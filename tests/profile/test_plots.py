@@ -13,8 +13,8 @@ from kdefrost.profile import figures as plots
 
 
 @pytest.fixture
-def profile(residual):
-    cuts = tuple(kdefrost.cut_points(residual))
+def profile(residual_cuts):
+    cuts = residual_cuts
     rng = np.random.default_rng(0)
     trials = [
         kdefrost.Trial(cut.index, size, seed, {"accuracy": rng.uniform(), "auc": rng.uniform()}, None, 1.0)

@@ -11,8 +11,8 @@ from kdefrost.profile.choice import fit_blocks
 
 
 @pytest.fixture
-def cuts(residual):
-    return tuple(kdefrost.cut_points(residual))
+def cuts(residual_cuts):
+    return residual_cuts
 
 
 def make_profile(cuts, scores, on="test", per_class=16, metric="accuracy", direction="max"):
@@ -138,6 +138,8 @@ def test_sentence_at_the_ends(cuts):
     assert rising.sentence(16).endswith(
         "40.0 ± 0.0 points above training from scratch; all other cuts are told apart from it."
     )
+    untried = make_profile(cuts, np.array([[0.5, np.nan, 0.7, 0.8, 0.9]] * 2))
+    assert untried.sentence(16).endswith("; all other tried cuts are told apart from it.")
 
 
 def test_summary_names_what_chose(cuts):

@@ -12,9 +12,9 @@ from kdefrost.profile.search import SPENT, Searched
 
 
 @pytest.fixture
-def searched(residual):
+def searched(residual_cuts):
     """Makes the profile of a search from accuracies `(seeds, cuts)` of cuts 0 to 4, `None` where untried."""
-    cuts = tuple(kdefrost.cut_points(residual))
+    cuts = residual_cuts
 
     def make(scores):
         trials = tuple(

@@ -14,7 +14,7 @@ from kdefrost.trials.question import Answer
 from kdefrost.trials.rows import as_folds
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cuts(residual):
     return kdefrost.cut_points(residual, "layers")
 
@@ -166,15 +166,15 @@ def test_a_budget_beyond_the_full_profile_or_below_the_cheapest(cuts):
         budgets(0.03, questions, _cost)
 
 
-def test_a_real_search_is_a_part_of_the_profile_and_goes_on_after_an_interruption(residual, easy, tmp_path):
-    whole = kdefrost.Defroster(residual, recipe=RECIPE).profile(easy["train"], folds=3, verbose=False)
-    searched = kdefrost.Defroster(residual, recipe=RECIPE).search(easy["train"], folds=3, budget=0.5, verbose=False)
+def test_a_real_search_is_a_part_of_the_profile_and_goes_on_after_an_interruption(tapering, easy, tmp_path):
+    whole = kdefrost.Defroster(tapering, recipe=RECIPE).profile(easy["train"], folds=3, verbose=False)
+    searched = kdefrost.Defroster(tapering, recipe=RECIPE).search(easy["train"], folds=3, budget=0.5, verbose=False)
     mine, all_of_them = searched.scores(on="validation"), whole.scores(on="validation")
     tried = np.isfinite(mine)
     assert tried.any() and not tried.all()
     # A cut's tail may have been compiled anew between two folds, which changes nothing.
     np.testing.assert_array_equal(mine[tried], all_of_them[: len(mine)][tried])
-    stopped = kdefrost.Defroster(residual, recipe=RECIPE, directory=tmp_path)
+    stopped = kdefrost.Defroster(tapering, recipe=RECIPE, directory=tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         count = []
 
@@ -187,7 +187,7 @@ def test_a_real_search_is_a_part_of_the_profile_and_goes_on_after_an_interruptio
         patch.setattr(kdefrost.trials.store.Store, "keep", keep)
         with pytest.raises(KeyboardInterrupt):
             stopped.search(easy["train"], folds=3, budget=0.5, verbose=False)
-    again = kdefrost.Defroster(residual, recipe=RECIPE, directory=tmp_path)
+    again = kdefrost.Defroster(tapering, recipe=RECIPE, directory=tmp_path)
     resumed = again.search(easy["train"], folds=3, budget=0.5, verbose=False)
     np.testing.assert_array_equal(resumed.scores(on="validation"), mine)
     assert resumed.searched == searched.searched
@@ -196,8 +196,8 @@ def test_a_real_search_is_a_part_of_the_profile_and_goes_on_after_an_interruptio
     assert kdefrost.DefrostProfile.load(tmp_path / "search.json") == resumed
 
 
-def test_a_search_of_seeds_with_validation_gives_the_best_model(residual, easy):
-    defroster = kdefrost.Defroster(residual, recipe=RECIPE)
+def test_a_search_of_seeds_with_validation_gives_the_best_model(tapering, easy):
+    defroster = kdefrost.Defroster(tapering, recipe=RECIPE)
     train = easy["train"]
     profile = defroster.search(train, validation=easy["test"], per_class=[4, 8], seeds=2, budget=0.4, verbose=False)
     assert [each.per_class for each in profile.searched] == [4, 8]
@@ -207,8 +207,8 @@ def test_a_search_of_seeds_with_validation_gives_the_best_model(residual, easy):
         assert accuracy == pytest.approx(profile.best_trial(size).validation["accuracy"])
 
 
-def test_what_a_search_says(residual, easy):
-    profile = kdefrost.Defroster(residual, recipe=RECIPE).search(easy["train"], folds=3, budget=0.3, verbose=False)
+def test_what_a_search_says(tapering, easy):
+    profile = kdefrost.Defroster(tapering, recipe=RECIPE).search(easy["train"], folds=3, budget=0.3, verbose=False)
     text = profile.summary()
     assert "of the full profile's training, of 30 % allowed" in text and "curve" in text.splitlines()[2]
     left = [cut.index for cut, score in zip(profile.cuts, profile.mean(on="validation"), strict=True) if score != score]

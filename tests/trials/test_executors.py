@@ -2,6 +2,7 @@
 
 import math
 import multiprocessing
+import multiprocessing.context
 import os
 import pickle
 import shutil
@@ -15,12 +16,32 @@ from conftest import RECIPE, scores_of
 
 import kdefrost
 from kdefrost.data.storage import DiskArray
-from kdefrost.trials import engine
+from kdefrost.trials import engine, executors
 from kdefrost.trials.executors import Processes
 from kdefrost.trials.placement import Costs
 from kdefrost.trials.store import read_answers
 
 CUTS = [0, 1, 2]
+
+
+class _Forking(multiprocessing.context.ForkServerContext):
+    """As `executors._Spawning`, of processes that begin with TensorFlow imported."""
+
+    def __init__(self):
+        super().__init__()
+        self.started = []
+
+    def Process(self, *args, **options):
+        self.started.append(super().Process(*args, **options))
+        return self.started[-1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forked(forking):
+    """What is sent to processes and how is as ever; scripts/test_scripts.py has them as they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executors, "_Spawning", _Forking)
+        yield
 
 
 def _defroster(source, **options):

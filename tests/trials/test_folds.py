@@ -177,14 +177,14 @@ def test_groups_need_examples_in_a_fixed_order(small, easy):
         kdefrost.Defroster(small, recipe=RECIPE).profile(data, groups=np.arange(len(easy["train"][1])))
 
 
-def test_pretrained_tails_start_from_the_source(residual, easy):
+def test_pretrained_tails_start_from_the_source(tapering, easy):
     """With a learning rate that moves nothing, all layers but the new output have the source's weights."""
     recipe = kdefrost.Recipe(epochs=1, learning_rate=1e-30, weight_decay=0.0, batch_norm_momentum=0.999999)
     for tails in ("new", "pretrained"):
-        defroster = kdefrost.Defroster(residual, recipe=recipe, cuts=[1], tails=tails)
+        defroster = kdefrost.Defroster(tapering, recipe=recipe, cuts=[1], tails=tails)
         profile = defroster.profile(easy["train"], easy["test"], seeds=1, verbose=False)
         model = defroster.best_model(profile, verbose=False)
-        source = {layer.name: layer for layer in residual.layers if layer.weights}
+        source = {layer.name: layer for layer in tapering.layers if layer.weights}
         mine = [layer for layer in model.layers if layer.weights and layer.name in source]
         same = [
             all(
@@ -195,7 +195,7 @@ def test_pretrained_tails_start_from_the_source(residual, easy):
             if layer.get_weights()[0].shape == source[layer.name].get_weights()[0].shape
             and not isinstance(layer, keras.layers.BatchNormalization)
         ]
-        frozen = sum(isinstance(layer, keras.layers.Conv2D) for layer in kdefrost.split(residual, 1)[0].layers)
+        frozen = sum(isinstance(layer, keras.layers.Conv2D) for layer in kdefrost.split(tapering, 1)[0].layers)
         assert sum(same) == (frozen if tails == "new" else len(same) - (model.layers[-1].name in source))
 
 

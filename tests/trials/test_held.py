@@ -41,13 +41,13 @@ ORDER = [(0, 4), (0, 2), (1, 4), (0, 3), (1, 1), (0, 0)]
 
 
 @pytest.mark.parametrize("budget", [10**8, 40_000, 0])
-def test_scores_are_the_same_whatever_is_held(residual, easy, passed, budget):
-    held, anew = (_scores(residual, easy, budget, ORDER, holds) for holds in (True, False))
+def test_scores_are_the_same_whatever_is_held(tapering, easy, passed, budget):
+    held, anew = (_scores(tapering, easy, budget, ORDER, holds) for holds in (True, False))
     assert held == anew
 
 
-def test_what_trials_are_scored_on_is_passed_once(residual, easy, passed):
-    _scores(residual, easy, 10**8, ORDER, holds=True)
+def test_what_trials_are_scored_on_is_passed_once(tapering, easy, passed):
+    _scores(tapering, easy, 10**8, ORDER, holds=True)
     tested = [cut for cut, *names in passed if "test" in names]
     assert sorted(tested) == [1, 2, 3, 4]
     # What is trained on is another set at each run.

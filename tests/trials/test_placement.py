@@ -2,7 +2,6 @@
 
 import pytest
 
-import kdefrost
 from kdefrost.cutting.features import DISK, MEMORY, RECOMPUTE
 from kdefrost.trials.placement import Costs, measured_costs, place
 
@@ -11,10 +10,9 @@ SIZES = [4 * 64 * 1, 4 * 1024, 4 * 1024, 4 * 512, 4 * 64]
 
 
 @pytest.fixture
-def cuts(residual):
-    cuts = kdefrost.cut_points(residual)
-    assert [cut.feature_bytes for cut in cuts] == SIZES
-    return cuts
+def cuts(residual_cuts):
+    assert [cut.feature_bytes for cut in residual_cuts] == SIZES
+    return list(residual_cuts)
 
 
 def _place(cuts, uses, budget, costs, disk_space=10**9, dtype="float32"):

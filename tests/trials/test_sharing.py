@@ -1,41 +1,39 @@
 """Run folders under what happens to them: processes that are killed, that begin at once, and disks that are full.
 
-Each process is an interpreter of its own, as a user starts it.
+Each process is one of its own, which shares nothing with the others but the folder.
 """
 
 import contextlib
 import json
 import random
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 
 import pytest
-from conftest import PROJECT
 
 from kdefrost.trials.store import FILE
 
 # Twelve trials of a network that is traced fast.
 PROGRAM = """
-import os, sys
+import os, resource, sys
+os.dup2(os.open(said, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), 2)
+if size:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras, numpy as np, kdefrost
 
-if __name__ == "__main__":
-    keras.utils.set_random_seed(0)
-    layers = keras.layers
-    source = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(4, 3, activation="relu"), layers.Conv2D(6, 3),
-        layers.ReLU(), layers.Flatten(), layers.Dense(3, activation="softmax")])
-    rng, y = np.random.default_rng(0), np.arange(60) % 3
-    x = (rng.normal(size=(60, 8, 8, 1)) + y[:, None, None, None]).astype("float32")
-    defroster = kdefrost.Defroster(source, kdefrost.Recipe(epochs=3, batch_size=8), directory=sys.argv[1])
-    try:
-        profile = defroster.profile((x, y), test=(x, y), per_class=[2, 5], seeds=2, verbose=False)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
-    profile.save(sys.argv[2])
+keras.utils.set_random_seed(0)
+layers = keras.layers
+source = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(4, 3, activation="relu"), layers.Conv2D(6, 3),
+    layers.ReLU(), layers.Flatten(), layers.Dense(3, activation="softmax")])
+rng, y = np.random.default_rng(0), np.arange(60) % 3
+x = (rng.normal(size=(60, 8, 8, 1)) + y[:, None, None, None]).astype("float32")
+defroster = kdefrost.Defroster(source, kdefrost.Recipe(epochs=3, batch_size=8), directory=folder)
+try:
+    profile = defroster.profile((x, y), test=(x, y), per_class=[2, 5], seeds=2, verbose=False)
+except (ValueError, OSError) as error:
+    sys.exit(f"error: {error}")
+profile.save(saved)
 """
 
 
@@ -46,28 +44,28 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def start(place):
+def begin(place, start):
     """Starts a process that runs the profile in a folder and saves it beside."""
-    program = place / "program.py"
-    program.write_text(PROGRAM)
 
-    def start(folder: str, name: str = "profile", before: str = ""):
-        command = f"{before} exec {sys.executable} {program} {place / folder} {place / name}.json"
-        return subprocess.Popen(["bash", "-c", command], cwd=PROJECT, stderr=subprocess.PIPE, text=True)
+    def begin(folder: str, name: str = "profile", size: int = 0):
+        names = {"folder": str(place / folder), "saved": str(place / f"{name}.json"), "size": size}
+        process = start(PROGRAM, said=str(place / f"{name}.said"), **names)
+        process.said = place / f"{name}.said"
+        return process
 
-    return start
+    return begin
 
 
 def _ends(process) -> str:
     """What a process says on standard error, once it has ended, without TensorFlow's notes on the machine."""
-    _, said = process.communicate(timeout=300)
+    process.join(300)
     notes = ("WARNING: All log messages", "I0000", "To enable the following instructions")
-    return "\n".join(line for line in said.splitlines() if not line.startswith(notes))
+    return "\n".join(line for line in process.said.read_text().splitlines() if not line.startswith(notes))
 
 
 def _kill(process):
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.kill()
+    process.join()
 
 
 def _count(folder) -> tuple[int, int]:
@@ -84,9 +82,9 @@ def _count(folder) -> tuple[int, int]:
 
 
 def _wait_for(folder, count: int):
-    """Waits until there are so many answers."""
+    """Waits until there are so many answers, in a store that has begun."""
     until = time.monotonic() + 120
-    while _count(folder)[0] < count:
+    while not (folder / FILE).exists() or _count(folder)[0] < count:
         assert time.monotonic() < until, "no answer came"
         time.sleep(0.02)
 
@@ -96,23 +94,23 @@ def _scores(path) -> list:
 
 
 @pytest.fixture(scope="module")
-def whole(start, place):
+def whole(begin, place):
     """The scores of a run that nothing happened to."""
-    assert _ends(start("whole", "whole")) == ""
+    assert _ends(begin("whole", "whole")) == ""
     return _scores(place / "whole.json")
 
 
-def test_kills_and_double_starts_cost_the_running_trials_alone(start, whole, place):
+def test_kills_and_double_starts_cost_the_running_trials_alone(begin, whole, place):
     """Killed at random instants; then three begin at once, of which one is killed, and the others share the rest."""
     folder, rng, kills = place / "killed", random.Random(0), 0
     for least in (0, 1, 3):
-        process = start("killed")
+        process = begin("killed")
         _wait_for(folder, least)
         time.sleep(rng.uniform(0.0, 0.3))
         _kill(process)
         kills += 1
     before = _count(folder)[0]
-    first, *others = (start("killed", name) for name in ("first", "second", "third"))
+    first, *others = (begin("killed", name) for name in ("first", "second", "third"))
     _wait_for(folder, min(before + 2, 11))
     _kill(first)
     kills += 1
@@ -124,14 +122,14 @@ def test_kills_and_double_starts_cost_the_running_trials_alone(start, whole, pla
     assert not list(folder.glob(".running-*")) and not list(folder.glob("*.part"))
 
 
-def test_a_disk_that_fills_up_ends_in_a_sentence_and_the_run_goes_on_later(start, whole, place):
+def test_a_disk_that_fills_up_ends_in_a_sentence_and_the_run_goes_on_later(begin, whole, place):
     """A limit on the size of files stands for the disk: SQLite's and the tails' cannot grow."""
     folder = place / "full"
-    process = start("full", before="ulimit -f 36;")
+    process = begin("full", size=36 * 1024)
     said = _ends(process)
-    assert process.returncode == 1 and said.startswith("error: ") and "\n" not in said, said
+    assert process.exitcode == 1 and said.startswith("error: ") and "\n" not in said, said
     assert str(folder) in said and "ake room" in said
     kept = _count(folder)[0]
     assert 0 < kept < 12 and not list(folder.glob("*.part"))
-    assert _ends(start("full", "full")) == ""
+    assert _ends(begin("full", "full")) == ""
     assert _count(folder)[0] == 12 and _scores(place / "full.json") == whole

@@ -106,7 +106,7 @@ def check_autoencoder(bottleneck: int, image_shape: tuple[int, int, int]):
 
 
 def train_autoencoder(
-    images,
+    images: np.ndarray,
     bottleneck: int,
     recipe: AutoencoderRecipe,
     seed: int = 0,

@@ -149,7 +149,7 @@ def clone_settings(
 
 def check_clone(
     name: str, data: ImageData, per_class: int | None = None, test_per_class: int | None = None, seed: int = 0
-):
+) -> None:
     """Refuses a clone that cannot be made, as `make_clone` does, before anything is computed.
 
     Args:

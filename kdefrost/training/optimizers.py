@@ -13,7 +13,7 @@ class _Elastic:
     κ / (1 + κ) of its way to the source's: never past it, however large λ is.
     """
 
-    def __init__(self, coupling=None, *args, **kwargs):
+    def __init__(self, coupling: ElasticCoupling | None = None, *args: object, **kwargs: object):
         _check_type(coupling)
         super().__init__(*args, **kwargs)
         self._coupling, self._is_traced = coupling, False

@@ -25,12 +25,12 @@ _GRADIENT = 5
 def score_cuts(
     source: keras.Model,
     cuts: Sequence[Cut],
-    images,
-    labels,
+    images: np.ndarray,
+    labels: np.ndarray,
     scores: Sequence[str] | None = None,
     seed: int = 0,
     target_network: keras.Model | None = None,
-    **options,
+    **options: object,
 ) -> dict[str, np.ndarray]:
     """Scores the cuts of a source on labelled images, without training anything.
 

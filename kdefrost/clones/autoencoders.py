@@ -133,9 +133,11 @@ def train_autoencoder(
 
     Example:
 
-    >>> recipe = kdefrost.AutoencoderRecipe(epochs=20, warmup_epochs=1)
-    >>> model = kdefrost.train_autoencoder(data.train.images, 32, recipe)
-    >>> reconstructed = model.predict(data.test.images)
+    ```python
+    recipe = kdefrost.AutoencoderRecipe(epochs=20, warmup_epochs=1)
+    model = kdefrost.train_autoencoder(data.train.images, 32, recipe)
+    reconstructed = model.predict(data.test.images)
+    ```
     """
     whole, core = for_training(images, bottleneck, recipe)
     reinitialize(core, seed)

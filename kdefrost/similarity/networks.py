@@ -80,9 +80,11 @@ def layerwise(
 
     Example:
 
-    >>> result = kdefrost.similarity.layerwise(source, target, data.test.images)
-    >>> result.mean("information_imbalance_xy")
-    array([0.05, 0.11, 0.16, 0.29, 0.35, 0.47, 0.49])
+    ```python
+    result = kdefrost.similarity.layerwise(source, target, data.test.images)
+    print(result.table())
+    result.mean("information_imbalance_xy")  # (layers,)
+    ```
     """
     settings = Settings(measures, form, overlap_k, spearman_k, dtype)
     if pairs not in PAIRS:

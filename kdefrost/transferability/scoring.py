@@ -55,9 +55,10 @@ def score_cuts(
 
     Example:
 
-    >>> scores = score_cuts(source, kdefrost.cut_points(source), x, y, ["ridge", "tail_ridge"])
-    >>> scores["ridge"]
-    array([0.21, 0.35, 0.38, 0.44, 0.41])
+    ```python
+    scores = score_cuts(source, kdefrost.cut_points(source), x, y, ["ridge", "tail_ridge"])
+    scores["ridge"]  # (cuts,)
+    ```
     """
     names, draws = as_scores(scores, target_network is not None), {seed: np.arange(len(images))}
     measured = each_cut(source, cuts, images, labels, draws, names, target_network, **options)

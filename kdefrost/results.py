@@ -13,9 +13,12 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kdefrost.files import read_json, write_atomically
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class Result(abc.ABC):
@@ -38,7 +41,7 @@ class Result(abc.ABC):
     def from_dict(cls, values: dict) -> Self:
         """Makes a result from what `dataclasses.asdict` and JSON made of it."""
 
-    def to_dataframe(self):
+    def to_dataframe(self) -> "pandas.DataFrame":
         """The raw numbers as a `pandas.DataFrame`, with the rows and columns of the CSV file.
 
         Returns:

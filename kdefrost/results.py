@@ -59,12 +59,12 @@ class Result(abc.ABC):
         numbers = [[math.nan if value is None else value for value in row] for row in rows]
         return pandas.DataFrame(numbers, columns=head)
 
-    def save(self, path: str | os.PathLike):
+    def save(self, path: str | os.PathLike) -> None:
         """Writes the result to a JSON file, in which an infinite number is `Infinity`."""
         values = {self._key(): self.FORMAT, **dataclasses.asdict(self)}
         write_atomically(Path(path), json.dumps(values, indent=1) + "\n")
 
-    def save_csv(self, path: str | os.PathLike):
+    def save_csv(self, path: str | os.PathLike) -> None:
         """Writes the raw numbers to a CSV file, one measurement a row."""
         write_atomically(Path(path), as_csv(self.rows()))
 

@@ -29,7 +29,9 @@ def _functions(value):
     """A function, or the functions that users call of a class of kdefrost's."""
     if not inspect.isclass(value):
         return [value] if inspect.isfunction(value) else []
-    members = (getattr(member, "fget", None) or getattr(member, "__func__", member) for member in vars(value).values())
+    bases = [base for base in value.__mro__ if base.__module__.startswith("kdefrost")]
+    given = (member for base in bases for member in vars(base).values())
+    members = (getattr(member, "fget", None) or getattr(member, "__func__", member) for member in given)
     ours = (member for member in members if inspect.isfunction(member) and member.__module__.startswith("kdefrost"))
     return [member for member in ours if member.__name__ == "__init__" or not member.__name__.startswith("_")]
 

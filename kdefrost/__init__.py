@@ -53,6 +53,8 @@ from kdefrost.training import (
 from kdefrost.transferability import CutScores, Transferability
 from kdefrost.trials import Plan, subset
 
+__version__ = "0.2.0"
+
 __all__ = [
     "CLONES",
     "MODELS",

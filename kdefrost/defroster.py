@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from kdefrost.compliance import STRENGTHS, ComplianceProfile, ComplianceTrial
 from kdefrost.compliance.measuring import COMPARED_IMAGES, Straying, measured_layers
@@ -22,6 +23,7 @@ from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.features import FEATURE_DTYPES
 from kdefrost.cutting.surgery import join, split
 from kdefrost.cutting.trainable import check_trainable, trainable_cuts
+from kdefrost.data.examples import Labelled
 from kdefrost.data.sets import read_sets
 from kdefrost.data.storage import existing_folder, machine_memory
 from kdefrost.devices import Strategy, check_training, in_scope, in_use, is_scoped
@@ -169,14 +171,14 @@ class Defroster:
 
     def profile(
         self,
-        train,
-        test=None,
-        validation=None,
+        train: Labelled,
+        test: Labelled | None = None,
+        validation: Labelled | None = None,
         per_class: int | Sequence[int] | None = None,
         seeds: int | Sequence[int] | None = None,
         folds: int | None = None,
         repeats: int = 1,
-        groups=None,
+        groups: ArrayLike | None = None,
         patience: int | None = None,
         classes: int | None = None,
         test_per_class: int | None = None,
@@ -256,15 +258,15 @@ class Defroster:
 
     def search(
         self,
-        train,
-        test=None,
-        validation=None,
+        train: Labelled,
+        test: Labelled | None = None,
+        validation: Labelled | None = None,
         budget: float | datetime.timedelta = 0.25,
         per_class: int | Sequence[int] | None = None,
         seeds: int | Sequence[int] | None = None,
         folds: int | None = None,
         repeats: int = 1,
-        groups=None,
+        groups: ArrayLike | None = None,
         classes: int | None = None,
         test_per_class: int | None = None,
         jobs: int | None = None,
@@ -355,20 +357,20 @@ class Defroster:
 
     def plan(
         self,
-        train,
-        test=None,
-        validation=None,
-        per_class=None,
-        seeds=None,
-        folds=None,
-        repeats=1,
-        groups=None,
-        patience=None,
-        classes=None,
-        test_per_class=None,
-        jobs=None,
+        train: Labelled,
+        test: Labelled | None = None,
+        validation: Labelled | None = None,
+        per_class: int | Sequence[int] | None = None,
+        seeds: int | Sequence[int] | None = None,
+        folds: int | None = None,
+        repeats: int = 1,
+        groups: ArrayLike | None = None,
+        patience: int | None = None,
+        classes: int | None = None,
+        test_per_class: int | None = None,
+        jobs: int | None = None,
         verbose: bool = True,
-        steps=None,
+        steps: int | None = None,
         trained: bool = True,
         budget: float | datetime.timedelta | None = None,
     ) -> Plan:
@@ -407,16 +409,16 @@ class Defroster:
 
     def hypermodel(
         self,
-        train,
-        test=None,
-        validation=None,
+        train: Labelled,
+        test: Labelled | None = None,
+        validation: Labelled | None = None,
         space: Space | None = None,
         cuts: Sequence[int | Cut] | None = None,
         per_class: int | Sequence[int] | None = None,
         seeds: int | Sequence[int] | None = None,
         folds: int | None = None,
         repeats: int = 1,
-        groups=None,
+        groups: ArrayLike | None = None,
         classes: int | None = None,
         test_per_class: int | None = None,
         jobs: int | None = None,
@@ -479,9 +481,9 @@ class Defroster:
 
     def compliance(
         self,
-        train,
-        test=None,
-        validation=None,
+        train: Labelled,
+        test: Labelled | None = None,
+        validation: Labelled | None = None,
         strengths: Sequence[float] = STRENGTHS,
         layers: int | Cut | Sequence[int | Cut] | None = None,
         per_class: int = 256,
@@ -556,7 +558,7 @@ class Defroster:
 
     def transferability(
         self,
-        train,
+        train: Labelled,
         per_class: int | None = None,
         seeds: int | Sequence[int] = 1,
         scores: Sequence[str] | None = None,

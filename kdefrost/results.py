@@ -13,9 +13,12 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from kdefrost.files import read_json, write_atomically
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class Result(abc.ABC):
@@ -38,7 +41,7 @@ class Result(abc.ABC):
     def from_dict(cls, values: dict) -> Self:
         """Makes a result from what `dataclasses.asdict` and JSON made of it."""
 
-    def to_dataframe(self):
+    def to_dataframe(self) -> "pandas.DataFrame":
         """The raw numbers as a `pandas.DataFrame`, with the rows and columns of the CSV file.
 
         Returns:
@@ -56,12 +59,12 @@ class Result(abc.ABC):
         numbers = [[math.nan if value is None else value for value in row] for row in rows]
         return pandas.DataFrame(numbers, columns=head)
 
-    def save(self, path: str | os.PathLike):
+    def save(self, path: str | os.PathLike) -> None:
         """Writes the result to a JSON file, in which an infinite number is `Infinity`."""
         values = {self._key(): self.FORMAT, **dataclasses.asdict(self)}
         write_atomically(Path(path), json.dumps(values, indent=1) + "\n")
 
-    def save_csv(self, path: str | os.PathLike):
+    def save_csv(self, path: str | os.PathLike) -> None:
         """Writes the raw numbers to a CSV file, one measurement a row."""
         write_atomically(Path(path), as_csv(self.rows()))
 

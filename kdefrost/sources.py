@@ -19,6 +19,7 @@ from kdefrost.cutting.surgery import join
 from kdefrost.data.channels import standardization
 from kdefrost.data.colors import mode_of
 from kdefrost.data.examples import ImageData
+from kdefrost.data.image_files import ImageFiles
 from kdefrost.data.images import load_data
 from kdefrost.models.networks import build_model
 from kdefrost.progress import share_bar
@@ -157,7 +158,7 @@ def source_size(name: str, target: ImageData, data_dir: str | os.PathLike | None
     return len(data.classes), len(data.train.labels)
 
 
-def standardized(model: keras.Model, images) -> keras.Model:
+def standardized(model: keras.Model, images: np.ndarray | ImageFiles) -> keras.Model:
     """Puts before a model what gives images mean 0 and deviation 1 in each channel.
 
     Args:

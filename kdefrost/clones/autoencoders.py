@@ -106,7 +106,7 @@ def check_autoencoder(bottleneck: int, image_shape: tuple[int, int, int]):
 
 
 def train_autoencoder(
-    images,
+    images: np.ndarray,
     bottleneck: int,
     recipe: AutoencoderRecipe,
     seed: int = 0,
@@ -133,9 +133,11 @@ def train_autoencoder(
 
     Example:
 
-    >>> recipe = kdefrost.AutoencoderRecipe(epochs=20, warmup_epochs=1)
-    >>> model = kdefrost.train_autoencoder(data.train.images, 32, recipe)
-    >>> reconstructed = model.predict(data.test.images)
+    ```python
+    recipe = kdefrost.AutoencoderRecipe(epochs=20, warmup_epochs=1)
+    model = kdefrost.train_autoencoder(data.train.images, 32, recipe)
+    reconstructed = model.predict(data.test.images)
+    ```
     """
     whole, core = for_training(images, bottleneck, recipe)
     reinitialize(core, seed)

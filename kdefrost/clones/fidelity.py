@@ -61,9 +61,10 @@ class Reference:
 
     Example:
 
-    >>> reference = Reference(digits, kdefrost.standardized(network, digits.train.images))
-    >>> reference.compare(kdefrost.make_clone("gm", digits), corresponds=False).accuracy
-    0.95
+    ```python
+    reference = Reference(digits, kdefrost.standardized(network, digits.train.images))
+    reference.compare(kdefrost.make_clone("gm", digits), corresponds=False).accuracy  # such as 0.95
+    ```
     """
 
     def __init__(self, original: ImageData, classifier: keras.Model):

@@ -33,7 +33,7 @@ def plot_clones(rows: Mapping[str, np.ndarray], classes: Sequence[str], ax=None)
 
     >>> first = [data.test.labels.tolist().index(label) for label in range(len(data.classes))]
     >>> rows = {part.name: part.test.images[first] for part in (data, clone)}
-    >>> plot_clones(rows, data.classes)
+    >>> ax = plot_clones(rows, data.classes)
     """
     height, width = _check_rows(rows, classes)
     gap, slanted = max(1, height // 16), max(map(len, classes)) > _UPRIGHT

@@ -89,9 +89,11 @@ def make_clone(
 
     Example:
 
-    >>> digits = kdefrost.load_data("digits")
-    >>> kdefrost.make_clone("gm", digits, per_class=100).train.images.shape
-    (1000, 8, 8, 1)
+    ```python
+    digits = kdefrost.load_data("digits")
+    clone = kdefrost.make_clone("gm", digits, per_class=100)
+    assert clone.train.images.shape == (1000, 8, 8, 1)
+    ```
     """
     check_clone(name, data, per_class, test_per_class, seed)
     recipe = None if bottleneck(name) is None else resolved(recipe)
@@ -149,7 +151,7 @@ def clone_settings(
 
 def check_clone(
     name: str, data: ImageData, per_class: int | None = None, test_per_class: int | None = None, seed: int = 0
-):
+) -> None:
     """Refuses a clone that cannot be made, as `make_clone` does, before anything is computed.
 
     Args:

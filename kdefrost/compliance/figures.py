@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from kdefrost.compliance.agreement import Agreement
@@ -23,7 +24,9 @@ _LEAST_SPAN = 10.0
 _GAP = 1.0
 
 
-def plot_strengths(profile: ComplianceProfile, layers: int | None = None, kind: str = "cosine", ax=None):
+def plot_strengths(
+    profile: ComplianceProfile, layers: int | None = None, kind: str = "cosine", ax: Axes | None = None
+) -> tuple[Axes, Axes]:
     """Draws the score and the distance of the first layer's weights from the source's against the strength.
 
     The ends, no springs and frozen weights, stand apart from the logarithmic axis between them. Error

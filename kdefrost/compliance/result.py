@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from kdefrost.profile import DefrostProfile
 from kdefrost.results import Result
 from kdefrost.training.tasks import Objective
 from kdefrost.trials.question import Answer
+
+if TYPE_CHECKING:
+    from kdefrost.compliance import figures, words
 
 DISTANCES = {"cosine": "cosine distance", "euclidean": "relative Euclidean distance"}
 
@@ -85,6 +88,13 @@ class ComplianceProfile(Result):
     trials: tuple[ComplianceTrial, ...]
     objective: Objective
     configuration: dict = dataclasses.field(default_factory=dict)
+
+    if TYPE_CHECKING:
+        # Bound where the package is put together.
+        cells = words.cells
+        plot = figures.plot_strengths
+        summary = words.summary
+        table = words.table
 
     @property
     def per_class(self) -> int:

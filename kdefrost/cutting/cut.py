@@ -65,7 +65,7 @@ class Cut:
         return cls(**{**values, "tensors": tensors, "shapes": shapes})
 
 
-class CutList(list):
+class CutList(list[Cut]):
     """A list of `Cut` that prints as a table.
 
     Per cut: its index, the layer after which it lies, the shapes of what crosses it, layers

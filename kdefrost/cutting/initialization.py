@@ -27,7 +27,7 @@ _WITH_KERNEL = (
 _IDENTITY = {"gamma": 1.0, "scale": 1.0, "beta": 0.0, "moving_mean": 0.0, "moving_variance": 1.0}
 
 
-def reinitialize(model: keras.Model, seed: int | Sequence[int]):
+def reinitialize(model: keras.Model, seed: int | Sequence[int]) -> None:
     """Gives all weights of a model new starting values, in place.
 
     Kernels are drawn from a normal distribution of variance 2 / fan-in (He et al., 2015,

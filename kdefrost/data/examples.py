@@ -1,12 +1,18 @@
 """Labelled images, as kdefrost has them."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from kdefrost.data.finite import check_finite
 from kdefrost.data.image_files import ImageFiles
+
+# As users give them: images are an array, or what becomes one; labelled ones a pair, or a data set of batches of pairs.
+Images: TypeAlias = ArrayLike | ImageFiles
+Labelled: TypeAlias = tuple[Images, ArrayLike] | tf.data.Dataset
 
 
 class Examples(NamedTuple):
@@ -23,7 +29,7 @@ class Examples(NamedTuple):
         """Number of examples of the class that has fewest."""
         return int(np.bincount(self.labels).min())
 
-    def take(self, rows) -> "Examples":
+    def take(self, rows: slice | np.ndarray) -> "Examples":
         """The examples of some rows (a slice, a mask or row numbers); image files stay unread."""
         images = self.images.take(rows) if isinstance(self.images, ImageFiles) else self.images[rows]
         return Examples(images, self.labels[rows])

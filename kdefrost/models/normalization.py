@@ -18,7 +18,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     variance over all replicas computed about the mean.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:
         """Normalises `inputs`, and updates the moving statistics when `training`."""
         if not self._is_fusable(inputs, mask):
             return super().call(inputs, training=training, mask=mask)

@@ -9,6 +9,7 @@ result       raw scores over cuts × sizes × seeds or folds, and what follows f
 words        what a profile says in sentences and tables
 reasons      what a search says: the curve over all cuts, and why it left some out
 tuned        what it says of the tuning of its recipe
+bound        what `__init__` binds to profiles, for checkers of types
 comparison   profiles of several sources side by side (`Comparison`)
 figures      drawn from profiles and comparisons
 best_tails   the trained tails of the best trials

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from kdefrost.profile.result import DefrostProfile
 from kdefrost.profile.words import UNTRIED, heading, marks_text, nothing_frozen, spread_text, starts_pretrained
 from kdefrost.results import as_csv, joined_rows
 from kdefrost.tables import align, markdown
+
+if TYPE_CHECKING:
+    from kdefrost.profile import figures
 
 # What a task's scores depend on, beside its metrics.
 _TASK = ("kind", "units", "loss", "loss_settings", "metrics", "output", "class_weight", "test_per_class")
@@ -41,6 +45,10 @@ class Comparison:
     """
 
     profiles: dict[str, DefrostProfile]
+
+    if TYPE_CHECKING:
+        # Bound where the package is put together.
+        plot = figures.plot_comparison
 
     def __post_init__(self):
         if not self.profiles:
@@ -132,7 +140,7 @@ class Comparison:
             parts.append(f"## {self._heading(size)}\n\n{table}\n\n{says}\n")
         return "\n".join([*parts, self._legend("Bold:"), ""])
 
-    def save_csv(self, path: str | os.PathLike):
+    def save_csv(self, path: str | os.PathLike) -> None:
         """Writes the trials of all profiles to a CSV file, one a row, the source first."""
         write_atomically(Path(path), as_csv(joined_rows(self.profiles, "source")))
 

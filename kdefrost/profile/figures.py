@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from kdefrost.cutting.cut import Cut
@@ -20,10 +21,10 @@ _BEST = {"markersize": 9, "markeredgecolor": "black", "zorder": 5}
 
 def plot_profile(
     profile: DefrostProfile,
-    ax=None,
+    ax: Axes | None = None,
     metric: str | None = None,
     scores: Mapping[int | None, Transferability] | None = None,
-):
+) -> Axes:
     """Draws a metric against the cut, one line per training set size, darker for larger.
 
     Error bars are standard errors over seeds or folds. A star marks the best cut of each size, as
@@ -100,7 +101,9 @@ def _draw_curve(ax, positions: np.ndarray, curve: tuple[np.ndarray, np.ndarray],
     ax.fill_between(positions, mean - 2 * deviation, mean + 2 * deviation, color=colour, alpha=0.15, linewidth=0)
 
 
-def compare_profiles(profiles: Mapping[str, DefrostProfile], axes=None):
+def compare_profiles(
+    profiles: Mapping[str, DefrostProfile], axes: np.ndarray | Sequence[Axes] | Axes | None = None
+) -> np.ndarray:
     """Draws profiles of several sources on one target: a panel per training set size, a line per source.
 
     Error bars are standard errors over seeds or folds. The large filled marker of a line is its best
@@ -129,7 +132,7 @@ def compare_profiles(profiles: Mapping[str, DefrostProfile], axes=None):
     return plot_comparison(Comparison(dict(profiles)), axes)
 
 
-def plot_comparison(comparison: Comparison, axes=None):
+def plot_comparison(comparison: Comparison, axes: np.ndarray | Sequence[Axes] | Axes | None = None) -> np.ndarray:
     """Draws a comparison, as `compare_profiles` draws its profiles.
 
     Args:

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from kdefrost.cutting.cut import Cut
+from kdefrost.profile.bound import Bound
 from kdefrost.profile.choice import best_column, near_best_columns, variance_share
 from kdefrost.profile.search import Searched
 from kdefrost.profile.trial import Trial
@@ -18,7 +19,7 @@ from kdefrost.training.tasks import Objective
 
 
 @dataclasses.dataclass(frozen=True)
-class DefrostProfile(Result):
+class DefrostProfile(Bound, Result):
     """Scores of all trials of a profile.
 
     The best cut is chosen by the objective's scores on the validation set, or on the folds that were held out in turn,

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from kdefrost.devices import Strategy
 from kdefrost.similarity.gram import Plan, check_memory_budget
-from kdefrost.similarity.representations import MEASURES, Settings, as_points, compare_points, itemsize
+from kdefrost.similarity.representations import MEASURES, Features, Settings, as_points, compare_points, itemsize
 
 
-def information_imbalance(X, Y, form: str = "rank", dtype: str | None = None) -> float:
+def information_imbalance(X: Features, Y: Features, form: str = "rank", dtype: str | None = None) -> float:
     """How little the nearest neighbours in X tell of those in Y: 0 is all, 1 is nothing.
 
     With j the nearest neighbour of i in X, and rᵢ the rank of j among the neighbours of i in
@@ -46,7 +46,7 @@ def information_imbalance(X, Y, form: str = "rank", dtype: str | None = None) ->
     return compare(X, Y, ["information_imbalance"], form=form, dtype=dtype)["information_imbalance_xy"]
 
 
-def cka(X, Y, unbiased: bool = False, dtype: str | None = None) -> float:
+def cka(X: Features, Y: Features, unbiased: bool = False, dtype: str | None = None) -> float:
     """Linear centred kernel alignment: 1 where X and Y are the same but for rotation and scale.
 
     With K = XXᵀ and L = YYᵀ of centred columns, HSIC(K, L) = Σᵢⱼ Kᵢⱼ Lᵢⱼ = ‖YᵀX‖²_F and
@@ -79,7 +79,7 @@ def cka(X, Y, unbiased: bool = False, dtype: str | None = None) -> float:
     return compare(X, Y, ["cka"], dtype=dtype)["cka_unbiased" if unbiased else "cka"]
 
 
-def neighborhood_overlap(X, Y, k: int = 30, dtype: str | None = None) -> float:
+def neighborhood_overlap(X: Features, Y: Features, k: int = 30, dtype: str | None = None) -> float:
     """Share of a point's k nearest neighbours that X and Y have in common, mean over points.
 
         1/N Σᵢ |kNN_X(i) ∩ kNN_Y(i)| / k
@@ -108,7 +108,7 @@ def neighborhood_overlap(X, Y, k: int = 30, dtype: str | None = None) -> float:
     return compare(X, Y, ["neighborhood_overlap"], overlap_k=k, dtype=dtype)["neighborhood_overlap"]
 
 
-def neighbor_spearman(X, Y, k: int = 100, dtype: str | None = None) -> float:
+def neighbor_spearman(X: Features, Y: Features, k: int = 100, dtype: str | None = None) -> float:
     """Rank correlation of the distances to a point's k nearest neighbours in X with those in Y.
 
     For each point i, Spearman's ρ over its k nearest neighbours in X of their distances from
@@ -138,8 +138,8 @@ def neighbor_spearman(X, Y, k: int = 100, dtype: str | None = None) -> float:
 
 
 def compare(
-    X,
-    Y,
+    X: Features,
+    Y: Features,
     measures: Sequence[str] = tuple(MEASURES),
     form: str = "rank",
     overlap_k: int = 30,
@@ -187,7 +187,7 @@ def compare(
     >>> r = np.random.default_rng(0)
     >>> X = r.normal(size=(500, 10))
     >>> kdefrost.similarity.compare(X, X + 0.1 * r.normal(size=X.shape), ["cka"])
-    {'cka': 0.99, 'cka_unbiased': 0.99}
+    {'cka': 0.99..., 'cka_unbiased': 0.99...}
     """
     check_memory_budget(memory_budget)
     settings = Settings(measures, form, overlap_k, spearman_k, dtype)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from kdefrost.cutting.cut import Cut
@@ -17,7 +18,7 @@ _DRAWN = {**MEASURES, "cka": ("cka",)}
 _X = "X trained on"
 
 
-def plot(result: LayerwiseSimilarity, axes=None):
+def plot(result: LayerwiseSimilarity, axes: np.ndarray | Sequence[Axes] | Axes | None = None) -> np.ndarray | Axes:
     """Draws all measures against the layer, or CKA (else the first number) between all layers.
 
     Args:

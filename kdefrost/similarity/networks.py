@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from kdefrost.cutting.cut import Cut, CutList
 from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.features import each_layer
 from kdefrost.data.colors import color_advice
+from kdefrost.data.examples import Images
 from kdefrost.data.sets import read_images
 from kdefrost.devices import Strategy, in_scope
 from kdefrost.progress import share_bar
@@ -26,7 +28,7 @@ PAIRS = ("same", "all")
 def layerwise(
     model_a: keras.Model | Sequence[keras.Model],
     model_b: keras.Model | Sequence[keras.Model],
-    images,
+    images: Images | tf.data.Dataset,
     layers: str | int | Sequence[int | str] = "blocks",
     pairs: str = "same",
     measures: Sequence[str] = tuple(MEASURES),
@@ -78,9 +80,11 @@ def layerwise(
 
     Example:
 
-    >>> result = kdefrost.similarity.layerwise(source, target, data.test.images)
-    >>> result.mean("information_imbalance_xy")
-    array([0.05, 0.11, 0.16, 0.29, 0.35, 0.47, 0.49])
+    ```python
+    result = kdefrost.similarity.layerwise(source, target, data.test.images)
+    print(result.table())
+    result.mean("information_imbalance_xy")  # (layers,)
+    ```
     """
     settings = Settings(measures, form, overlap_k, spearman_k, dtype)
     if pairs not in PAIRS:

@@ -4,10 +4,12 @@ import dataclasses
 import functools
 import numbers
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from kdefrost.devices import Strategy, spread
 from kdefrost.similarity.gram import Plan, Points
@@ -25,6 +27,8 @@ from kdefrost.similarity.measures import (
     unbiased_cka,
 )
 
+# As users give them: a row for each point; of several parts, which make one vector together.
+Features: TypeAlias = ArrayLike | tuple[ArrayLike, ...]
 # What each measure gives: from X to Y and back where it has a direction.
 MEASURES = {
     "information_imbalance": ("information_imbalance_xy", "information_imbalance_yx"),

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from kdefrost.cutting.cut import Cut
 from kdefrost.results import Result
 from kdefrost.statistics import error_over_seeds, mean_over_seeds
 from kdefrost.tables import align
+
+if TYPE_CHECKING:
+    from kdefrost.similarity import figures
 
 # The numbers in words.
 LABELS = {
@@ -60,6 +63,10 @@ class LayerwiseSimilarity(Result):
     layers_b: tuple[Cut, ...]
     comparisons: tuple[LayerComparison, ...]
     configuration: dict = dataclasses.field(default_factory=dict)
+
+    if TYPE_CHECKING:
+        # Bound where the package is put together.
+        plot = figures.plot
 
     @property
     def pairs(self) -> list[int]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from kdefrost.cutting.costs import NORMALIZATIONS
@@ -190,12 +191,12 @@ class ElasticCoupling:
         """The source's value of a weight, `None` if the weight is not held."""
         return self._anchors.get(id(weight))
 
-    def penalty(self):
+    def penalty(self) -> tf.Tensor:
         """λ Σ ‖w − w_source‖², a scalar tensor that can be differentiated with respect to the weights."""
         strayed = [ops.cast(weight - self.anchor_of(weight), "float32") for weight in self.weights]
         return self.strength_variable * sum((ops.sum(ops.square(part)) for part in strayed), ops.zeros(()))
 
-    def freeze(self):
+    def freeze(self) -> None:
         """Gives the held weights the source's values and takes them out of training: the limit of λ → ∞.
 
         Call it before the model is compiled, and again after its weights were re-initialised.

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import ArrayLike
 
 from kdefrost.cutting.precision import computes_in_float16
 from kdefrost.devices import Strategy, check_training
@@ -128,7 +129,7 @@ def compile_model(
     recipe: Recipe,
     loss: "str | keras.losses.Loss" = "sparse_categorical_crossentropy",
     coupling: ElasticCoupling | None = None,
-):
+) -> None:
     """Compiles a model for `fit`.
 
     Args:
@@ -172,15 +173,15 @@ def _check_means(model: keras.Model, loss):
 
 def fit(
     model: keras.Model,
-    x,
-    y,
+    x: ArrayLike | tuple[ArrayLike, ...],
+    y: np.ndarray,
     recipe: Recipe,
     seed: int | Sequence[int],
     subset: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     on_progress: Callable[[float], None] | None = None,
     in_place_of: int | None = None,
-):
+) -> None:
     """Trains a compiled model from its present weights.
 
     Args:
@@ -260,7 +261,9 @@ def _synchronized_normalization(model: keras.Model) -> Iterator[None]:
             layer.synchronized = False
 
 
-def training_rate(model: keras.Model, x, y, recipe: Recipe, steps: int = 8) -> tuple[float, float]:
+def training_rate(
+    model: keras.Model, x: np.ndarray, y: np.ndarray, recipe: Recipe, steps: int = 8
+) -> tuple[float, float]:
     """Measures how fast this machine trains a model; the model's weights change.
 
     Args:

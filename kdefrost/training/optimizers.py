@@ -1,6 +1,9 @@
 """Optimisers that take the pull of an elastic coupling at the end of each step."""
 
+from typing import Self
+
 import keras
+import tensorflow as tf
 from keras import ops
 
 from kdefrost.training.coupling import ElasticCoupling
@@ -13,7 +16,7 @@ class _Elastic:
     κ / (1 + κ) of its way to the source's: never past it, however large λ is.
     """
 
-    def __init__(self, coupling=None, *args, **kwargs):
+    def __init__(self, coupling: ElasticCoupling | None = None, *args: object, **kwargs: object):
         _check_type(coupling)
         super().__init__(*args, **kwargs)
         self._coupling, self._is_traced = coupling, False
@@ -35,12 +38,12 @@ class _Elastic:
             _check_weights(coupling, self._trainable_variables)
         self._coupling = coupling
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         """Makes the optimiser's state for some variables."""
         _check_weights(self._coupling, variables)
         super().build(variables)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: tf.Tensor, variable: keras.Variable, learning_rate: tf.Tensor) -> None:
         """Updates one variable."""
         self._step(gradient, variable, learning_rate)
         index = self._get_variable_index(variable)
@@ -73,7 +76,7 @@ class _Elastic:
         return {**super().get_config(), "coupled": self._coupling is not None}
 
     @classmethod
-    def from_config(cls, config: dict, custom_objects=None):
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> Self:
         """An optimiser of such settings; one that had a coupling takes no step before it has one again."""
         config = dict(config)
         coupled = config.pop("coupled", False)

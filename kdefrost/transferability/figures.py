@@ -1,6 +1,9 @@
 """Figures of scores without training, drawn from results."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 
 from kdefrost.drawing import draw_line, label_places, shorten
 from kdefrost.transferability.names import ACCURACIES, LABELS
@@ -9,7 +12,7 @@ from kdefrost.transferability.result import Transferability
 _COLOUR = "#2c7fb8"
 
 
-def plot(result: Transferability, axes=None):
+def plot(result: Transferability, axes: np.ndarray | Sequence[Axes] | Axes | None = None) -> np.ndarray:
     """Draws each score against the cut, a panel per score, because their units differ.
 
     Error bars are standard errors over seeds. A star marks the highest.

@@ -1,13 +1,16 @@
 """Scores of cuts without training: raw numbers, and what follows from them."""
 
 import dataclasses
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from kdefrost.cutting.cut import Cut
 from kdefrost.results import Result
 from kdefrost.statistics import error_over_seeds, mean_over_seeds
+
+if TYPE_CHECKING:
+    from kdefrost.transferability import figures, words
 
 # What averaging features over positions takes, which all scores of pooled features share, as `seconds` has it.
 POOLING = "pooling"
@@ -48,6 +51,12 @@ class Transferability(Result):
     cuts: tuple[Cut, ...]
     measured: tuple[CutScores, ...]
     configuration: dict = dataclasses.field(default_factory=dict)
+
+    if TYPE_CHECKING:
+        # Bound where the package is put together.
+        plot = figures.plot
+        summary = words.summary
+        table = words.table
 
     @property
     def names(self) -> list[str]:

@@ -25,12 +25,12 @@ _GRADIENT = 5
 def score_cuts(
     source: keras.Model,
     cuts: Sequence[Cut],
-    images,
-    labels,
+    images: np.ndarray,
+    labels: np.ndarray,
     scores: Sequence[str] | None = None,
     seed: int = 0,
     target_network: keras.Model | None = None,
-    **options,
+    **options: object,
 ) -> dict[str, np.ndarray]:
     """Scores the cuts of a source on labelled images, without training anything.
 
@@ -55,9 +55,10 @@ def score_cuts(
 
     Example:
 
-    >>> scores = score_cuts(source, kdefrost.cut_points(source), x, y, ["ridge", "tail_ridge"])
-    >>> scores["ridge"]
-    array([0.21, 0.35, 0.38, 0.44, 0.41])
+    ```python
+    scores = score_cuts(source, kdefrost.cut_points(source), x, y, ["ridge", "tail_ridge"])
+    scores["ridge"]  # (cuts,)
+    ```
     """
     names, draws = as_scores(scores, target_network is not None), {seed: np.arange(len(images))}
     measured = each_cut(source, cuts, images, labels, draws, names, target_network, **options)

@@ -76,7 +76,7 @@ class Question:
     tail: str = "new"
 
     @classmethod
-    def at(cls, cut: Cut, *asked, **others) -> Self:
+    def at(cls, cut: Cut, *asked: object, **others: object) -> Self:
         """The question at a cut, with all else as the class takes it."""
         return cls(cut.index, cut.frozen_layers, *asked, **others)
 

@@ -89,7 +89,9 @@ class TailHyperModel(keras_tuner.HyperModel):
         self.cut(hyperparameters)
         return _Elsewhere(hyperparameters.values.get("tuner/trial_id"))
 
-    def fit(self, hyperparameters: keras_tuner.HyperParameters, model: keras.Model, *data, **options) -> dict:
+    def fit(
+        self, hyperparameters: keras_tuner.HyperParameters, model: keras.Model, *data: None, **options: object
+    ) -> dict:
         """Scores tails by the recipe that hyperparameters stand for.
 
         Args:

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras_tuner
 
@@ -39,7 +39,7 @@ class Space:
     ```
     """
 
-    def __init__(self, cut: bool = False, **choices):
+    def __init__(self, cut: bool = False, **choices: Sequence[object]):
         if not isinstance(cut, bool):
             raise ValueError(f"`cut` must be True or False; `hypermodel(cuts=)` says which. Received: cut={cut!r}")
         unknown = [name for name in choices if name not in _TYPES]
@@ -106,7 +106,7 @@ class Space:
             if len(recipes) >= count or repeats >= _MOST_REPEATS:
                 return list(recipes)[:count]
 
-    def check(self, start: Recipe):
+    def check(self, start: Recipe) -> None:
         """Refuses a space of which `Recipe` refuses the lowest, or the highest, of all values.
 
         Args:

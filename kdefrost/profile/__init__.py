@@ -7,6 +7,7 @@ trial        one training, as a profile has it (`Trial`)
 choice       which cut is best, and which are not told apart from it
 result       raw scores over cuts × sizes × seeds or folds, and what follows from them (`DefrostProfile`)
 sizes        sizes of training sets, in words and in examples
+facts        what only a run can know, and a profile keeps
 evidence     what scores can tell: chance, the error of a set, whether cuts are told apart
 warnings     what deserves a word before a profile is believed
 words        what a profile says in sentences and tables

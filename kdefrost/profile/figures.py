@@ -53,8 +53,10 @@ def plot_profile(
         from matplotlib import pyplot
 
         width = max(5.0, 0.42 * len(profile.cuts) + 3.2)
+        # Words above the axes take no height from these.
+        height = (5.6 if scores else 3.8) + 0.14 * len(_words(profile))
         panels = {"nrows": 2, "sharex": True, "height_ratios": (3, 1.6)} if scores else {}
-        drawn = pyplot.subplots(figsize=(width, 5.6 if scores else 3.8), layout="constrained", **panels)[1]
+        drawn = pyplot.subplots(figsize=(width, height), layout="constrained", **panels)[1]
         ax, below = drawn if scores else (drawn, None)
     sizes = profile.per_class
     # Evenly spaced: cuts that are chosen by cost may be neighbours among all, and their names would overlap.
@@ -75,7 +77,9 @@ def plot_profile(
             best = profile.cuts.index(profile.best_cut(size))
             ax.plot(positions[best], mean[best], "*", color=colour, markersize=13, markeredgecolor="black", zorder=5)
     _label(ax, profile, metric)
-    _warn(ax, profile)
+    if lines := _words(profile):
+        # Above the axes, where no data are.
+        ax.set_title("\n".join(lines), loc="left", fontsize=7.5, color=_WARNING)
     if below is not None:
         _draw_scores(below, profile, scores)
         ax.set_xlabel("")
@@ -238,14 +242,11 @@ def _label(ax, profile: DefrostProfile, metric: str):
     place_legend(ax, handles, labels, _counted(profile))
 
 
-def _warn(ax, profile: DefrostProfile):
-    """What deserves a word, above the axes, where no data are."""
-    said = [each.short for each in profile.warnings]
-    if len(said) > _MOST_WARNINGS:
-        left = len(said) - _MOST_WARNINGS + 1
-        said = [*said[:-left], f"and {left} more: see the summary"]
-    if said:
-        ax.set_title("\n".join(f"! {line}" for line in said), loc="left", fontsize=7.5, color=_WARNING)
+def _words(profile: DefrostProfile) -> list[str]:
+    """What deserves a word, in so many lines as a figure has room for."""
+    said = [f"! {each.short}" for each in profile.warnings]
+    left = len(said) - _MOST_WARNINGS + 1
+    return [*said[:-left], f"! and {left} more: see the summary"] if left > 1 else said
 
 
 def _tick(cut: Cut, start: str) -> str:

@@ -119,17 +119,12 @@ def _copies(profile: DefrostProfile) -> Iterator[tuple]:
             continue
         _, _, copies, scored = max(of_set, key=lambda each: each[2] / each[3])
         number = f"{copies:,} of {scored:,}"
-        if on == "validation" and profile.folds is not None:
-            said = (
-                f"Up to {number} images that a fold holds out are exact copies of ones that were trained on, and "
-                "flatter its scores: keep copies together by `groups`, or leave them out."
-            )
-            yield said, f"{number} held-out images also trained on", sizes
-            continue
-        harm = "flatter the scores" if on == "test" else "favour cuts that learn by heart"
-        most = "" if len(of_set) == 1 and len(profile.seeds) == 1 else "Up to "
-        said = f"{most}{number} {on} images are exact copies of ones that were trained on, and {harm}: leave them out."
-        yield said, f"{number} {on} images also trained on", sizes
+        by_folds = on == "validation" and profile.folds is not None
+        where = "those that a fold holds out" if by_folds else f"the {on} images"
+        harm = "favour cuts that learn by heart" if on == "validation" and not by_folds else "flatter the scores"
+        advice = "keep copies together by `groups`, or leave them out" if by_folds else "leave them out"
+        said = f"Exact copies of images that were trained on are among {where}, {number} at most, and {harm}: {advice}."
+        yield said, f"{number} {'held-out' if by_folds else on} images also trained on", sizes
 
 
 def _not_told_apart(profile: DefrostProfile) -> Iterator[tuple]:
@@ -185,8 +180,8 @@ def _transparent(profile: DefrostProfile) -> Iterator[tuple]:
     count, of = facts(profile).get("transparent", (0, 0))
     if count:
         said = (
-            f"{count:,} of {of:,} training images have transparent parts, and the colours that these hide were taken "
-            "as they are stored: put such images on the background that is meant."
+            f"Transparency hid colours in {count:,} of {of:,} training images, and they were taken as they are stored: "
+            "put such images on the background that is meant."
         )
         yield said, f"{count:,} of {of:,} images had hidden colours"
 

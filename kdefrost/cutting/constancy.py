@@ -36,8 +36,10 @@ class Constancy:
             return
         # Of a batch that is smaller than the step there may be none.
         numbers = [part.reshape(len(part), math.prod(part.shape[1:])).astype(np.float64) for part in parts]
-        sums = [each.sum(axis=0) for each in numbers]
-        squares = [np.square(each).sum(axis=0) for each in numbers]
+        # Infinities of both signs have no sum.
+        with np.errstate(invalid="ignore"):
+            sums = [each.sum(axis=0) for each in numbers]
+            squares = [np.square(each).sum(axis=0) for each in numbers]
         self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
         self._squares = [a + b for a, b in zip(self._squares, squares, strict=True)] if self._squares else squares
         self._count += len(parts[0])

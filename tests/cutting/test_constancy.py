@@ -48,5 +48,5 @@ def test_of_many_examples_some_that_are_spread_evenly_tell_it_whatever_the_batch
 
 def test_too_few_examples_numbers_that_are_none_and_texts_tell_nothing():
     assert share_of(np.zeros((9, 3))) is None
-    assert share_of(np.full((20, 3), np.nan)) == 0
+    assert share_of(np.full((20, 3), np.nan)) == share_of(np.array([[np.inf], [-np.inf]] * 10)) == 0
     assert share_of(np.array([["a"]] * 20)) is None

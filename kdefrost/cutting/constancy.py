@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# So many examples, spread evenly over all, tell it; and fewer than the least tell nothing.
-_EXAMPLES, _LEAST = 500, 10
+# So many examples at most, spread evenly over all, tell it; and fewer than the least tell nothing.
+_EXAMPLES, _LEAST = 100, 10
 # A feature is nearly constant where its deviation is at most this share of the root mean square of all at the cut.
 _SHARE = 0.01
 
@@ -19,30 +19,30 @@ class Constancy:
     """
 
     def __init__(self, examples: int):
-        self._step, self._count = max(1, examples // _EXAMPLES), 0
+        self._step, self._count = max(1, math.ceil(examples / _EXAMPLES)), 0
+        # For each tensor of the cut.
         self._sums: list[np.ndarray] = []
         self._squares: list[np.ndarray] = []
 
     def watch(self, batches: Iterator[tuple[slice, list]]) -> Iterator[tuple[slice, list]]:
         """Hands batches on as they are, rows and parts, having looked at some examples of each."""
         for rows, parts in batches:
-            chosen = [np.asarray(part)[-rows.start % self._step :: self._step] for part in parts]
-            # Texts are no numbers to take a mean of.
-            self._see([part for part in chosen if part.dtype.kind not in "OSU"])
+            chosen = (np.asarray(part)[-rows.start % self._step :: self._step] for part in parts)
+            # Texts are no numbers to take a mean of. One by one: all of them in float64 take a multiple of the batch.
+            for example in zip(*(part for part in chosen if part.dtype.kind not in "OSU"), strict=True):
+                self._see([part.astype(np.float64).ravel() for part in example])
             yield rows, parts
 
-    def _see(self, parts: list[np.ndarray]):
-        if not parts:
-            return
-        # Of a batch that is smaller than the step there may be none.
-        numbers = [part.reshape(len(part), math.prod(part.shape[1:])).astype(np.float64) for part in parts]
+    def _see(self, example: list[np.ndarray]):
+        if not self._count:
+            self._sums = [np.zeros_like(part) for part in example]
+            self._squares = [np.zeros_like(part) for part in example]
         # Infinities of both signs have no sum.
         with np.errstate(invalid="ignore"):
-            sums = [each.sum(axis=0) for each in numbers]
-            squares = [np.square(each).sum(axis=0) for each in numbers]
-        self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
-        self._squares = [a + b for a, b in zip(self._squares, squares, strict=True)] if self._squares else squares
-        self._count += len(parts[0])
+            for sums, squares, part in zip(self._sums, self._squares, example, strict=True):
+                sums += part
+                squares += np.square(part)
+        self._count += 1
 
     @property
     def share(self) -> float | None:

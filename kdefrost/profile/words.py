@@ -120,7 +120,7 @@ def _curve_cells(profile: DefrostProfile, per_class: int | None) -> list[str]:
 
 
 def summary(profile: DefrostProfile) -> str:
-    """A table for each metric, how to read them, what deserves a word, what to do at each size; and why a search ended."""
+    """A table for each metric, how to read them, what deserves a word, and a sentence per size; of a search, why."""
     if not profile.trials:
         return "No trials have finished."
     tables = [f"{heading(profile, metric)}\n\n{table(profile, metric)}\n" for metric in profile.metrics]

@@ -184,7 +184,13 @@ def _facts(profile: DefrostProfile, per_class: int | None) -> list[str]:
         own = [] if trial is None else [format_score(metric, getattr(trial, on)[metric])]
         scores.append([f"{profile.set_name(on)} {label_of(metric)}", *own, *_cut_scores(profile, per_class, metric)])
     facts, scores = (markdown(table, left=range(len(table[0]))) for table in ([("", ""), *rows], scores))
-    return [facts, "", scores, "", _note(profile)]
+    return [facts, "", scores, "", _note(profile), *_cautions(profile, profile.size(per_class))]
+
+
+def _cautions(profile: DefrostProfile, size: int | None) -> list[str]:
+    """What deserves a word of the profile, or of this size of it."""
+    said = [f"- {each.sentence}" for each in profile.warnings if not each.sizes or size in each.sizes]
+    return ["", "Before you believe these scores:", "", *said] if said else []
 
 
 def _cut_scores(profile: DefrostProfile, per_class: int | None, metric: str) -> list[str]:

@@ -31,6 +31,7 @@ from kdefrost.files import check_folder
 from kdefrost.models.normalization import with_keras_layers
 from kdefrost.profile import DefrostProfile, Trial
 from kdefrost.profile.best_tails import BestTails, same_scores
+from kdefrost.profile.facts import facts_of
 from kdefrost.profile.policy import everything, walk_back
 from kdefrost.profile.search import Search, budgets
 from kdefrost.training.forms import FORMS
@@ -823,6 +824,7 @@ class Defroster:
         fold = questions[0].fold
         own = {"source_name": self.source.name, "examples": len(experiment.sets["train"].y)}
         own["folds"] = None if fold is None else fold.folds
+        own["facts"] = facts_of(experiment, [answers[each] for each in questions])
         if self._tuning is not None:
             own["tuning"] = json.loads(json.dumps(dataclasses.asdict(self._tuning)))
         configuration = {**self._configuration(experiment), **own}

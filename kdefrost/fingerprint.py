@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import types
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -17,22 +18,26 @@ from kdefrost.data.storage import blocks
 _LENGTH = 16
 
 
-def of_arrays(*arrays, own: str = "fingerprint") -> str:
+def of_arrays(*arrays, own: str = "fingerprint", see_first: Callable[[np.ndarray], None] = lambda block: None) -> str:
     """Hash of the shapes, dtypes and bytes of some arrays, in memory or not.
 
     Args:
         *arrays: The arrays.
         own: Name of the attribute by which an array goes that has it, as images in files
             have: `"fingerprint"`, without reading them, or `"content_fingerprint"`.
+        see_first: Called with the rows of the first array as they are read, block by block, so that who needs them too
+            reads them no second time.
     """
     digest = hashlib.sha256()
-    for array in arrays:
+    for number, array in enumerate(arrays):
         digest.update(f"{array.shape}{array.dtype}".encode())
         if hasattr(array, own):
             digest.update(getattr(array, own).encode())
             continue
         for block in blocks(array) if len(array.shape) else [array]:
             digest.update(np.ascontiguousarray(block).data if block.size else b"")
+            if number == 0:
+                see_first(block)
     return digest.hexdigest()[:_LENGTH]
 
 

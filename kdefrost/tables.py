@@ -43,6 +43,11 @@ def format_score(metric: str, value: float, error: float = math.nan) -> str:
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
+def format_rough(metric: str, value: float) -> str:
+    """A score in whole percent, or to two digits, where more would say what is not known."""
+    return f"{100 * value:.0f} %" if in_percent(metric) else f"{value:.2g}"
+
+
 def format_difference(metric: str, value: float, error: float = math.nan) -> str:
     """A difference of scores in words, ± its standard error where that is known; of percentages in points."""
     size = format_score(metric, abs(value), error)
@@ -55,3 +60,9 @@ def duration(seconds: float) -> str:
     if seconds >= 5400:
         return f"{seconds / 3600:.1f} hours"
     return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+
+
+def listed(things: Sequence[object]) -> str:
+    """Things in a sentence: with commas, and "and" before the last."""
+    *others, last = map(str, things)
+    return f"{', '.join(others)} and {last}" if others else last

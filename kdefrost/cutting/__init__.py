@@ -15,6 +15,7 @@
     surgery          the models on both sides of a cut, between two cuts, and joined (`split`, `join`)
     initialization   He's method, layer by layer (`reinitialize`)
     trainable        which cuts have a tail that can be made
+    constancy        whether features differ from example to example, told as they pass
     features         what the frozen layers make of a data set, passed from cut to cut
 
 The source model is never changed.

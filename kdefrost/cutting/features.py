@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kdefrost import devices
+from kdefrost.cutting.constancy import Constancy
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.graph import inference_batch_size
@@ -105,6 +106,8 @@ class FeatureFlow:
     Attributes:
         cut: The cut at which the features are.
         features: By name, a tuple of arrays `(examples, …)`, one for each tensor of the cut.
+        constant: By name, the share of the features at the cut that are nearly the same for all examples; `None` of
+            too few examples, and nothing where the images are.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class FeatureFlow:
         self.model, self.cut, self.memory_budget = model, start, memory_budget
         self.directory, self.dtype = directory, dtype
         self.features = {name: (array,) for name, array in images.items()}
+        self.constant: dict[str, float | None] = {}
 
     def advance(self, cut: Cut, place: str = MEMORY, on_progress: Callable[[int], None] | None = None):
         """Carries all features on to a later cut, or leaves them where they are.
@@ -135,8 +139,10 @@ class FeatureFlow:
         for name in self.features:
             # Replaced one by one, so that the memory of each old set is free again.
             room = self.memory_budget - max(before, self._bytes_in_memory()) if place == MEMORY else 0
-            batches = run.batches(*self.features[name], on_progress=on_progress)
+            constancy = Constancy(len(self.features[name][0]))
+            batches = constancy.watch(run.batches(*self.features[name], on_progress=on_progress))
             self.features[name] = _gather(batches, cut, room, self.directory, self.dtype)
+            self.constant[name] = constancy.share
         self.cut = cut
         if place == MEMORY:
             # What found no room beside the features before it has it now.

@@ -12,6 +12,7 @@
     sets          labelled sets as a user gives them: arrays, or data sets of TensorFlow
     given         what is no such set, refused before it is read
     finite        NaN and infinity among examples
+    copies        exact copies among examples
     storage       arrays that need not be in memory
 
 Nothing here knows of models, cuts or trials.

@@ -37,6 +37,10 @@ _UNREAD = (
 IMAGE_ENDINGS = frozenset(_ENDINGS + _UNREAD)
 # In fingerprints: earlier versions did not turn photographs upright, so that theirs were other images.
 _READING = "upright"
+# Where Pillow notes which colours of an image without an alpha channel are transparent.
+_KEYED, _OPAQUE = "transparency", 256
+# From this share of hidden pixels on an image is another than the one that is seen.
+_HIDDEN = 0.01
 _THREADS = min(8, os.cpu_count() or 1)
 # Few enough images that all threads share a batch, enough that handing them out costs little.
 _BLOCK = 8
@@ -80,6 +84,8 @@ class ImageFiles:
         self._files = np.array(files, dtype=object)
         self._image_size = tuple(int(side) for side in image_size)
         self._color_mode = color_mode
+        # Files that were seen to have transparent parts.
+        self._transparent: set[str] = set()
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -105,6 +111,15 @@ class ImageFiles:
         for file in self._files:
             digest.update(os.fsencode(file) + b"\0" + hashlib.sha256(self._path(file).read_bytes()).digest())
         return digest.hexdigest()[:16]
+
+    @property
+    def transparent(self) -> np.ndarray:
+        """A mask `(images,)` of those whose alpha channel hid colours, among the images that were decoded.
+
+        These have at least a hundredth of their pixels more than half transparent, whose stored colours are in the
+        image that is given though no viewer shows them.
+        """
+        return np.array([file in self._transparent for file in self._files], bool)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -179,13 +194,16 @@ class ImageFiles:
     def _decode(self, row: int) -> np.ndarray:
         path = self._path(self._files[row])
         try:
-            return _decode(path, self._image_size, COLOR_MODES[self._color_mode][0])
+            pixels, hides = _decode(path, self._image_size, COLOR_MODES[self._color_mode][0])
         # A broken file ends in whatever the decoder of its format stumbles over.
         except Exception as error:
             # Missing or not permitted: no fault of the image, and the system's words name the file.
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise _unreadable(path, _reason(path, error)) from error
+        if hides:
+            self._transparent.add(self._files[row])
+        return pixels
 
     def _path(self, file: str) -> Path:
         path = self._root / file
@@ -220,18 +238,27 @@ def _in_threads(work: Callable[[range], object], count: int) -> Iterator:
         yield from pool.map(work, blocks)
 
 
-def _decode(path: Path, image_size: tuple[int, int], mode: str) -> np.ndarray:
-    """Reads an image `(height, width, channels)`."""
+def _decode(path: Path, image_size: tuple[int, int], mode: str) -> tuple[np.ndarray, bool]:
+    """Reads an image `(height, width, channels)`, and tells whether transparency hid colours of it."""
     height, width = image_size
     with Image.open(path) as image:
         image.load()
+        hides = _hides_colours(image)
         # Without it the colours stay as stored, and PIL does not warn that it cannot convert it.
-        image.info.pop("transparency", None)
+        image.info.pop(_KEYED, None)
         _turn_upright(image)
         converted = _eight_bit(image).convert(mode)
     if converted.size != (width, height):
         converted = converted.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(converted).reshape(height, width, -1)
+    return np.asarray(converted).reshape(height, width, -1), hides
+
+
+def _hides_colours(image: Image.Image) -> bool:
+    """Whether a part of an image is more than half transparent."""
+    if not (image.mode in ("RGBA", "LA", "PA") or (image.mode in ("1", "L", "P", "RGB") and _KEYED in image.info)):
+        return False
+    alpha = image.convert("RGBA").getchannel("A").histogram()
+    return sum(alpha[: _OPAQUE // 2]) >= _HIDDEN * sum(alpha)
 
 
 def _turn_upright(image: Image.Image):

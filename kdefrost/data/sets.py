@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -62,9 +62,15 @@ def take_rows(x, rows: np.ndarray):
     return x.take(rows) if isinstance(x, ImageFiles) else Rows(x, rows)
 
 
-def hold(x, memory_budget: int, directory: str | os.PathLike | None, verbose: bool):
-    """A set from which rows are cheap to get: images in files are decoded, once."""
-    return collect(x, memory_budget, directory, verbose) if isinstance(x, ImageFiles) else x
+def hold(
+    x,
+    memory_budget: int,
+    directory: str | os.PathLike | None,
+    verbose: bool,
+    see: Callable[[np.ndarray], None] = lambda block: None,
+):
+    """A set from which rows are cheap to get: images in files are decoded, once, and `see` is called with them."""
+    return collect(x, memory_budget, directory, verbose, see) if isinstance(x, ImageFiles) else x
 
 
 def read_images(name: str, images, memory_budget: int, directory: str | os.PathLike | None, verbose: bool = True):

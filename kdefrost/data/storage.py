@@ -8,6 +8,7 @@ import math
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -240,12 +241,17 @@ def within(array, memory_budget: int, directory: str | os.PathLike | None):
 
 
 def collect(
-    array, memory_budget: int, directory: str | os.PathLike | None = None, verbose: bool = False
+    array,
+    memory_budget: int,
+    directory: str | os.PathLike | None = None,
+    verbose: bool = False,
+    see: Callable[[np.ndarray], None] = lambda block: None,
 ) -> "np.ndarray | DiskArray":
-    """Reads an array whose rows are costly to get once, into memory or onto disk."""
+    """Reads an array whose rows are costly to get once, into memory or onto disk; `see` is called with each block."""
     collector = Collector(memory_budget, directory)
     with tqdm(total=len(array), desc="Reading images", unit="image", disable=not verbose, delay=3) as bar:
         for block in blocks(array):
+            see(block)
             collector.append(block)
             bar.update(len(block))
     return collector.collected()

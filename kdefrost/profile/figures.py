@@ -12,10 +12,13 @@ from kdefrost.drawing import COLOURS, draw_line, label_places, looks, place_lege
 from kdefrost.profile import words
 from kdefrost.profile.comparison import Comparison
 from kdefrost.profile.result import DefrostProfile
+from kdefrost.profile.sizes import size_text
 from kdefrost.tables import in_percent, label_of
 from kdefrost.transferability.names import LABELS
 from kdefrost.transferability.result import Transferability
 
+# Dark enough to be read in small letters.
+_WARNING, _MOST_WARNINGS = "#a03000", 5
 _BEST = {"markersize": 9, "markeredgecolor": "black", "zorder": 5}
 
 
@@ -29,7 +32,7 @@ def plot_profile(
 
     Error bars are standard errors over seeds or folds. A star marks the best cut of each size, as
     the profile chose it. Of a search only what was tried is marked; the dashed line is the curve that this suggests,
-    within two standard deviations.
+    within two standard deviations. Above it stands what deserves a word (`DefrostProfile.warnings`), in a few.
 
     Args:
         profile: A `DefrostProfile` with at least one trial.
@@ -51,8 +54,10 @@ def plot_profile(
         from matplotlib import pyplot
 
         width = max(5.0, 0.42 * len(profile.cuts) + 3.2)
+        # Words above the axes take no height from these.
+        height = (5.6 if scores else 3.8) + 0.14 * len(_words(profile))
         panels = {"nrows": 2, "sharex": True, "height_ratios": (3, 1.6)} if scores else {}
-        drawn = pyplot.subplots(figsize=(width, 5.6 if scores else 3.8), layout="constrained", **panels)[1]
+        drawn = pyplot.subplots(figsize=(width, height), layout="constrained", **panels)[1]
         ax, below = drawn if scores else (drawn, None)
     sizes = profile.per_class
     # Evenly spaced: cuts that are chosen by cost may be neighbours among all, and their names would overlap.
@@ -73,6 +78,9 @@ def plot_profile(
             best = profile.cuts.index(profile.best_cut(size))
             ax.plot(positions[best], mean[best], "*", color=colour, markersize=13, markeredgecolor="black", zorder=5)
     _label(ax, profile, metric)
+    if lines := _words(profile):
+        # Above the axes, where no data are.
+        ax.set_title("\n".join(lines), loc="left", fontsize=7.5, color=_WARNING)
     if below is not None:
         _draw_scores(below, profile, scores)
         ax.set_xlabel("")
@@ -91,7 +99,7 @@ def _draw_scores(ax, profile: DefrostProfile, scores: Mapping[int | None, Transf
         ax.plot(scaled, color=colour, marker=marker, markersize=3, linewidth=1, label=LABELS[name])
     _label_cuts(ax, profile.cuts, words.nothing_frozen([profile]))
     ax.set_ylabel("score, scaled")
-    place_legend(ax, *ax.get_legend_handles_labels(), f"without training, {words.size_text(profile, size)}")
+    place_legend(ax, *ax.get_legend_handles_labels(), f"without training, {size_text(profile, size)}")
 
 
 def _draw_curve(ax, positions: np.ndarray, curve: tuple[np.ndarray, np.ndarray], colour):
@@ -204,7 +212,7 @@ def _score_label(profile: DefrostProfile, metric: str) -> str:
 
 
 def _size_label(profile: DefrostProfile, size: int | None) -> str:
-    return words.size_text(profile, None) if size is None else str(size)
+    return size_text(profile, None) if size is None else str(size)
 
 
 def _chosen_by(profile: DefrostProfile) -> str:
@@ -235,6 +243,13 @@ def _label(ax, profile: DefrostProfile, metric: str):
         handles.append(Line2D([], [], color="0.3", linewidth=1, linestyle="--"))
         labels.append("curve over depth\n(band: 2 deviations)")
     place_legend(ax, handles, labels, _counted(profile))
+
+
+def _words(profile: DefrostProfile) -> list[str]:
+    """What deserves a word, in so many lines as a figure has room for."""
+    said = [f"! {each.short}" for each in profile.warnings]
+    left = len(said) - _MOST_WARNINGS + 1
+    return [*said[:-left], f"! and {left} more: see the summary"] if left > 1 else said
 
 
 def _tick(cut: Cut, start: str) -> str:

@@ -5,7 +5,7 @@ import numpy as np
 from kdefrost.profile.choice import variance_share
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.statistics import variance_over_seeds
-from kdefrost.tables import format_difference, label_of
+from kdefrost.tables import format_difference, label_of, listed
 from kdefrost.tuning.result import Tuning
 from kdefrost.tuning.space import describe
 
@@ -43,7 +43,7 @@ def tuned_lines(profile: DefrostProfile) -> list[str]:
     found = profile.tuning
     if found is None:
         return []
-    cuts = f"cut{'s' if len(found.cuts) > 1 else ''} {_listed(found.cuts)}"
+    cuts = f"cut{'s' if len(found.cuts) > 1 else ''} {listed(found.cuts)}"
     tried = f"{len(found.recipes)} recipes at {cuts}, on {profile.chooser()}"
     cost = f"{len(found.trials)} trials, {_operations(found.flops)}, {found.seconds:.0f} s of training"
     if found.best == 0:
@@ -67,8 +67,3 @@ def _moved(before: int, after: int) -> str:
 
 def _operations(flops: float) -> str:
     return f"{flops / 1e12:.2g} TFLOP" if flops >= 1e11 else f"{flops / 1e9:.2g} GFLOP"
-
-
-def _listed(numbers: list[int]) -> str:
-    *others, last = map(str, numbers)
-    return f"{', '.join(others)} and {last}" if others else last

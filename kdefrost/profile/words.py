@@ -5,10 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from kdefrost.cutting.cut import Cut
+from kdefrost.profile.evidence import deepest_as_good, nothing_told_apart
 from kdefrost.profile.reasons import reasons
 from kdefrost.profile.result import DefrostProfile
+from kdefrost.profile.sizes import size_text, with_sizes
 from kdefrost.profile.tuned import tuned_lines
-from kdefrost.tables import align, format_difference, format_score, in_percent, label_of
+from kdefrost.tables import align, format_difference, format_rough, format_score, in_percent, label_of
 
 # What a table has where there is no score: as wide as a mark and the space before it, and the score.
 UNTRIED = "–  "
@@ -23,10 +25,13 @@ def sentence(profile: DefrostProfile, per_class: int | None = None) -> str:
 
     Returns:
         A sentence with scores of the objective and differences from both ends, which are
-        paired over seeds or folds, ± their standard error.
+        paired over seeds or folds, ± their standard error. Where nothing tells the cuts apart it
+        begins with that, and names the cut that trains fastest.
     """
     if not profile.is_scored(per_class):
         return f"No trial has a number for its {label_of(profile.objective.name)}."
+    if nothing_told_apart(profile, per_class):
+        return _undecided(profile, profile.size(per_class))
     best, metric = profile.best_cut(per_class), profile.objective.name
     mean, error = profile.mean(per_class, profile.reported_on), profile.standard_error(per_class, profile.reported_on)
     at = profile.cuts.index(best)
@@ -36,6 +41,21 @@ def sentence(profile: DefrostProfile, per_class: int | None = None) -> str:
     return (
         f"{_advice(profile, best)}: {label_of(metric)} {format_score(metric, mean[at], error[at])}"
         f"{_gains(profile, per_class, best)}{told_apart}."
+    )
+
+
+def _undecided(profile: DefrostProfile, per_class: int | None) -> str:
+    """What to do where nothing tells cuts apart: numbers as exact as that would be read as a reason."""
+    best, metric = profile.best_cut(per_class), profile.objective.name
+    mean = dict(zip(profile.cuts, profile.mean(per_class, profile.reported_on), strict=True))
+    tried = [cut for cut, value in mean.items() if np.isfinite(value)]
+    take = deepest_as_good(profile, per_class)
+    among = "" if take is tried[-1] else " of those within a standard error of the best mean"
+    best_mean = f"the best mean is {format_rough(metric, mean[best])}, at cut {best.index}"
+    return (
+        f"Nothing tells these cuts apart {with_sizes(profile, per_class)}; take cut {take.index}, it trains "
+        f"fastest{among}: {_what(profile, take)}. There {label_of(metric)} is {format_rough(metric, mean[take])}; "
+        f"{'no other mean is better' if take is best else best_mean}."
     )
 
 
@@ -100,7 +120,7 @@ def _curve_cells(profile: DefrostProfile, per_class: int | None) -> list[str]:
 
 
 def summary(profile: DefrostProfile) -> str:
-    """A table for each metric, a line on how to read them, and a sentence per size; of a search, what it left out."""
+    """A table for each metric, how to read them, what deserves a word, and a sentence per size; of a search, why."""
     if not profile.trials:
         return "No trials have finished."
     tables = [f"{heading(profile, metric)}\n\n{table(profile, metric)}\n" for metric in profile.metrics]
@@ -109,7 +129,13 @@ def summary(profile: DefrostProfile) -> str:
         for size in profile.per_class
     ]
     read = f"{spread_text(profile)}{_unequal(profile)}. {marks_text(profile)}"
-    return "\n".join([*tables, *_learnt(profile), read, "", *tuned_lines(profile), *sentences])
+    return "\n".join([*tables, *_learnt(profile), read, "", *tuned_lines(profile), *_cautions(profile), *sentences])
+
+
+def _cautions(profile: DefrostProfile) -> list[str]:
+    """What deserves a word, a line each; that nothing tells cuts apart is said where a cut is named."""
+    said = [f"- {each.sentence}" for each in profile.warnings if each.name != "not told apart"]
+    return ["Before you believe it:", *said, ""] if said else []
 
 
 def spread_text(profile: DefrostProfile) -> str:
@@ -129,13 +155,6 @@ def _unequal(profile: DefrostProfile) -> str:
         return ""
     blocks = "seeds" if profile.folds is None else "folds"
     return f", at each cut over those that were tried; cuts are compared by what {blocks} they have in common"
-
-
-def size_text(profile: DefrostProfile, per_class: int | None) -> str:
-    """A size in words: so many per class, so many examples where there are no classes, or all that there are."""
-    if per_class is None:
-        return f"all {profile.configuration.get('examples', '')} examples".replace("  ", " ")
-    return f"{per_class} per class" if profile.has_classes else f"{per_class} examples"
 
 
 def _learnt(profile: DefrostProfile) -> list[str]:
@@ -214,10 +233,16 @@ def nothing_frozen(profiles: Iterable[DefrostProfile]) -> str:
 
 
 def _advice(profile: DefrostProfile, cut: Cut) -> str:
+    what = _what(profile, cut)
+    return f"{what[0].upper()}{what[1:]}{f' (cut {cut.index})' if cut.frozen_layers else ''}"
+
+
+def _what(profile: DefrostProfile, cut: Cut) -> str:
+    """What a cut means, inside a sentence."""
     if cut.frozen_layers == 0:
         how = "fine-tune all" if starts_pretrained(profile) else "train all"
-        return f"Freeze nothing and {how} {cut.layers} layers{'' if starts_pretrained(profile) else ' from scratch'}"
-    return f"Freeze the first {cut.frozen_layers} of {cut.layers} layers, up to `{cut.name}` (cut {cut.index})"
+        return f"freeze nothing and {how} {cut.layers} layers{'' if starts_pretrained(profile) else ' from scratch'}"
+    return f"freeze the first {cut.frozen_layers} of {cut.layers} layers, up to `{cut.name}`"
 
 
 def _near_sentence(near: list[str], tried: str) -> str:

@@ -3,6 +3,7 @@
     question     how well does the tail after this cut do, trained so on these examples? (`Question`, `Answer`)
     rows         which examples a trial sees, drawn by seeds (`subset`)
     experiment   what all questions of a run have in common, read and checked
+    noticing     what of its examples says how far a trial's scores are to be believed
     checks       what is given to it, held to the source and to what is learnt
     plan         what answering some questions takes (`Plan`)
     placement    where the features at each cut are held

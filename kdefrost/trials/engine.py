@@ -1,5 +1,6 @@
 """The engine: questions in, answers and the tails' weights out. It does not know why it is asked."""
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -51,6 +52,8 @@ class Engine:
         self._budget, self._dtype, self._directory = memory_budget, feature_dtype, existing_folder(directory)
         self._observe = observe
         self._held = HeldFeatures(memory_budget // 2) if holds else None
+        # By cut index, the share of features there that are nearly the same for all that is trained on.
+        self._constant: dict[int, float | None] = {}
 
     def plan(self, questions: Sequence[Question]) -> Plan:
         """Says what answering questions takes.
@@ -92,7 +95,13 @@ class Engine:
             assignments = self._assignments(plan, examples, claim, executor.release, bar)
             for answer, weights in executor.run(assignments, bar.advance):
                 bar.end(answer)
-                yield answer, weights
+                yield self._with_noticed(answer, examples), weights
+
+    def _with_noticed(self, answer: Answer, examples: Examples) -> Answer:
+        """An answer with what was noticed of its examples and of the features at its cut."""
+        noticed = {**answer.noticed, **examples.noticed[answer.question.rows]}
+        constant = self._constant.get(answer.question.cut)
+        return dataclasses.replace(answer, noticed=noticed | ({} if constant is None else {"constant": constant}))
 
     def _assignments(
         self,
@@ -121,6 +130,8 @@ class Engine:
                     del to_pass[0]
                     if self._held is not None:
                         self._held.hold(flow)
+                if flow.cut.index == cut.index:
+                    self._constant[cut.index] = flow.constant.get("train")
                 rows, sample = examples.rows[question.rows], examples.samples[question.seed]
                 yield Assignment(question, cut, flow.cut, dict(flow.features), rows, sample)
 

@@ -11,6 +11,7 @@ import numpy as np
 from kdefrost import fingerprint
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.surgery import output_policy
+from kdefrost.data.copies import Digests
 from kdefrost.data.sets import LabelledSet, hold, take_rows
 from kdefrost.training.forms import form_of
 from kdefrost.training.labels import (
@@ -25,6 +26,7 @@ from kdefrost.training.labels import (
 )
 from kdefrost.training.tasks import Objective, Task, make_task
 from kdefrost.trials.checks import as_groups, check_columns, check_objective, check_output, check_sets, check_sizes
+from kdefrost.trials.noticing import noticed_of
 from kdefrost.trials.question import Fold
 from kdefrost.trials.rows import Drawn, draw_test_sample, hold_out_fold, subset
 
@@ -60,12 +62,14 @@ class Examples(NamedTuple):
         labels: Their labels, likewise.
         rows: By `Question.rows`, the rows of the training images.
         samples: By seed, the rows of the test images; `None` for all.
+        noticed: By `Question.rows`, what an `Answer` says of them.
     """
 
     images: dict
     labels: dict[str, np.ndarray]
     rows: dict[tuple, Drawn]
     samples: dict[int, np.ndarray | None]
+    noticed: dict[tuple, dict]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,10 +132,36 @@ class Experiment:
         labels = {name: part.y for name, part in sets.items()} | {"train": sets["train"].y[used]}
         images = {name: part.x for name, part in sets.items()} | {"train": take_rows(sets["train"].x, used)}
         budget = memory_budget // len(images)
-        images = {name: hold(array, budget, directory, verbose) for name, array in images.items()}
+        digests = {name: Digests() for name in sets}
+        held = {name: hold(x, budget, directory, verbose, digests[name].see) for name, x in images.items()}
         groups = {name: self._strata(name) for name in sets}
         samples = {seed: draw_test_sample(groups, self.test_per_class, seed) for _, seed, _ in drawn}
-        return Examples(images, labels, rows, samples)
+        read = self._read_data[1]
+        known = {
+            name: each.all if read[name] is None else read[name][used] if name == "train" else read[name]
+            for name, each in digests.items()
+        }
+        hidden = getattr(images["train"], "transparent", None)
+        noticed = {key: noticed_of(each, samples[key[1]], known, hidden) for key, each in rows.items()}
+        return Examples(held, labels, rows, samples, noticed)
+
+    @functools.cached_property
+    def _read_data(self) -> tuple[dict[str, str], dict[str, np.ndarray | None]]:
+        """By set the fingerprint, and a hash of each example; `None` of files, which are not read for the former."""
+        digests = {name: Digests() for name in self.sets}
+        prints = {
+            name: fingerprint.of_arrays(part.x, part.y, see_first=digests[name].see) for name, part in self.sets.items()
+        }
+        return prints, {name: each.all for name, each in digests.items()}
+
+    @functools.cached_property
+    def class_counts(self) -> dict[str, list[int]]:
+        """By set, the number of examples of each class; empty where there are no classes."""
+        if not has_classes(self.task.kind, self.task.units):
+            return {}
+        # One unit stands for a label that holds or not.
+        classes = max(2, self.task.units)
+        return {name: np.bincount(self._strata(name), minlength=classes).tolist() for name in self.sets}
 
     @functools.cached_property
     def configuration(self) -> dict:
@@ -152,7 +182,7 @@ class Experiment:
             },
             "source": fingerprint.of_model(self.source),
             "features": self.features,
-            "data": {name: fingerprint.of_arrays(part.x, part.y) for name, part in self.sets.items()},
+            "data": self._read_data[0],
             "groups": None if self.groups is None else fingerprint.of_arrays(self.groups),
         }
 

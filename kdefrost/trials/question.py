@@ -130,6 +130,11 @@ class Answer:
         seconds: Time that training and evaluation took; the first trial of a cut in a run
             also compiles its tail.
         observed: What was measured of the trained network beside its scores, by name.
+        noticed: What says how far the scores are to be believed, where there is something: `"diverged"`, that the
+            training did; `"undefined"`, that the source gave it NaN or infinity; `"copies"`, by set how many of how
+            many examples that it was scored on are exact copies of ones that it was trained on; `"transparent"`, of
+            how many of its images transparency hid colours; `"constant"`, the share of the features at its cut that
+            are nearly the same for all examples.
     """
 
     question: Question
@@ -137,3 +142,4 @@ class Answer:
     validation: dict[str, float] | None
     seconds: float
     observed: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    noticed: dict = dataclasses.field(default_factory=dict)

@@ -185,8 +185,9 @@ class Tail:
         chosen = ("validation", None) if rows.held_out is None else ("train", rows.held_out)
         scores = {"test": self._score("test", sample), "validation": self._score(*chosen)}
         seconds = round(time.perf_counter() - start, 3)
-        self._warn_if_undefined(question)
-        return Answer(question, **scores, seconds=seconds, observed=self._observe())
+        state = self._warn_if_undefined(question)
+        noticed = {state: True} if state else {}
+        return Answer(question, **scores, seconds=seconds, observed=self._observe(), noticed=noticed)
 
     def _start(self, question: Question):
         """Gives the tail the weights that it starts from."""
@@ -218,11 +219,11 @@ class Tail:
         observe = self._setting.observe
         return {} if observe is None else observe(self._setting.source, self.model, self._features)
 
-    def _warn_if_undefined(self, question: Question):
-        """Says why a trained tail has no numbers to show: the source gives it none, or the training diverged."""
+    def _warn_if_undefined(self, question: Question) -> str:
+        """Says why a trained tail has no numbers to show: "undefined" are the source's, or the training "diverged"."""
         diverged = not all((np.abs(weight) < _DIVERGED).all() for weight in self.model.get_weights())
         if not diverged and not self._has_undefined_outputs:
-            return
+            return ""
         broken = {name: count for name in self._features if (count := self._undefined_features(name))}
         if broken:
             counts = ", ".join(f"{count} of the examples of `{name}`" for name, count in broken.items())
@@ -230,11 +231,13 @@ class Tail:
                 f"The source gives NaN or infinity at cut {question.cut} for {counts}, so that the score of {question} "
                 "says nothing of the cut: look at these examples, the source's weights and `feature_dtype`."
             )
-        elif diverged:
+            return "undefined"
+        if diverged:
             tqdm.write(
                 f"Training diverged at {question}: its score says nothing of the cut. A lower learning rate than "
                 f"{self._recipe.learning_rate} may help, or targets of mean 0 and deviation 1."
             )
+        return "diverged"
 
     def _undefined_features(self, name: str) -> int:
         """Number of examples of a set for which what enters the tail is not finite."""

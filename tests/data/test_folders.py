@@ -124,6 +124,30 @@ def test_every_kind_of_image_gives_the_colours_it_shows(tmp_path):
     np.testing.assert_array_equal(greys[:], np.tile(grey[None, ..., None], (3, 1, 1, 1)))
 
 
+def test_images_whose_transparency_hid_colours_are_known_once_they_are_decoded(tmp_path):
+    color, opaque = np.full((10, 10, 3), 90, np.uint8), np.full((10, 10), 255, np.uint8)
+    corner, half = opaque.copy(), opaque.copy()
+    # A hundredth of the pixels, and all of them less than half transparent.
+    corner[0, 0], half[:] = 0, 128
+    for name, alpha in {"opaque": opaque, "corner": corner, "half": half, "all": 0 * opaque}.items():
+        write(tmp_path / f"{name}.png", np.dstack([color, alpha]))
+    write(tmp_path / "plain.png", color)
+    write(tmp_path / "grey.png", np.dstack([color[..., 0], corner]))
+    keyed = Image.fromarray(np.uint8([[0, 1], [1, 1]])).convert("P")
+    keyed.save(tmp_path / "keyed.gif", transparency=0)
+    keyed.save(tmp_path / "unused.gif", transparency=7)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    images = ImageFiles(tmp_path, names, (10, 10))
+    assert not images.transparent.any()
+    images[:3], images[3:]
+    assert {name for name, hid in zip(names, images.transparent, strict=True) if hid} == {
+        "corner.png",
+        "all.png",
+        "grey.png",
+        "keyed.gif",
+    }
+
+
 # As the EXIF standard numbers them: how an upright image is stored, which PIL undoes.
 _STORED = {
     1: lambda upright: upright,

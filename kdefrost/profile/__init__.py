@@ -7,6 +7,7 @@ trial        one training, as a profile has it (`Trial`)
 choice       which cut is best, and which are not told apart from it
 result       raw scores over cuts × sizes × seeds or folds, and what follows from them (`DefrostProfile`)
 words        what a profile says in sentences and tables
+notebook     sentences and tables as HTML, where a notebook shows a profile
 reasons      what a search says: the curve over all cuts, and why it left some out
 tuned        what it says of the tuning of its recipe
 comparison   profiles of several sources side by side (`Comparison`)
@@ -14,12 +15,13 @@ figures      drawn from profiles and comparisons
 best_tails   the trained tails of the best trials
 """
 
-from kdefrost.profile import figures, reasons, tuned, words
+from kdefrost.profile import figures, notebook, reasons, tuned, words
 from kdefrost.profile.comparison import Comparison
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.profile.trial import Trial
 
 # Here, because words and figures take results, which know of neither.
+DefrostProfile._repr_html_ = notebook.as_notebook_html
 DefrostProfile.cells = words.cells
 DefrostProfile.curve = reasons.curve
 DefrostProfile.chooser = words.chooser

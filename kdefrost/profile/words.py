@@ -49,6 +49,11 @@ def table(profile: DefrostProfile, metric: str | None = None) -> str:
         profile: The profile.
         metric: Name of the metric, by default the objective's.
     """
+    return align(table_rows(profile, metric), left=(1,))
+
+
+def table_rows(profile: DefrostProfile, metric: str | None = None) -> list[list[str]]:
+    """The cells of `table`, row by row, the first of which is its head."""
     sizes = profile.per_class
     columns = {size_text(profile, size): cells(profile, size, metric) for size in sizes}
     if profile.searched and metric in (None, profile.objective.name):
@@ -71,7 +76,7 @@ def table(profile: DefrostProfile, metric: str | None = None) -> str:
         ]
         for place, cut in enumerate(profile.cuts)
     ]
-    return align([head, *rows], left=(1,))
+    return [head, *rows]
 
 
 def cells(profile: DefrostProfile, per_class: int | None = None, metric: str | None = None) -> list[str]:
@@ -108,8 +113,12 @@ def summary(profile: DefrostProfile) -> str:
         f"{size_text(profile, size).capitalize()}: {' '.join([sentence(profile, size), *reasons(profile, size)])}"
         for size in profile.per_class
     ]
-    read = f"{spread_text(profile)}{_unequal(profile)}. {marks_text(profile)}"
-    return "\n".join([*tables, *_learnt(profile), read, "", *tuned_lines(profile), *sentences])
+    return "\n".join([*tables, *_learnt(profile), reading(profile), "", *tuned_lines(profile), *sentences])
+
+
+def reading(profile: DefrostProfile) -> str:
+    """How to read the tables: what means and errors are taken over, and what the marks mean."""
+    return f"{spread_text(profile)}{_unequal(profile)}. {marks_text(profile)}"
 
 
 def spread_text(profile: DefrostProfile) -> str:

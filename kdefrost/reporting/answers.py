@@ -12,6 +12,7 @@ from sklearn.metrics import confusion_matrix
 from kdefrost import fingerprint
 from kdefrost.cutting.graph import ends_in_probabilities
 from kdefrost.data.sets import LabelledSet, take_rows
+from kdefrost.profile import words
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.reporting.contents import Cell, Table
 from kdefrost.reporting.pictures import first_of_each, pictures
@@ -24,11 +25,6 @@ _MOST = 2_000
 _SHOWN = 8
 # A matrix of more classes is too wide for a page: there the pairs that are taken for each other most are listed.
 _MOST_CLASSES, _MOST_PAIRS = 20, 20
-_ORIGINS = {
-    "test": "the test set, which has chosen nothing",
-    "validation": "the validation set, which has chosen the cut",
-    "train": "the training set: the model was trained on them, and is worse on others",
-}
 
 
 class Sample(NamedTuple):
@@ -78,6 +74,7 @@ def answers_of(
     model: keras.Model,
     examples: LabelledSet,
     profile: DefrostProfile,
+    size: int | None,
     class_names: Sequence[str] | None = None,
 ) -> Answers:
     """Asks a model for its answers on labelled examples.
@@ -86,6 +83,7 @@ def answers_of(
         model: The model.
         examples: The examples; of more than 2,000, so many are drawn.
         profile: The profile that the model is of, which knows what is learnt, and from which of its sets examples are.
+        size: The size that the model was trained with.
         class_names: Names of the classes or labels; by default their numbers.
 
     Returns:
@@ -101,8 +99,8 @@ def answers_of(
     rows = np.sort(np.random.default_rng(0).choice(every, count, replace=False))
     images, labels = np.asarray(take_rows(examples.x, rows)), labels[rows]
     outputs = _outputs(model, images)
-    named = f"{count:,} examples" if count == every else f"{count:,} of the {every:,} examples, drawn at random,"
-    asked = f"{named} of {origin}"
+    drawn = f"{count:,} examples" if count == every else f"{count:,} of the {every:,} examples, drawn at random,"
+    asked = f"{drawn} of {origin}. It is the model of {_trained(profile, size)}"
     if kind == "regression":
         return _of_numbers(images, labels, outputs, asked)
     probabilities = _probabilities(model, outputs, kind)
@@ -112,11 +110,21 @@ def answers_of(
     return _of_labels(images, labels, probabilities, names, asked)
 
 
+def _trained(profile: DefrostProfile, size: int | None) -> str:
+    """Which model of a profile it is."""
+    return f"cut {profile.best_cut(size).index}, trained on {words.size_text(profile, size)}"
+
+
 def _origin(profile: DefrostProfile, x, labels: np.ndarray) -> str:
-    """Which of the profile's sets examples are, by their content."""
-    known = profile.configuration.get("data", {})
+    """Which of the profile's sets examples are, by their content, and what that does to the answers."""
     own = fingerprint.of_arrays(x, labels)
-    return next((_ORIGINS[name] for name, value in known.items() if value == own), "those given for this report")
+    name = next((name for name, value in profile.configuration.get("data", {}).items() if value == own), None)
+    if name is None:
+        return "those given for this report"
+    if name == "train":
+        return "the training set, which the model knows: it is worse on others"
+    chose = "which has chosen the cut" if name == profile.chosen_on else "which has chosen nothing"
+    return f"the {name} set, {chose}"
 
 
 def _outputs(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -170,7 +178,7 @@ def _of_classes(images, labels: np.ndarray, probabilities: np.ndarray, names: li
     counts = confusion_matrix(labels, answers, labels=range(len(names)))
     small = len(names) <= _MOST_CLASSES
     return Answers(
-        f"{_right(right)} of {asked}.",
+        f"{_right(right)}, of {asked}.",
         _samples(images, shown, truths, said),
         Matrix(tuple(names), tuple(map(tuple, counts.tolist()))) if small else None,
         None if small else _pairs(counts, names),
@@ -200,7 +208,9 @@ def _of_labels(images, labels: np.ndarray, probabilities: np.ndarray, names: lis
         tuple((Cell(name), *(Cell(str(count)) for count in counts)) for name, *counts in rows),
         name=0,
     )
-    return Answers(f"All labels right: {_right(right)} of {asked}.", _samples(images, shown, truths, said), None, table)
+    return Answers(
+        f"All labels right: {_right(right)}, of {asked}.", _samples(images, shown, truths, said), None, table
+    )
 
 
 def _fourfold(held: np.ndarray, said: np.ndarray) -> tuple[np.ndarray, ...]:

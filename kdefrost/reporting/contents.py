@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from kdefrost.profile import words
 from kdefrost.profile.reasons import reasons
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.profile.tuned import tuned_lines
-from kdefrost.tables import duration, format_score, in_percent, label_of
+from kdefrost.tables import duration, format_score, in_percent
 
 # Parts of the configuration that the tables show already, or that are raw numbers.
 _NOT_LISTED = ("cuts", "tuning", "command")
@@ -47,29 +46,45 @@ class Table:
     name: int = 1
 
 
+class Finding(NamedTuple):
+    """What was found with one size.
+
+    Attributes:
+        size: The size, in words.
+        sentence: What to freeze, and what it is worth.
+        reasons: What a search took, and why it left out what it did, in sentences.
+    """
+
+    size: str
+    sentence: str
+    reasons: tuple[str, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class Contents:
     """What is shown of a profile.
 
     Attributes:
         title: From what to what is transferred.
-        findings: For each size its name and what was found, in sentences.
+        findings: What was found, for each size.
         warnings: What makes the numbers less than they seem, in sentences.
         scores: A table for each metric.
         reading: How to read them.
         told_apart: Differences from the best cut, and which of them tell cuts apart.
-        cost: What the trials took, in a sentence.
+        told_apart_reading: How to read it.
+        cost: What the trials took, in sentences.
         costs: The same by cut.
         configuration: The names and values of what the scores depend on.
     """
 
     title: str
-    findings: tuple[tuple[str, tuple[str, ...]], ...]
+    findings: tuple[Finding, ...]
     warnings: tuple[str, ...]
     scores: tuple[Table, ...]
     reading: str
     told_apart: Table
-    cost: str
+    told_apart_reading: str
+    cost: tuple[str, ...]
     costs: Table
     configuration: tuple[tuple[str, str], ...]
 
@@ -85,14 +100,12 @@ def contents_of(profile: DefrostProfile) -> Contents:
     """
     return Contents(
         title=_title(profile),
-        findings=tuple(
-            (words.size_text(profile, size), (words.sentence(profile, size), *reasons(profile, size)))
-            for size in profile.per_class
-        ),
+        findings=tuple(_finding(profile, size) for size in profile.per_class),
         warnings=tuple(getattr(profile, "warnings", ())),
         scores=tuple(_scores(profile, metric) for metric in profile.metrics),
         reading=words.reading(profile),
         told_apart=_told_apart(profile),
+        told_apart_reading=_told_apart_reading(profile),
         cost=_cost(profile),
         costs=_costs(profile),
         configuration=tuple(_listed(profile.configuration)),
@@ -102,6 +115,11 @@ def contents_of(profile: DefrostProfile) -> Contents:
 def _title(profile: DefrostProfile) -> str:
     source, target = (profile.configuration.get(name) for name in ("source_name", "target"))
     return " → ".join(str(name) for name in (source or "A trained network", target) if name)
+
+
+def _finding(profile: DefrostProfile, size: int | None) -> Finding:
+    name = words.size_text(profile, size)
+    return Finding(f"{name[0].upper()}{name[1:]}", words.sentence(profile, size), tuple(reasons(profile, size)))
 
 
 def _scores(profile: DefrostProfile, metric: str) -> Table:
@@ -131,6 +149,15 @@ def _told_apart(profile: DefrostProfile) -> Table:
     )
 
 
+def _told_apart_reading(profile: DefrostProfile) -> str:
+    blocks = "seeds" if profile.folds is None else "folds"
+    chosen = "" if profile.chosen_on == profile.reported_on else f" by the scores on {profile.chooser()}, which chose"
+    return (
+        f"Mean ± standard error of differences within {blocks}. Cuts without a mark are told apart from the best "
+        f"one{chosen}, with a confidence of 95 % for all of a column together; ~ are not."
+    )
+
+
 def _differences(profile: DefrostProfile, size: int | None) -> list[Cell]:
     if not profile.is_scored(size):
         return [Cell("–")] * len(profile.cuts)
@@ -152,9 +179,10 @@ def _signed(metric: str, value: float, error: float) -> str:
     return f"{'−' if value < 0 else '+'}{format_score(metric, abs(value), error).removesuffix(' %')}"
 
 
-def _cost(profile: DefrostProfile) -> str:
+def _cost(profile: DefrostProfile) -> tuple[str, ...]:
     seconds = sum(trial.seconds for trial in profile.trials)
-    return f"{len(profile.trials)} trials, {duration(seconds)} of training and evaluation in all."
+    took = f"{len(profile.trials)} trials, {duration(seconds)} of training and evaluation in all."
+    return took, *(line for line in tuned_lines(profile) if line)
 
 
 def _costs(profile: DefrostProfile) -> Table:
@@ -162,16 +190,16 @@ def _costs(profile: DefrostProfile) -> Table:
     sizes = profile.per_class
     return Table(
         "Seconds of a trial, in the mean",
-        ("cut", "after layer", "training left", *(words.size_text(profile, size) for size in sizes)),
+        ("cut", "training left", *(words.size_text(profile, size) for size in sizes)),
         tuple(
             (
                 Cell(str(cut.index)),
-                Cell(cut.name),
                 Cell(f"{100 * cut.tail_share:.1f} %"),
                 *(Cell(_seconds(profile, cut.index, size)) for size in sizes),
             )
             for cut in profile.cuts
         ),
+        name=0,
     )
 
 

@@ -96,7 +96,9 @@ def _points(profile: DefrostProfile, size: int | None, ax, height: float) -> lis
         if np.isfinite(mean[place]):
             x, y = ax.transData.transform((place, mean[place]))
             score, mark = cell.rstrip(" *~"), marks.get(cell.strip()[-1], "")
-            text = f"Cut {cut.index}, {cut.name}, {words.size_text(profile, size)}: {label_of(metric)} {score}{unit}{mark}"
+            text = (
+                f"Cut {cut.index}, {cut.name}, {words.size_text(profile, size)}: {label_of(metric)} {score}{unit}{mark}"
+            )
             points.append(Point(float(x), float(height - y), text))
     return points
 
@@ -109,4 +111,6 @@ def _alternative(profile: DefrostProfile) -> str:
         for size in profile.per_class
         if profile.is_scored(size)
     )
-    return f"{metric.capitalize()} against the cut, for {sizes}{f': {best}' if best else ''}. The table has all numbers."
+    return (
+        f"{metric.capitalize()} against the cut, for {sizes}{f': {best}' if best else ''}. The table has all numbers."
+    )

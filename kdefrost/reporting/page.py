@@ -26,6 +26,7 @@ def report(
     path: str | os.PathLike,
     model: keras.Model | None = None,
     examples=None,
+    per_class: int | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Path:
     """Writes a profile as one HTML file, to be read by whoever gets it.
@@ -42,25 +43,26 @@ def report(
         model: A model of the profile, such as the one of `Defroster.best_model`.
         examples: Labelled examples for it to answer, as `Defroster.profile` takes them:
             best those of `test`. Of more than 2,000, so many are drawn.
+        per_class: The size that the model was trained with; by default the largest.
         class_names: Names of the classes or labels; of one label that holds or not its own, or two.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: If the profile has no trials, model and examples are not given together, or
+        ValueError: If the profile has no trials or none of that size, model and examples are not given together, or
             examples and names do not fit the model.
 
     Example:
 
     ```python
     model = defroster.best_model(profile, per_class=256)
-    kdefrost.report(profile, "runs/mine/report.html", model, data.test, data.classes)
+    kdefrost.report(profile, "runs/mine/report.html", model, data.test, class_names=data.classes)
     ```
     """
     if not profile.trials:
         raise ValueError("`profile` must have finished trials. Received: one without any")
-    answers = _answers(profile, model, examples, class_names)
+    answers = _answers(profile, model, examples, per_class, class_names)
     write_atomically(Path(path), page(profile, answers))
     return Path(path)
 
@@ -80,13 +82,15 @@ def page(profile: DefrostProfile, answers: Answers | None = None) -> str:
     )
 
 
-def _answers(profile: DefrostProfile, model, examples, class_names) -> Answers | None:
+def _answers(profile: DefrostProfile, model, examples, per_class, class_names) -> Answers | None:
     if (model is None) != (examples is None):
         missing = "`model`" if model is None else "`examples`"
         raise ValueError(f"`model` and `examples` must be given together, or neither. Received: no {missing}")
     if model is None:
         return None
-    return answers_of(model, read_sets(_MEMORY, None, False, examples=examples)["examples"], profile, class_names)
+    size = profile.per_class[-1] if per_class is None else profile.size(per_class)
+    examples = read_sets(_MEMORY, None, False, examples=examples)["examples"]
+    return answers_of(model, examples, profile, size, class_names)
 
 
 def _template() -> jinja2.Template:

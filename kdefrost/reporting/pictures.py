@@ -43,7 +43,7 @@ def _address(image: np.ndarray) -> str:
 
 
 def first_of_each(groups: Sequence[int], count: int) -> list[int]:
-    """Places of so many things, one of each group in turn, as they come.
+    """Places of so many things, one of each group in turn.
 
     Args:
         groups: The group of each thing.
@@ -55,5 +55,5 @@ def first_of_each(groups: Sequence[int], count: int) -> list[int]:
     seen, turns = {}, []
     for place, group in enumerate(groups):
         seen[group] = seen.get(group, 0) + 1
-        turns.append((seen[group], place))
-    return [place for _, place in sorted(turns)[:count]]
+        turns.append((seen[group], group, place))
+    return [place for *_, place in sorted(turns)[:count]]

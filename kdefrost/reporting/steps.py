@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+from kdefrost.profile import words
 from kdefrost.profile.result import DefrostProfile
 
 _SEARCH = 0.25
@@ -37,21 +38,25 @@ def next_steps(profile: DefrostProfile) -> list[Step]:
 
 
 def _reasons(profile: DefrostProfile, command: list[str] | None) -> list[str]:
-    near = sum(len(profile.near_best_cuts(size)) - 1 for size in profile.per_class if profile.is_scored(size))
-    more = f"More seeds: {near} cuts are not told apart from a best one. " if near else "More seeds, to be surer. "
+    size = profile.per_class[-1]
+    near = len(profile.near_best_cuts(size)) - 1 if profile.is_scored(size) else 0
+    are = f"{near} cuts are" if near > 1 else "one cut is"
+    still = f"With {words.size_text(profile, size)}, {are} not told apart from the best one. " if near else ""
     other = (
         "The whole profile, with the cuts that the search left out:"
         if profile.searched
-        else "Where this is to be asked again, of other images or another source: at a quarter of the training:"
+        else "Other images or another source, with their names put in, at a quarter of the training:"
     )
     export = _value(command or [], "--export")
     model = "The model that was exported, loaded with TensorFlow alone:" if export else "The best model, written:"
-    return [f"{more}Only trials that are missing run:", other, model]
+    return [f"{still}More seeds tell more; only trials that are missing run:", other, model]
 
 
 def _commands(command: list[str], profile: DefrostProfile, seeds: int) -> list[str]:
-    without = _without(_without(command, "--search"), "--patience")
-    other = without if profile.searched else [*without, "--search"]
+    if profile.searched:
+        other = _without(command, "--search")
+    else:
+        other = [*_without(command, "--patience", "--out", "--export"), "--search"]
     path = _value(command, "--export")
     if path:
         last = f"import tensorflow as tf\n\nloaded = tf.saved_model.load({path!r})\noutputs = loaded.serve(images)"
@@ -71,12 +76,12 @@ def _value(command: list[str], option: str) -> str | None:
     return None
 
 
-def _without(command: list[str], option: str) -> list[str]:
-    """A command without an option and the word that it takes, if any."""
+def _without(command: list[str], *options: str) -> list[str]:
+    """A command without some options, and the word that each takes, if any."""
     left, skip = [], False
     for word in command:
-        if word == option or word.startswith(f"{option}="):
-            skip = word == option
+        if word.split("=", 1)[0] in options:
+            skip = word in options
         elif skip and not word.startswith("--"):
             skip = False
         else:

@@ -46,15 +46,19 @@ def test_a_profile_from_one_command_and_more_seeds_later(run_here, tmp_path):
     tiny(1, 1, classes=10, input_shape=(8, 8, 1)).save(source)
     command = ["--src", source, "--tgt", "digits", "--preset", "smoke", "--cuts", "1", "pool", "--out", out]
     first = run_here(*command, "--seeds", "1")
-    files = {"profile.png", "profile.svg", "profile.csv", "profile.json", "trials.sqlite"}
+    files = {"profile.png", "profile.svg", "profile.csv", "profile.json", "report.html", "trials.sqlite"}
     assert {path.name for path in out.iterdir()} == files | {"tail-4.npz", "tail-16.npz"}
     answers = read_answers(out, {})
     assert len(answers) == 2 * 2 * 1
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "360 examples of the test set, which has chosen nothing" in report and "Confusion matrix" in report
+    assert f"--out {out} --seeds 2</code>" in report
     second = run(*command, "--seeds", "2", "--jobs", "2")
     assert second.returncode == 0, second.stderr
     for seed, (printed, progress) in enumerate([(first.out, first.err), (second.stdout, second.stderr)]):
         assert "digits: 10 classes, 1295 to train on, 142 to choose the cut on, 360 to test on images." in printed
         assert "Freeze the first" in printed and str(out / "profile.png") in printed
+        assert printed.endswith(f"  {out / 'report.html'}\n")
         assert f"per class, seed {seed}" in progress and "left" in progress
     assert answers.items() <= read_answers(out, {}).items()
     profile = kdefrost.DefrostProfile.load(out / "profile.json")
@@ -97,7 +101,8 @@ def test_a_search_and_its_scores_of_one_size(run_here, tmp_path):
     printed = run_here(*command, "--search", "0.5", "--scores").out
     assert "The search took" in printed and str(out / "search.png") in printed
     files = {path.name for path in out.iterdir()}
-    assert {"search.json", "search.csv", "search.svg", "scores.json"} <= files and "profile.json" not in files
+    assert {"search.json", "search.csv", "search.svg", "scores.json", "report.html"} <= files
+    assert "profile.json" not in files
     searched = kdefrost.DefrostProfile.load(out / "search.json")
     assert searched.searched[0].budget == 0.5 and searched.searched[0].spent <= 0.5
     # All trials of the profile that follows are of one folder with those of the search.

@@ -39,14 +39,18 @@ def write_report(profile, defroster, trials: dict, classes: list[str], model):
     """Writes the report of a profile, with the answers of its best model where that is there already."""
     import kdefrost
 
-    size = profile.per_class[-1]
-    if model is None and profile.folds is None and profile.is_scored(size):
-        # The trial that it is of has left its tail; a model that folds chose would have to be trained.
-        model = defroster.best_model(profile, size, verbose=False)
-    # On the first of these that there is: a model answers best what it was trained on.
-    sets = (trials[name] for name in ("test", "validation", "train"))
-    examples = None if model is None else next(each for each in sets if each is not None)
-    return kdefrost.report(profile, Path(defroster.directory) / "report.html", model, examples, class_names=classes)
+    path, size = Path(defroster.directory) / "report.html", profile.per_class[-1]
+    said = {}
+    if profile.is_scored(size) and profile.folds is None:
+        # The trial that it is of has left its tail.
+        said["model"] = defroster.best_model(profile, size, verbose=False) if model is None else model
+        said["examples"] = next(trials[name] for name in ("test", "validation") if trials[name] is not None)
+    elif model is not None and trials["test"] is not None:
+        said = {"model": model, "examples": trials["test"]}
+    elif model is not None:
+        # It has seen all images; what it is wrong about, networks of the folds tell.
+        said = {"outputs": defroster.cross_predict(profile, size), "examples": trials["train"]}
+    return kdefrost.report(profile, path, **said, class_names=classes)
 
 
 def ask(defroster, trials: dict, budget):

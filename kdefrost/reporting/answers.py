@@ -71,7 +71,7 @@ class Answers:
 
 
 def answers_of(
-    model: keras.Model,
+    answering: keras.Model | np.ndarray,
     examples: LabelledSet,
     profile: DefrostProfile,
     size: int | None,
@@ -80,7 +80,8 @@ def answers_of(
     """Asks a model for its answers on labelled examples.
 
     Args:
-        model: The model.
+        answering: The model; or, for each example, what networks that have not seen it answer, as
+            `Defroster.cross_predict` gives it.
         examples: The examples; of more than 2,000, so many are drawn.
         profile: The profile that the model is of, which knows what is learnt, and from which of its sets examples are.
         size: The size that the model was trained with.
@@ -94,25 +95,38 @@ def answers_of(
     """
     kind = profile.task.get("kind") or kind_of(examples.y)
     labels = as_labels("examples", examples.y, kind)
-    origin = _origin(profile, examples.x, labels)
-    count, every = min(_MOST, len(labels)), len(labels)
-    rows = np.sort(np.random.default_rng(0).choice(every, count, replace=False))
-    images, labels = np.asarray(take_rows(examples.x, rows)), labels[rows]
-    outputs = _outputs(model, images)
-    drawn = f"{count:,} examples" if count == every else f"{count:,} of the {every:,} examples, drawn at random,"
-    asked = f"{drawn} of {origin}. It is the model of {_trained(profile, size)}"
+    rows, asked = _drawn(answering, examples.x, labels, profile, size)
+    images, labels = take_rows(examples.x, rows)[:], labels[rows]
+    outputs = answering[rows] if isinstance(answering, np.ndarray) else _outputs(answering, images, kind)
     if kind == "regression":
         return _of_numbers(images, labels, outputs, asked)
-    probabilities = _probabilities(model, outputs, kind)
     names = _names(class_names, kind, outputs.shape[-1])
     if has_classes(kind, outputs.shape[-1]):
-        return _of_classes(images, _as_classes(labels), _as_rows(probabilities), names, asked)
-    return _of_labels(images, labels, probabilities, names, asked)
+        return _of_classes(images, _as_classes(labels), _as_rows(outputs), names, asked)
+    return _of_labels(images, labels, outputs, names, asked)
 
 
-def _trained(profile: DefrostProfile, size: int | None) -> str:
-    """Which model of a profile it is."""
-    return f"cut {profile.best_cut(size).index}, trained on {words.size_text(profile, size)}"
+def _drawn(answering, x, labels, profile: DefrostProfile, size: int | None) -> tuple[np.ndarray, str]:
+    """The rows of the examples that are answered, and in words what they are and who answers."""
+    answered = np.arange(len(labels))
+    if isinstance(answering, np.ndarray):
+        if answering.shape[:1] != labels.shape[:1] or answering.ndim != 2:
+            raise ValueError(
+                f"`outputs` must be (examples, units), with {len(labels)} examples as `examples` has. Received: "
+                f"{answering.shape}"
+            )
+        answered = np.flatnonzero(np.isfinite(answering).all(axis=1))
+    count = min(_MOST, len(answered))
+    rows = np.sort(np.random.default_rng(0).choice(answered, count, replace=False))
+    of_all = "" if count == len(answered) else f" of the {len(answered):,}"
+    drawn = f"{count:,}{of_all} examples{', drawn at random,' if of_all else ''}"
+    trained = f"cut {profile.best_cut(size).index}, trained on {words.size_text(profile, size)}"
+    if isinstance(answering, np.ndarray):
+        return (
+            rows,
+            f"{drawn} that the folds held out in turn, each answered by a network of {trained} but for its fold",
+        )
+    return rows, f"{drawn} of {_origin(profile, x, labels)}. It is the model of {trained}"
 
 
 def _origin(profile: DefrostProfile, x, labels: np.ndarray) -> str:
@@ -127,16 +141,13 @@ def _origin(profile: DefrostProfile, x, labels: np.ndarray) -> str:
     return f"the {name} set, {chose}"
 
 
-def _outputs(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """The outputs of a model `(examples, units)`; those of a training that diverged are as good as 0."""
+def _outputs(model: keras.Model, images: np.ndarray, kind: str) -> np.ndarray:
+    """What a model answers `(examples, units)`: numbers of a regression, else probabilities, be its outputs logits."""
     batch = model.inputs[0].shape[0]
     outputs = model.predict(images, batch_size=batch or 32, verbose=0)
-    return np.nan_to_num(np.asarray(outputs, np.float32).reshape(len(images), -1))
-
-
-def _probabilities(model: keras.Model, outputs: np.ndarray, kind: str) -> np.ndarray:
-    """What outputs mean, which may be logits."""
-    if ends_in_probabilities(model):
+    # Those of a training that diverged are as good as 0.
+    outputs = np.nan_to_num(np.asarray(outputs, np.float32).reshape(len(images), -1))
+    if kind == "regression" or ends_in_probabilities(model):
         return outputs
     return softmax(outputs, axis=-1) if kind == "classification" else expit(outputs)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jinja2
 import keras
+import numpy as np
 from markupsafe import Markup, escape
 
 from kdefrost.data.sets import read_sets
@@ -26,6 +27,7 @@ def report(
     path: str | os.PathLike,
     model: keras.Model | None = None,
     examples=None,
+    outputs: np.ndarray | None = None,
     per_class: int | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Path:
@@ -33,7 +35,7 @@ def report(
 
     It has what was found in sentences, the figure, of which each mark shows its numbers, the
     tables, what was told apart, what it took, what to do next, and the configuration; with a
-    model and examples also what that answers on them: how many it has right, which class it
+    model, or outputs, and examples also the answers on them: how many it has right, which class it
     takes for which, and some images. The file needs no network, fits a phone and two
     pages of paper, and is light or dark as its reader has it.
 
@@ -43,14 +45,17 @@ def report(
         model: A model of the profile, such as the one of `Defroster.best_model`.
         examples: Labelled examples for it to answer, as `Defroster.profile` takes them:
             best those of `test`. Of more than 2,000, so many are drawn.
-        per_class: The size that the model was trained with; by default the largest.
+        outputs: In the place of a model, what `Defroster.cross_predict` gives for these examples,
+            where there are none but those that it was trained on.
+        per_class: The size that the model, or each network, was trained with; by default the largest.
         class_names: Names of the classes or labels; of one label that holds or not its own, or two.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: If the profile has no trials or none of that size, model and examples are not given together, or
+        ValueError: If the profile has no trials or none of that size, a model or outputs and
+            examples are not given together, or
             examples and names do not fit the model.
 
     Example:
@@ -62,7 +67,17 @@ def report(
     """
     if not profile.trials:
         raise ValueError("`profile` must have finished trials. Received: one without any")
-    answers = _answers(profile, model, examples, per_class, class_names)
+    answering = model if outputs is None else np.asarray(outputs)
+    if (answering is None) != (examples is None) or (model is not None and outputs is not None):
+        raise ValueError(
+            "`examples` must be given together with either `model` or `outputs`, or none of them. Received: "
+            f"{_received(model=model, examples=examples, outputs=outputs)}"
+        )
+    answers = None
+    if examples is not None:
+        size = profile.per_class[-1] if per_class is None else profile.size(per_class)
+        labelled = read_sets(_MEMORY, None, False, examples=examples)["examples"]
+        answers = answers_of(answering, labelled, profile, size, class_names)
     write_atomically(Path(path), page(profile, answers))
     return Path(path)
 
@@ -82,15 +97,8 @@ def page(profile: DefrostProfile, answers: Answers | None = None) -> str:
     )
 
 
-def _answers(profile: DefrostProfile, model, examples, per_class, class_names) -> Answers | None:
-    if (model is None) != (examples is None):
-        missing = "`model`" if model is None else "`examples`"
-        raise ValueError(f"`model` and `examples` must be given together, or neither. Received: no {missing}")
-    if model is None:
-        return None
-    size = profile.per_class[-1] if per_class is None else profile.size(per_class)
-    examples = read_sets(_MEMORY, None, False, examples=examples)["examples"]
-    return answers_of(model, examples, profile, size, class_names)
+def _received(**given) -> str:
+    return ", ".join(name for name, value in given.items() if value is not None)
 
 
 def _template() -> jinja2.Template:

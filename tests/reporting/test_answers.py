@@ -117,6 +117,17 @@ def test_whose_examples_they_are_is_known_by_their_content(run_profile, small, e
     assert "9 examples of those given for this report" in path.read_text(encoding="utf-8")
 
 
+def test_folds_answer_for_examples_that_they_have_not_seen():
+    """Of two examples nobody has answered: they are in no fold."""
+    labels = np.array([0, 1, 1, 0])
+    outputs = np.array([[0.9, 0.1], [0.6, 0.4], [np.nan, np.nan], [np.nan, np.nan]])
+    trials = (kdefrost.Trial(0, 4, 0, None, {"accuracy": 0.5}, 1.0, 0, 0),)
+    profile = kdefrost.DefrostProfile((CUT,), trials, kdefrost.Objective("accuracy", "max"))
+    found = answers_of(outputs, LabelledSet(np.zeros((4, 1, 1, 1)), labels), profile, 4)
+    assert found.matrix.counts == ((1, 0), (1, 0))
+    assert found.summary.startswith("50.0 % right, of 2 examples that the folds held out in turn")
+
+
 def test_names_of_classes_stay_text():
     found = ask(LOGITS, CLASSES, names=["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "wasp"])
     trials = (kdefrost.Trial(0, 4, 0, {"accuracy": 0.5}, None, 1.0),)

@@ -256,10 +256,12 @@ def test_what_cannot_be_reported_is_refused(profile, small, easy, tmp_path):
     path = tmp_path / "report.html"
     with pytest.raises(ValueError, match="`profile` must have finished trials"):
         kdefrost.report(dataclasses.replace(profile, trials=()), path)
-    with pytest.raises(ValueError, match=r"given together, or neither\. Received: no `examples`"):
-        kdefrost.report(profile, path, small)
-    with pytest.raises(ValueError, match=r"given together, or neither\. Received: no `model`"):
-        kdefrost.report(profile, path, examples=easy["test"])
+    for given in ({"model": small}, {"examples": easy["test"]}, {"model": small, "outputs": [[1.0]]}):
+        received = ", ".join(name for name in ("model", "examples", "outputs") if name in given)
+        with pytest.raises(ValueError, match=rf"together with either `model` or `outputs`.* Received: {received}$"):
+            kdefrost.report(profile, path, **given)
+    with pytest.raises(ValueError, match=r"`outputs` must be \(examples, units\), with 45 examples.*\(44, 3\)"):
+        kdefrost.report(profile, path, examples=easy["test"], outputs=np.ones((44, 3)))
     with pytest.raises(ValueError, match="no trials with per_class=5"):
         kdefrost.report(profile, path, small, easy["test"], per_class=5)
     with pytest.raises(ValueError, match="`class_names` must be a list of 3"):

@@ -190,6 +190,8 @@ def test_a_folder_of_few_images_is_used_whole(photos, run_here, tmp_path):
     assert profile.folds == 3 and profile.per_class == [None] and profile.reported_on == "validation"
     card = (tmp_path / "exported" / "model_card.md").read_text()
     assert f"all {images} examples" in card and "held-out folds" in card and "has no score of its own" in card
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"{images} examples that the folds held out in turn" in report
     both = run_here(*command, *cuts, "--tails", "both", "--folds", "2", "--export", tmp_path / "exported").out
     assert "Side by side" in both and "pretrained tails" in both
     assert {"new", "pretrained", "compare.png"} <= {path.name for path in (tmp_path / "out").iterdir()}

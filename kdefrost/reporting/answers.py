@@ -10,6 +10,7 @@ from scipy.special import expit, softmax
 from sklearn.metrics import confusion_matrix
 
 from kdefrost import fingerprint
+from kdefrost.cutting.features import Inference
 from kdefrost.cutting.graph import ends_in_probabilities
 from kdefrost.data.sets import LabelledSet, take_rows
 from kdefrost.profile import words
@@ -143,10 +144,9 @@ def _origin(profile: DefrostProfile, x, labels: np.ndarray) -> str:
 
 def _outputs(model: keras.Model, images: np.ndarray, kind: str) -> np.ndarray:
     """What a model answers `(examples, units)`: numbers of a regression, else probabilities, be its outputs logits."""
-    batch = model.inputs[0].shape[0]
-    outputs = model.predict(images, batch_size=batch or 32, verbose=0)
+    (outputs,) = Inference(model)(images)
     # Those of a training that diverged are as good as 0.
-    outputs = np.nan_to_num(np.asarray(outputs, np.float32).reshape(len(images), -1))
+    outputs = np.nan_to_num(outputs.astype(np.float32).reshape(len(images), -1))
     if kind == "regression" or ends_in_probabilities(model):
         return outputs
     return softmax(outputs, axis=-1) if kind == "classification" else expit(outputs)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -113,8 +114,10 @@ def contents_of(profile: DefrostProfile) -> Contents:
 
 
 def _title(profile: DefrostProfile) -> str:
+    """From what to what, of a whole path its end alone."""
     source, target = (profile.configuration.get(name) for name in ("source_name", "target"))
-    return " → ".join(str(name) for name in (source or "A trained network", target) if name)
+    names = [str(name) for name in (source or "A trained network", target) if name]
+    return " → ".join(Path(name).name if Path(name).is_absolute() else name for name in names)
 
 
 def _finding(profile: DefrostProfile, size: int | None) -> Finding:

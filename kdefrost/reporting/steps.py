@@ -8,6 +8,8 @@ from kdefrost.profile import words
 from kdefrost.profile.result import DefrostProfile
 
 _SEARCH = 0.25
+# Letters after which a command goes on in another line.
+_WIDTH = 60
 
 
 class Step(NamedTuple):
@@ -62,8 +64,19 @@ def _commands(command: list[str], profile: DefrostProfile, seeds: int) -> list[s
         last = f"import tensorflow as tf\n\nloaded = tf.saved_model.load({path!r})\noutputs = loaded.serve(images)"
     else:
         target = Path(str(profile.configuration.get("target", "mine"))).name
-        last = shlex.join([*command, "--export", f"saved_models/{target}"])
-    return [shlex.join([*_without(command, "--seeds"), "--seeds", str(seeds)]), shlex.join(other), last]
+        last = _in_lines([*command, "--export", f"saved_models/{target}"])
+    return [_in_lines([*_without(command, "--seeds"), "--seeds", str(seeds)]), _in_lines(other), last]
+
+
+def _in_lines(command: list[str]) -> str:
+    """A command in lines that a page has room for, broken before options."""
+    lines = [""]
+    for word in command:
+        quoted = shlex.quote(word)
+        if word.startswith("--") and len(lines[-1]) > _WIDTH:
+            lines.append("")
+        lines[-1] += f"{' ' if lines[-1] else ''}{quoted}"
+    return " \\\n    ".join(lines)
 
 
 def _value(command: list[str], option: str) -> str | None:

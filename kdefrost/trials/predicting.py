@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.features import Inference
 from kdefrost.cutting.surgery import join, split
 from kdefrost.data.sets import take_rows
 from kdefrost.trials.engine import Engine
@@ -34,7 +35,6 @@ def cross_predict(
         extractor, tail = split(experiment.source, cut, output=experiment.task.output)
         tail.set_weights(weights)
         rows = drawn[answer.question.rows].held_out
-        images = take_rows(examples.x, rows)[:]
-        outputs = join(extractor, tail).predict(images, batch_size=32, verbose=0)
-        found[rows] = experiment.task.meaning(np.asarray(outputs, np.float32).reshape(len(rows), -1))
+        (outputs,) = Inference(join(extractor, tail))(take_rows(examples.x, rows))
+        found[rows] = experiment.task.meaning(outputs.astype(np.float32).reshape(len(rows), -1))
     return found

@@ -231,14 +231,27 @@ def test_lines_of_python_are_calls_of_a_defroster(profile):
 @pytest.mark.parametrize("searched", [False, True])
 def test_commands_are_the_users_own_with_one_thing_changed(cuts, searched, monkeypatch):
     parse_arguments = load_script("profile.py").__globals__["parse_arguments"]
-    words = ["--src", "gm", "--tgt", "my photos", "--per-class", "4", "16", "--seeds", "3", "--out", "runs/a"]
+    words = [
+        "--src",
+        "gm",
+        "--tgt",
+        "my photos",
+        "--per-class",
+        "4",
+        "16",
+        "--seeds",
+        "3",
+        "--out",
+        "runs/a/which/has/a/rather/long/name",
+    ]
     words += ["--search", "0.5"] if searched else ["--patience", "2"]
     ends = (Searched(4, 0.5, "share", 0.2, "settled"),) if searched else ()
     configuration = {"command": ["python", "scripts/profile.py", *words], "target": "my photos"}
     profile = make_profile(cuts, configuration=configuration, searched=ends)
 
     def arguments(line: str) -> dict:
-        python, script, *rest = shlex.split(line)
+        # As a shell reads lines that end in a backslash.
+        python, script, *rest = shlex.split(line.replace("\\\n", ""))
         assert (python, script) == ("python", "scripts/profile.py")
         monkeypatch.setattr(sys, "argv", [script, *rest])
         return vars(parse_arguments())
@@ -246,6 +259,7 @@ def test_commands_are_the_users_own_with_one_thing_changed(cuts, searched, monke
     given = arguments(shlex.join(configuration["command"]))
     more, other, model = (arguments(step.code) for step in next_steps(profile))
     assert more == {**given, "seeds": 6}
+    assert next_steps(profile)[0].code.count("\n") == 1
     assert other == {**given, **({"search": None} if searched else {"search": 0.25, "patience": None, "out": None})}
     assert model == {**given, "export": "saved_models/my photos"}
     exported = {**configuration, "command": [*configuration["command"], "--export=saved_models/a"]}

@@ -52,7 +52,7 @@ def test_a_profile_from_one_command_and_more_seeds_later(run_here, tmp_path):
     assert len(answers) == 2 * 2 * 1
     report = (out / "report.html").read_text(encoding="utf-8")
     assert "360 examples of the test set, which has chosen nothing" in report and "Confusion matrix" in report
-    assert f"--out {out} --seeds 2</code>" in report
+    assert "--seeds 2</code>" in report
     second = run(*command, "--seeds", "2", "--jobs", "2")
     assert second.returncode == 0, second.stderr
     for seed, (printed, progress) in enumerate([(first.out, first.err), (second.stdout, second.stderr)]):

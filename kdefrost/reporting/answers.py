@@ -97,8 +97,9 @@ def answers_of(
     kind = profile.task.get("kind") or kind_of(examples.y)
     labels = as_labels("examples", examples.y, kind)
     rows, asked = _drawn(answering, examples.x, labels, profile, size)
-    images, labels = take_rows(examples.x, rows)[:], labels[rows]
+    images, labels = take_rows(examples.x, rows), labels[rows]
     outputs = answering[rows] if isinstance(answering, np.ndarray) else _outputs(answering, images, kind)
+    _check_fit(labels, outputs, kind)
     if kind == "regression":
         return _of_numbers(images, labels, outputs, asked)
     names = _names(class_names, kind, outputs.shape[-1])
@@ -142,7 +143,18 @@ def _origin(profile: DefrostProfile, x, labels: np.ndarray) -> str:
     return f"the {name} set, {chose}"
 
 
-def _outputs(model: keras.Model, images: np.ndarray, kind: str) -> np.ndarray:
+def _check_fit(labels: np.ndarray, outputs: np.ndarray, kind: str):
+    """Refuses labels of other classes, or of more columns, than there are outputs for."""
+    units = outputs.shape[1]
+    taken = int(labels.max()) + 1 if labels.ndim == 1 else labels.shape[1]
+    if taken > units or (labels.ndim == 2 and taken != units):
+        things = "classes" if kind == "classification" else "columns"
+        raise ValueError(
+            f"Labels of `examples` must be of the {units} {things} that are answered. Received: {taken} {things}"
+        )
+
+
+def _outputs(model: keras.Model, images, kind: str) -> np.ndarray:
     """What a model answers `(examples, units)`: numbers of a regression, else probabilities, be its outputs logits."""
     (outputs,) = Inference(model)(images)
     # Those of a training that diverged are as good as 0.
@@ -244,8 +256,8 @@ def _right(right: np.ndarray) -> str:
 
 def _samples(images, shown: dict[str, np.ndarray], truths: list[str], said: list[str]) -> dict[str, list[Sample]]:
     """The examples of some rows by what they show, where they are images; what no example shows is left out."""
-    rows = [row for some in shown.values() for row in some]
-    addresses = dict(zip(rows, pictures(images[rows]) or [], strict=False))
+    rows = np.concatenate(list(shown.values()))
+    addresses = dict(zip(rows.tolist(), pictures(images[rows]) or [], strict=False))
     return {
         title: [Sample(addresses[row], truths[row], said[row]) for row in some]
         for title, some in shown.items()

@@ -36,5 +36,7 @@ def cross_predict(
         tail.set_weights(weights)
         rows = drawn[answer.question.rows].held_out
         (outputs,) = Inference(join(extractor, tail))(take_rows(examples.x, rows))
-        found[rows] = experiment.task.meaning(outputs.astype(np.float32).reshape(len(rows), -1))
+        # Those of a training that diverged are as good as 0.
+        outputs = np.nan_to_num(outputs.astype(np.float32).reshape(len(rows), -1))
+        found[rows] = experiment.task.meaning(outputs)
     return found

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import keras
 import numpy as np
@@ -80,6 +81,19 @@ def test_labels_of_which_any_hold_are_counted_each():
 def test_numbers_are_shown_by_how_far_they_are_off():
     found = ask([[1.0], [2.0], [7.0]], [1.0, 2.5, 3.0], "regression", None)
     assert found.summary.startswith("Off by 1.5 in the mean") and found.matrix is found.table is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "message"),
+    [
+        ([0, 3], "classification", "the 3 classes that are answered. Received: 4 classes"),
+        ([[1], [0]], "multi-label", "the 3 columns that are answered. Received: 1 columns"),
+        ([[0.5, 1.5], [1, 2]], "regression", "the 3 columns that are answered. Received: 2 columns"),
+    ],
+)
+def test_labels_that_are_not_answered_are_refused(labels, kind, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ask([[0, 0, 1], [0, 1, 0]], labels, kind)
 
 
 def test_of_many_classes_the_pairs_that_are_confused_are_listed():

@@ -15,6 +15,7 @@
     data             images and labels, wherever they come from
     export           a model as people use it
     card             what its card says of it
+    reporting        a profile as one HTML file, to be sent around
     results          how results are saved, loaded and handed on
     statistics       means and standard errors over seeds
     tables           numbers and tables as text
@@ -37,6 +38,7 @@ from kdefrost.defroster import Defroster
 from kdefrost.export import export
 from kdefrost.models import MODELS, build_model, imagenet_source, load_source, resnet18, wide_resnet
 from kdefrost.profile import Comparison, DefrostProfile, Trial
+from kdefrost.reporting import report
 from kdefrost.similarity import LayerComparison, LayerwiseSimilarity
 from kdefrost.sources import kept_source, source_size, standardized, train_source
 from kdefrost.training import (
@@ -95,6 +97,7 @@ __all__ = [
     "load_source",
     "make_clone",
     "reinitialize",
+    "report",
     "resnet18",
     "similarity",
     "source_size",

@@ -47,6 +47,7 @@ from kdefrost.trials.engine import Engine
 from kdefrost.trials.executors import check_jobs
 from kdefrost.trials.experiment import Experiment, Learning, prepare
 from kdefrost.trials.plan import Plan
+from kdefrost.trials.predicting import cross_predict
 from kdefrost.trials.question import TAILS, Answer, Question
 from kdefrost.trials.rows import as_folds, as_seeds, as_sizes
 from kdefrost.trials.store import Store, read_answers
@@ -668,6 +669,36 @@ class Defroster:
         extractor, tail = split(self.source, cut, output=experiment.task.output)
         tail.set_weights(weights)
         return with_keras_layers(join(extractor, tail))
+
+    def cross_predict(self, profile: DefrostProfile, per_class: int | None = None, verbose: bool = True) -> np.ndarray:
+        """Gives answers for the training examples, each of a network of the best cut that has not seen it.
+
+        The networks are those of the profile's first partition into folds, trained again, as
+        scikit-learn's `cross_val_predict` does. Of what a model is wrong about they tell more than the model of
+        `best_model`, which has seen all examples.
+
+        Args:
+            profile: A profile of this defroster, with folds.
+            per_class: The size of the training set; by default the only one of the profile.
+            verbose: Whether to show a progress bar while training.
+
+        Returns:
+            Array `(examples, units)` of probabilities, or of numbers where these are learnt; NaN for
+            examples that are not in the set of that size.
+
+        Raises:
+            ValueError: If the profile has no folds, no trial of that size, or is not of this
+                defroster.
+        """
+        experiment, engine = self._check_mine(profile), self._last[1]
+        if profile.folds is None:
+            raise ValueError("`profile` must have folds: without them there are sets that no training sees.")
+        cut, size, seed = profile.best_cut(per_class), profile.size(per_class), profile.seeds[0]
+        cut = next(mine for mine in self.cuts if mine.index == cut.index)
+        folds = as_folds(profile.folds, 1)
+        questions = [Question.at(cut, size, seed, self.recipe, fold=fold, tail=self.tails) for fold in folds]
+        with in_scope(self.strategy):
+            return cross_predict(experiment, engine, cut, questions, verbose)
 
     def _check_mine(self, profile: DefrostProfile) -> Experiment:
         """Refuses a profile of another defroster or of other data than those of the last call."""

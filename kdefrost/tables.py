@@ -1,5 +1,6 @@
 """Text tables."""
 
+import html
 import math
 from collections.abc import Sequence
 
@@ -21,6 +22,20 @@ def markdown(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
     lines = [f"| {' | '.join(row)} |" for row in cells]
     rule = " | ".join("---" if column in left else "--:" for column in range(len(rows[0])))
     return "\n".join([lines[0], f"| {rule} |", *lines[1:]])
+
+
+def as_html(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> str:
+    """Lays out rows of cells as an HTML table, the first one its head, to the right except columns in `left`."""
+    lines = []
+    for number, row in enumerate(rows):
+        tag = "td" if number else "th"
+        sides = ["left" if column in left else "right" for column in range(len(row))]
+        cells = (
+            f'<{tag} style="text-align: {side}">{html.escape(cell.strip())}</{tag}>'
+            for side, cell in zip(sides, row, strict=True)
+        )
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return "\n".join(["<table>", f"<thead>{lines[0]}</thead>", "<tbody>", *lines[1:], "</tbody>", "</table>"])
 
 
 def label_of(metric: str) -> str:

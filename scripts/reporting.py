@@ -1,6 +1,7 @@
-"""What a profile's command runs and writes: scores, profiles, figures, and the best model."""
+"""What a profile's command runs and writes: scores, profiles, figures, the best model, and reports."""
 
 import dataclasses
+import sys
 import time
 from pathlib import Path
 
@@ -23,11 +24,33 @@ def run_and_report(defrosters: dict, trials: dict, classes: list[str], preset, a
         named = {f"{tails} tails": profile for tails, profile in profiles.items()}
         print("\nSide by side:\n")
         report_comparison(kdefrost.Comparison(named), out)
+    best, model = None, None
     if arguments.export:
-        tails = max(profiles, key=best_worth(profiles))
-        model = defrosters[tails].best_model(profiles[tails], profiles[tails].per_class[-1])
-        path = kdefrost.export(model, arguments.export, profiles[tails], class_names=classes)
+        best = max(profiles, key=best_worth(profiles))
+        model = defrosters[best].best_model(profiles[best], profiles[best].per_class[-1])
+        path = kdefrost.export(model, arguments.export, profiles[best], class_names=classes)
         print(f"  {path}")
+    for tails, profile in profiles.items():
+        path = write_report(profile, defrosters[tails], trials, classes, model if tails == best else None)
+        print(f"  {path}")
+
+
+def write_report(profile, defroster, trials: dict, classes: list[str], model):
+    """Writes the report of a profile, with the answers of its best model where that is there already."""
+    import kdefrost
+
+    path, size = Path(defroster.directory) / "report.html", profile.per_class[-1]
+    said = {}
+    if profile.is_scored(size) and profile.folds is None:
+        # The trial that it is of has left its tail.
+        said["model"] = defroster.best_model(profile, size, verbose=False) if model is None else model
+        said["examples"] = next(trials[name] for name in ("test", "validation") if trials[name] is not None)
+    elif model is not None and trials["test"] is not None:
+        said = {"model": model, "examples": trials["test"]}
+    elif model is not None:
+        # It has seen all images; what it is wrong about, networks of the folds tell.
+        said = {"outputs": defroster.cross_predict(profile, size), "examples": trials["train"]}
+    return kdefrost.report(profile, path, **said, class_names=classes)
 
 
 def ask(defroster, trials: dict, budget):
@@ -76,6 +99,7 @@ def describe(profile, arguments, preset):
         "target": arguments.tgt,
         "preset": arguments.preset,
         "model": None if command.is_trained(arguments.src) else preset.model,
+        "command": ["python", *sys.argv],
         "per_class": profile.per_class,
         "seeds": len(profile.seeds),
         "versions": versions(),

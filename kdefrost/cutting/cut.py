@@ -1,9 +1,10 @@
 """A cut: a place between the layers of a model."""
 
 import dataclasses
+import html
 import math
 
-from kdefrost.tables import align
+from kdefrost.tables import align, as_html
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Cut:
 
 
 class CutList(list[Cut]):
-    """A list of `Cut` that prints as a table.
+    """A list of `Cut` that prints as a table, in a notebook as one of HTML.
 
     Per cut: its index, the layer after which it lies, the shapes of what crosses it, layers
     with kernels frozen of all, weights frozen and trained, the share of the whole model's
@@ -75,6 +76,15 @@ class CutList(list[Cut]):
     """
 
     def __str__(self) -> str:
+        return align(self._rows(), left=(1,)) + "".join(f"\n{line}" for line in self._last_line())
+
+    def _repr_html_(self) -> str:
+        """The table where a notebook shows it."""
+        lines = (f"<p>{html.escape(line)}</p>" for line in self._last_line())
+        return "\n".join([as_html(self._rows(), left=(1,)), *lines])
+
+    def _rows(self) -> list[list[str]]:
+        """The cells of the table, the first row its head."""
         head = ["cut", "after layer", "features", "frozen", "frozen params", "trained params", "cost left", "bytes"]
         rows = [
             [
@@ -89,7 +99,11 @@ class CutList(list[Cut]):
             ]
             for cut in self
         ]
-        return align([head, *rows], left=(1,)) + "".join(f"\n{output_line(cut)}" for cut in self[-1:])
+        return [head, *rows]
+
+    def _last_line(self) -> list[str]:
+        """Where a new output layer goes; nothing of an empty list."""
+        return [output_line(cut) for cut in self[-1:]]
 
 
 def output_line(cut: Cut) -> str:

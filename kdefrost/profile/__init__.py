@@ -11,6 +11,7 @@ facts        what only a run can know, and a profile keeps
 evidence     what scores can tell: chance, the error of a set, whether cuts are told apart
 warnings     what deserves a word before a profile is believed
 words        what a profile says in sentences and tables
+notebook     sentences and tables as HTML, where a notebook shows a profile
 reasons      what a search says: the curve over all cuts, and why it left some out
 tuned        what it says of the tuning of its recipe
 bound        what `__init__` binds to profiles, for checkers of types
@@ -19,13 +20,14 @@ figures      drawn from profiles and comparisons
 best_tails   the trained tails of the best trials
 """
 
-from kdefrost.profile import figures, reasons, sizes, tuned, words
+from kdefrost.profile import figures, notebook, reasons, sizes, tuned, words
 from kdefrost.profile.comparison import Comparison
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.profile.trial import Trial
 from kdefrost.profile.warnings import ProfileWarning, profile_warnings
 
 # Here, because words and figures take results, which know of neither.
+DefrostProfile._repr_html_ = notebook.as_notebook_html
 DefrostProfile.cells = words.cells
 DefrostProfile.curve = reasons.curve
 DefrostProfile.chooser = words.chooser

@@ -53,7 +53,7 @@ def plot_profile(
     if ax is None:
         from matplotlib import pyplot
 
-        width = max(5.0, 0.42 * len(profile.cuts) + 3.2)
+        width = width_for(profile.cuts)
         # Words above the axes take no height from these.
         height = (5.6 if scores else 3.8) + 0.14 * len(_words(profile))
         panels = {"nrows": 2, "sharex": True, "height_ratios": (3, 1.6)} if scores else {}
@@ -86,6 +86,11 @@ def plot_profile(
         ax.set_xlabel("")
         ax.tick_params(axis="x", labelbottom=False)
     return ax
+
+
+def width_for(cuts: Sequence[Cut]) -> float:
+    """How wide the figure of a profile is, in inches, for all names of its cuts."""
+    return max(5.0, 0.42 * len(cuts) + 3.2)
 
 
 def _draw_scores(ax, profile: DefrostProfile, scores: Mapping[int | None, Transferability]):

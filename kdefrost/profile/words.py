@@ -69,6 +69,11 @@ def table(profile: DefrostProfile, metric: str | None = None) -> str:
         profile: The profile.
         metric: Name of the metric, by default the objective's.
     """
+    return align(table_rows(profile, metric), left=(1,))
+
+
+def table_rows(profile: DefrostProfile, metric: str | None = None) -> list[list[str]]:
+    """The cells of `table`, row by row, the first of which is its head."""
     sizes = profile.per_class
     columns = {size_text(profile, size): cells(profile, size, metric) for size in sizes}
     if profile.searched and metric in (None, profile.objective.name):
@@ -91,7 +96,7 @@ def table(profile: DefrostProfile, metric: str | None = None) -> str:
         ]
         for place, cut in enumerate(profile.cuts)
     ]
-    return align([head, *rows], left=(1,))
+    return [head, *rows]
 
 
 def cells(profile: DefrostProfile, per_class: int | None = None, metric: str | None = None) -> list[str]:
@@ -128,14 +133,19 @@ def summary(profile: DefrostProfile) -> str:
         f"{size_text(profile, size).capitalize()}: {' '.join([sentence(profile, size), *reasons(profile, size)])}"
         for size in profile.per_class
     ]
-    read = f"{spread_text(profile)}{_unequal(profile)}. {marks_text(profile)}"
-    return "\n".join([*tables, *_learnt(profile), read, "", *tuned_lines(profile), *_cautions(profile), *sentences])
+    cautions = _cautions(profile)
+    return "\n".join([*tables, *_learnt(profile), reading(profile), "", *tuned_lines(profile), *cautions, *sentences])
 
 
 def _cautions(profile: DefrostProfile) -> list[str]:
     """What deserves a word, a line each; that nothing tells cuts apart is said where a cut is named."""
     said = [f"- {each.sentence}" for each in profile.warnings if each.name != "not told apart"]
     return ["Before you believe it:", *said, ""] if said else []
+
+
+def reading(profile: DefrostProfile) -> str:
+    """How to read the tables: what means and errors are taken over, and what the marks mean."""
+    return f"{spread_text(profile)}{_unequal(profile)}. {marks_text(profile)}"
 
 
 def spread_text(profile: DefrostProfile) -> str:

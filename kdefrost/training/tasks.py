@@ -91,10 +91,14 @@ class Task:
         if self.kind != "regression":
             # A diverged training answers as a guess does.
             outputs = np.nan_to_num(outputs)
-        meant = outputs
-        if getattr(self.loss, "from_logits", False):
-            meant = softmax(outputs, axis=-1) if self.kind == "classification" else expit(outputs)
+        meant = self.meaning(outputs)
         return {name: self._score(name, labels, outputs, meant) for name in self.metrics}
+
+    def meaning(self, outputs: np.ndarray) -> np.ndarray:
+        """What outputs `(examples, units)` mean: probabilities where they are logits, else themselves."""
+        if not getattr(self.loss, "from_logits", False):
+            return outputs
+        return softmax(outputs, axis=-1) if self.kind == "classification" else expit(outputs)
 
     def _score(self, name: str, labels, outputs, meant) -> float:
         """The score of outputs, by what they mean: by the probabilities where they are logits."""

@@ -12,6 +12,7 @@
     executors    trials run here, or in processes side by side
     worker       what another process does
     engine       questions in, answers and weights out; it does not know why it is asked
+    predicting   what networks of folds make of the examples that they have not seen
     store        what remembers every answer of a run folder, whoever asked
     database     the SQLite database of the store
     presence     which processes are at work in a run folder

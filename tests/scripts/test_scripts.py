@@ -46,16 +46,20 @@ def test_a_profile_from_one_command_and_more_seeds_later(run_here, tmp_path):
     tiny(1, 1, classes=10, input_shape=(8, 8, 1)).save(source)
     command = ["--src", source, "--tgt", "digits", "--preset", "smoke", "--cuts", "1", "pool", "--out", out]
     first = run_here(*command, "--seeds", "1")
-    files = {"profile.png", "profile.svg", "profile.csv", "profile.json", "trials.sqlite"}
+    files = {"profile.png", "profile.svg", "profile.csv", "profile.json", "report.html", "trials.sqlite"}
     assert {path.name for path in out.iterdir()} == files | {"tail-4.npz", "tail-16.npz"}
     answers = read_answers(out, {})
     assert len(answers) == 2 * 2 * 1
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "360 examples of the test set, which has chosen nothing" in report and "Confusion matrix" in report
+    assert "--seeds 2</code>" in report
     assert "per class, seed" not in run_here(*command, "--seeds", "1").err
     second = run(*command, "--seeds", "2", "--jobs", "1")
     assert second.returncode == 0, second.stderr
     for seed, (printed, progress) in enumerate([(first.out, first.err), (second.stdout, second.stderr)]):
         assert "digits: 10 classes, 1295 to train on, 142 to choose the cut on, 360 to test on images." in printed
         assert "Freeze the first" in printed and str(out / "profile.png") in printed
+        assert printed.endswith(f"  {out / 'report.html'}\n")
         assert f"per class, seed {seed}" in progress and "left" in progress
     assert answers.items() <= read_answers(out, {}).items()
     profile = kdefrost.DefrostProfile.load(out / "profile.json")
@@ -98,7 +102,8 @@ def test_a_search_and_its_scores_of_one_size(run_here, tmp_path):
     printed = run_here(*command, "--search", "0.5", "--scores").out
     assert "The search took" in printed and str(out / "search.png") in printed
     files = {path.name for path in out.iterdir()}
-    assert {"search.json", "search.csv", "search.svg", "scores.json"} <= files and "profile.json" not in files
+    assert {"search.json", "search.csv", "search.svg", "scores.json", "report.html"} <= files
+    assert "profile.json" not in files
     searched = kdefrost.DefrostProfile.load(out / "search.json")
     assert searched.searched[0].budget == 0.5 and searched.searched[0].spent <= 0.5
     # All trials of the profile that follows are of one folder with those of the search.
@@ -186,6 +191,8 @@ def test_a_folder_of_few_images_is_used_whole(photos, run_here, tmp_path):
     assert profile.folds == 3 and profile.per_class == [None] and profile.reported_on == "validation"
     card = (tmp_path / "exported" / "model_card.md").read_text()
     assert f"all {images} examples" in card and "held-out folds" in card and "has no score of its own" in card
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"{images} examples that the folds held out in turn" in report
     both = run_here(*command, *cuts, "--tails", "both", "--folds", "2", "--export", tmp_path / "exported").out
     assert "Side by side" in both and "pretrained tails" in both
     assert {"new", "pretrained", "compare.png"} <= {path.name for path in (tmp_path / "out").iterdir()}

@@ -228,3 +228,27 @@ def test_a_group_that_is_missing_is_none(missing):
     with pytest.raises(ValueError, match=r"that of 1 is missing, the first in row 3"):
         as_groups(np.array([2.0, 1.0, 1.0, np.nan]), train)
     assert as_groups(pd.Series(["a", 3, "b", 3]), train).tolist() == [1, 0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("per_class", "seeds"), [(None, 1), (6, [3, 1])], ids=["all examples", "a size, of which the first seed answers"]
+)
+def test_networks_of_the_folds_answer_what_they_have_not_seen(small, easy, per_class, seeds):
+    """Scored fold by fold, their answers have the scores of the trials."""
+    images, labels = easy["train"]
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2])
+    profile = defroster.profile((images, labels), per_class=per_class, seeds=seeds, folds=3, verbose=False)
+    answers = defroster.cross_predict(profile, verbose=False)
+    rows = np.arange(60) if per_class is None else subset(labels, per_class, profile.seeds[0])
+    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(answers).all(axis=1)), np.sort(rows))
+    divided = _divided(rows, labels, folds=3, seed=profile.seeds[0])
+    for trial, each in zip([t for t in profile.trials if t.seed == profile.seeds[0]], divided, strict=True):
+        right = answers[each.held_out].argmax(axis=1) == labels[each.held_out]
+        assert right.mean() == pytest.approx(trial.validation["accuracy"], abs=1e-6)
+
+
+def test_without_folds_there_is_nobody_who_has_not_seen(small, easy):
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2])
+    profile = defroster.profile(**easy, per_class=2, seeds=1, verbose=False)
+    with pytest.raises(ValueError, match="`profile` must have folds"):
+        defroster.cross_predict(profile)

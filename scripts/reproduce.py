@@ -77,6 +77,8 @@ def run(arguments: argparse.Namespace):
 
 def report(results: list, out: Path) -> list[Path]:
     """Writes figures and numbers."""
+    from kdefrost.files import write_atomically
+    from kdefrost.paper.claims import claims_table
     from kdefrost.paper.figures import draw
 
     written = []
@@ -84,6 +86,10 @@ def report(results: list, out: Path) -> list[Path]:
         name = f"figure-{each.figure.number}"
         written += command.save_figures(out, {name: lambda each=each: draw(each).axes})
         written += each.save(out / name)
+        table = claims_table(each)
+        written.append(out / name / "claims.md")
+        write_atomically(written[-1], f"# Figure {each.figure.number}: {each.figure.title}\n\n{table}\n")
+        print(f"\nFigure {each.figure.number}\n\n{table}")
     return written
 
 

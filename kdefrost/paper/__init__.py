@@ -10,6 +10,9 @@ results      what a figure is drawn from (`FigureResults`)
 planning     what figures take, by the table alone
 panels       panels of which figures are made
 figures      the figures, drawn from results
+estimates    numbers with their errors that claims are about
+findings     what results say of claims, and the verdict
+claims       the paper's claims, and the table of them
 """
 
 from kdefrost.paper.answers import Answers

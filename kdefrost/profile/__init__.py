@@ -10,6 +10,7 @@ words        what a profile says in sentences and tables
 reasons      what a search says: the curve over all cuts, and why it left some out
 tuned        what it says of the tuning of its recipe
 comparison   profiles of several sources side by side (`Comparison`)
+ranking      which source: in the order of the scores at their best cuts
 figures      drawn from profiles and comparisons
 best_tails   the trained tails of the best trials
 """

@@ -75,8 +75,8 @@ def run(arguments: argparse.Namespace):
     command.print_written(written)
 
 
-def report(results: list, out: Path) -> list[Path]:
-    """Writes figures and numbers."""
+def report(results, out: Path) -> list[Path]:
+    """Writes figures and numbers, each as soon as it is there."""
     from kdefrost.files import write_atomically
     from kdefrost.paper.claims import claims_table
     from kdefrost.paper.figures import draw

@@ -2,6 +2,7 @@
 
 import functools
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -65,14 +66,14 @@ class Answers:
         self._profiles: dict[tuple, DefrostProfile] = {}
         self._cuts = scale.cuts if isinstance(scale.cuts, str) else list(scale.cuts)
 
-    def results(self, figures: list[Figure]) -> list[FigureResults]:
+    def results(self, figures: Sequence[Figure]) -> Iterator[FigureResults]:
         """Runs what is missing of some figures, what they have in common once, and gives what they are drawn from.
 
         Args:
             figures: Figures as the preset runs them, of `Scale.figure`.
 
-        Returns:
-            Their `FigureResults`.
+        Yields:
+            Their `FigureResults`, one after the other: profiles of all of them are run before the first.
 
         Raises:
             ValueError: As `Defroster.profile` and `train_source`.
@@ -84,7 +85,7 @@ class Answers:
             if not run.is_medical or not self.medical.missing:
                 self._say(f"{run.source} to {run.target}, {run.recipe.epochs} epochs")
                 self._profiles[run.source, run.target, run.recipe] = self._run(run)
-        return [self._results(figure) for figure in figures]
+        yield from map(self._results, figures)
 
     def _results(self, figure: Figure) -> FigureResults:
         profiles = tuple(self.profile(transfer) for transfer in figure.transfers)

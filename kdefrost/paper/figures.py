@@ -37,10 +37,10 @@ def draw(results: FigureResults) -> Drawing:
 def figure_1(results: FigureResults) -> Drawing:
     """Four transfers, each a profile above images of its source and its target."""
     drawing = _drawing(8.4, 7.0)
-    panels = drawing.subfigures(2, 2).ravel()
+    panels = drawing.add_gridspec(2, 2)
     for panel, letter, (transfer, profile) in zip(panels, "abcd", _panels(results), strict=True):
-        grid = panel.add_gridspec(2, 2, height_ratios=(4, 1))
-        ax = panel.add_subplot(grid[0, :])
+        grid = panel.subgridspec(2, 2, height_ratios=(4, 1))
+        ax = drawing.add_subplot(grid[0, :])
         ax.set_title(f"({letter}) {_arrow(transfer)}", fontsize=10)
         if profile is None:
             say_missing(ax, _NOT_RUN)
@@ -50,7 +50,7 @@ def figure_1(results: FigureResults) -> Drawing:
             name_axes(ax, profile)
             ax.legend(fontsize=7, frameon=False)
         for column, name in enumerate((transfer.source, transfer.target)):
-            _draw_samples(panel.add_subplot(grid[1, column]), results, name)
+            _draw_samples(drawing.add_subplot(grid[1, column]), results, name)
     return drawing
 
 
@@ -165,6 +165,7 @@ def _draw_samples(ax, results: FigureResults, name: str):
     if name in results.samples:
         draw_images(ax, results.samples[name], title_of(name))
     else:
+        ax.text(0.5, 0.5, title_of(name), ha="center", va="center", color="0.4", fontsize=8)
         ax.axis("off")
 
 

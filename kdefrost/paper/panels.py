@@ -5,7 +5,7 @@ import itertools
 import matplotlib
 import numpy as np
 
-from kdefrost.drawing import draw_line
+from kdefrost.drawing import draw_line, place_legend
 from kdefrost.profile import DefrostProfile
 from kdefrost.similarity import LayerwiseSimilarity
 from kdefrost.tables import in_percent, label_of
@@ -75,7 +75,7 @@ def draw_sizes(ax, profile: DefrostProfile, colours: str = "Reds"):
     for size, colour in zip(sizes, shades(len(sizes), colours), strict=True):
         draw_profile(ax, profile, size, colour)
     name_axes(ax, profile)
-    ax.legend(title="per class", fontsize=7, title_fontsize=7, frameon=False)
+    place_legend(ax, *ax.get_legend_handles_labels(), "per class")
 
 
 def draw_similarity(ax, result: LayerwiseSimilarity, number: str, colour, label: str):

@@ -100,13 +100,14 @@ class _Costs:
     def of(self, work: Work) -> Cost:
         trained_on = dict.fromkeys(name for name, _ in work.networks)
         clones = [*trained_on, *(run.target for run in work.runs)]
-        parts = [self._network() for _ in work.networks]
+        parts = [self._network for _ in work.networks]
         parts += [self._clone(name) for name in dict.fromkeys(clones) if is_clone(name)]
         parts += [self._run(run) for run in work.runs]
-        parts += [self._pair() for _ in work.pairs]
+        parts += [self._pair for _ in work.pairs]
         parts += [self._springs(springs) for springs in work.springs]
         return sum(parts, Cost())
 
+    @functools.cached_property
     def _network(self) -> Cost:
         """Training a source network."""
         start = self._cuts[0]
@@ -143,6 +144,7 @@ class _Costs:
         features = max((used * cut.feature_bytes for cut in cuts if cut.index), default=0)
         return total + Cost(flops=_FORWARD * last * used, features=features)
 
+    @functools.cached_property
     def _pair(self) -> Cost:
         """Comparing two networks layer by layer: distances between all points, of each network."""
         images = min(self._scale.compared_images, self._set.test)

@@ -119,7 +119,7 @@ SCALES = {
         source=Recipe(epochs=2),
         tails=Recipe(epochs=4),
         full=Recipe(epochs=2),
-        autoencoder=AutoencoderRecipe(epochs=2, warmup_epochs=1),
+        autoencoder=AutoencoderRecipe(epochs=20, batch_size=64, learning_rate=2e-3, warmup_epochs=1),
         cuts=(0, 2, 3, 4),
         medical=Medical(_MOBILE, 96, Recipe(epochs=4), cuts=3, test_per_class=100),
         names={"cifar10": "digits", "ae4": "ae2", "ae32": "ae8", "ae256": "ae32", "ae1024": "ae32"},

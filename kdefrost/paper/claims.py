@@ -83,7 +83,7 @@ CLAIMS = (
         "Section 3, size",
         "the optimal transfer with 5×10³ samples achieves a comparable performance with vanilla freezing with 10 times "
         "more data",
-        worth_data(7.5, -NOTHING_LOST),
+        worth_data(10, -NOTHING_LOST),
     ),
     Claim(
         4,

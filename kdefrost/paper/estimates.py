@@ -47,7 +47,8 @@ class Estimate(NamedTuple):
     def text(self, digits: int = 1, unit: str = "") -> str:
         """Mean ± standard error."""
         error = f" ± {self.error:.{digits}f}" if np.isfinite(self.error) else ""
-        return f"{self.mean:.{digits}f}{error}{unit}"
+        # Zeros have no sign.
+        return f"{self.mean + 0.0:.{digits}f}{error}{unit}".replace("-", "−")
 
 
 def best_depths(profile: DefrostProfile, per_class: int | None) -> np.ndarray:
@@ -77,6 +78,14 @@ def surplus(profile: DefrostProfile, per_class: int | None, vanilla: int | None)
     on = profile.reported_on
     best = profile.scores(per_class, on)[:, profile.cuts.index(profile.best_cut(per_class))]
     return Estimate.of(100 * profile.objective.sign * (best - profile.scores(vanilla, on)[:, -1]))
+
+
+def transferred(profile: DefrostProfile, per_class: int | None) -> np.ndarray:
+    """The score of each seed, in points and more being better, at the best cut that freezes something, `(seeds,)`."""
+    frozen = [place for place, cut in enumerate(profile.cuts) if cut.frozen_layers]
+    chosen = profile.objective.sign * profile.mean(per_class, profile.chosen_on)[frozen]
+    scores = profile.scores(per_class, profile.reported_on)[:, frozen[int(np.nanargmax(chosen))]]
+    return 100 * profile.objective.sign * scores
 
 
 def size_of(profile: DefrostProfile, per_class: int | None) -> float:

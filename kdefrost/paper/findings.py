@@ -8,8 +8,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from kdefrost.paper import estimates
 from kdefrost.paper.estimates import Estimate
 from kdefrost.paper.experiments import FULL
@@ -101,6 +99,8 @@ def moves_back(results: FigureResults) -> list[Finding]:
     found = []
     for subject, profile in _profiles(results):
         smallest, largest = profile.per_class[0], profile.per_class[-1]
+        if smallest == largest:
+            continue
         moved = estimates.shift(profile, smallest, largest)
         where = "; ".join(_best(profile, size) for size in profile.per_class)
         words = f"{where}. From the smallest to the largest it moves by {moved.text(unit=' layers')}"
@@ -211,6 +211,8 @@ def equivalent_up_to(place: int, layers: int | None) -> Callable[[FigureResults]
     """Whether a source's layers, up to some or all but the last two cuts, are almost equivalent to the target's."""
 
     def look(results: FigureResults) -> list[Finding]:
+        if place >= len(results.similarities):
+            return []
         source, similarity = list(results.similarities.items())[place]
         cuts = similarity.layers_a
         depth = cuts[max(0, len(cuts) - 3)].frozen_layers if layers is None else layers
@@ -240,12 +242,20 @@ def ordered(numbers: dict[str, int]) -> Callable[[FigureResults], list[Finding]]
 
 
 def agrees_with_similarity(results: FigureResults) -> list[Finding]:
-    alike = [similarity.mean(IMBALANCE).mean() for similarity in results.similarities.values()]
-    best = [np.nanmax(profile.mean(profile.per_class[0], profile.reported_on)[1:]) for profile in results.profiles]
-    same = (np.argsort(alike) == np.argsort(best)[::-1]).all()
-    pairs = zip(results.similarities, alike, best, strict=True)
-    words = "; ".join(f"{title_of(source)} {a:.2f}, {100 * b:.1f} %" for source, a, b in pairs)
-    return [Finding("order of sources", f"mean Information Imbalance, best cut: {words}", HOLDS if same else FAILS)]
+    """Whether of two sources the one whose layers are more alike to the target's is the better one."""
+    found, similarities = [], results.similarities
+    scores = {
+        transfer.source: estimates.transferred(profile, profile.per_class[0])
+        for transfer, profile in zip(results.figure.transfers, results.profiles, strict=True)
+    }
+    for a, b in itertools.pairwise(similarities):
+        alike = estimates.gap(similarities[b], similarities[a], IMBALANCE)
+        better = Estimate.of(scores[b] - scores[a])
+        words = f"mean Information Imbalance {alike.text(3)}, best cut {better.text(unit=' points')}"
+        verdicts = _below(alike, 0.0), decide(better)
+        agree = OPEN if OPEN in verdicts else HOLDS if verdicts[0] == verdicts[1] else FAILS
+        found.append(Finding(f"{title_of(a)} to {title_of(b)}", words, agree))
+    return found
 
 
 def predictable(results: FigureResults) -> list[Finding]:

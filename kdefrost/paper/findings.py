@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from kdefrost.compliance.strengths import strength_text
 from kdefrost.paper import estimates
 from kdefrost.paper.estimates import Estimate
 from kdefrost.paper.experiments import FULL
@@ -83,6 +84,7 @@ def _best(profile: DefrostProfile, size: int | None) -> str:
 
 
 def effective_differently(results: FigureResults) -> list[Finding]:
+    """Whether the best cut of each panel lies where the paper has it: late, inside, or at training from scratch."""
     found = []
     wanted = {"a": "late", "b": "inner", "c": "inner", "d": "scratch"}
     for letter, transfer, profile in zip("abcd", results.figure.transfers, results.profiles, strict=True):
@@ -96,6 +98,7 @@ def effective_differently(results: FigureResults) -> list[Finding]:
 
 
 def moves_back(results: FigureResults) -> list[Finding]:
+    """Whether the optimum moves towards the input from the smallest size to the largest."""
     found = []
     for subject, profile in _profiles(results):
         smallest, largest = profile.per_class[0], profile.per_class[-1]
@@ -127,7 +130,10 @@ def worth_data(times: float, least: float) -> Callable[[FigureResults], list[Fin
 
 
 def later_for_better_clones(results: FigureResults) -> list[Finding]:
+    """Whether the optimum lies later from each source to the next."""
     named = _profiles(results)
+    if len(named) < 2:
+        return []
     depths = [estimates.best_depths(profile, profile.per_class[0]) for _, profile in named]
     moved = [Estimate.of(b - a) for a, b in itertools.pairwise(depths)]
     seen = "; ".join(f"{subject}, {_best(profile, profile.per_class[0])}" for subject, profile in named)
@@ -136,6 +142,7 @@ def later_for_better_clones(results: FigureResults) -> list[Finding]:
 
 
 def scratch_is_best(results: FigureResults) -> list[Finding]:
+    """Whether from the first source nothing is to be frozen, at any size."""
     return [
         Finding(
             subject,
@@ -147,6 +154,7 @@ def scratch_is_best(results: FigureResults) -> list[Finding]:
 
 
 def last_is_best(results: FigureResults) -> list[Finding]:
+    """Whether from the last source all but the output layer is to be frozen, at all sizes but that of all images."""
     found = []
     for subject, profile in _profiles(results)[-1:]:
         last = len(profile.cuts) - 1
@@ -161,14 +169,20 @@ def last_is_best(results: FigureResults) -> list[Finding]:
 
 
 def compliant(results: FigureResults) -> list[Finding]:
+    """Whether springs of any strength cost less than what counts as none."""
+    if results.compliance is None:
+        return []
     compliance = results.compliance
     costs = {strength: estimates.cost_of_strength(compliance, strength) for strength in compliance.strengths[1:]}
     worst = max(costs, key=lambda strength: costs[strength].mean)
-    words = f"at most {costs[worst].text(unit=' points')} lost, at λ = {worst:g}"
+    words = f"at most {costs[worst].text(unit=' points')} lost, at λ = {strength_text(worst)}"
     return [Finding("accuracy", words, _all([_below(cost, NOTHING_LOST) for cost in costs.values()]))]
 
 
 def far_without_springs(results: FigureResults) -> list[Finding]:
+    """Whether the first layer is as far from the source's as the paper says where nothing holds it."""
+    if results.compliance is None:
+        return []
     free = estimates.first_distance(results.compliance, 0.0)
     low, high = free.interval
     verdict = OPEN if low <= 0.6 <= high and high - low > 0.2 else HOLDS if low <= 0.6 <= high else FAILS
@@ -176,6 +190,9 @@ def far_without_springs(results: FigureResults) -> list[Finding]:
 
 
 def nears(results: FigureResults) -> list[Finding]:
+    """Whether the first layer comes nearer to the source's with each strength."""
+    if results.compliance is None:
+        return []
     distances = [estimates.first_distance(results.compliance, each) for each in results.compliance.strengths]
     falls = all(b.mean <= a.mean for a, b in itertools.pairwise(distances))
     words = ", ".join(f"{each.mean:.2g}" for each in distances)
@@ -199,6 +216,7 @@ def deeper_is_less_alike(numbers: dict[str, int]) -> Callable[[FigureResults], l
 
 
 def jumps_at_downsampling(results: FigureResults) -> list[Finding]:
+    """Whether steps of the Information Imbalance are larger at down-samplings than elsewhere."""
     found = []
     for source, similarity in results.similarities.items():
         more = estimates.jumps(similarity, IMBALANCE)
@@ -259,11 +277,14 @@ def agrees_with_similarity(results: FigureResults) -> list[Finding]:
 
 
 def predictable(results: FigureResults) -> list[Finding]:
+    """Whether the best of three cuts, as the paper advises to try them, is as good as the best of all."""
     lost = [
         estimates.regret(profile, size, estimates.few_cuts(profile.cuts))
         for _, profile in _profiles(results)
         for size in profile.per_class
     ]
+    if not lost:
+        return []
     total = Estimate.of(lost)
     words = (
         f"the best of three cuts loses {total.text(unit=' points')}, at worst {max(lost):.1f}, in {len(lost)} profiles"

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from conftest import tiny
+from conftest import load_script, tiny
 
 import kdefrost
 from kdefrost.compliance import ComplianceProfile
@@ -147,3 +147,17 @@ def test_weights_and_patches_that_were_named_must_be_there(tmp_path):
         MedicalSource(resnet, tmp_path, tmp_path / "nowhere").missing  # noqa: B018
     with pytest.raises(FileNotFoundError, match=r"the weights without top of MobileNetV2:0.35"):
         MedicalSource(SMALL.medical, tmp_path, tmp_path / "nowhere.h5").missing  # noqa: B018
+
+
+def test_the_command_writes_figures_numbers_and_claims(results, tmp_path, capsys):
+    written = load_script("reproduce.py").__globals__["report"]([results[0]], tmp_path)
+    names = ["a-isogm-digits.json", "b-gm-digits.json", "claims.md"]
+    assert written == [tmp_path / f"figure-4.{ending}" for ending in ("png", "svg")] + [
+        tmp_path / "figure-4" / name for name in names
+    ]
+    assert all(path.exists() for path in written)
+    text = (tmp_path / "figure-4" / "claims.md").read_text()
+    assert (
+        text.startswith("# Figure 4: profiles\n\n| the paper says")
+        and text.split("\n\n")[1].strip() in capsys.readouterr().out
+    )

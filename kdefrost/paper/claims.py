@@ -3,27 +3,30 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from kdefrost.paper.findings import (
+from kdefrost.paper.network_findings import (
     IMBALANCE,
-    NOTHING_LOST,
-    Finding,
     agrees_with_similarity,
     compliant,
     deeper_is_less_alike,
-    effective_differently,
     equivalent_up_to,
     far_without_springs,
     jumps_at_downsampling,
+    nears,
+    ordered,
+)
+from kdefrost.paper.profile_findings import (
+    early_layers_cost_nothing,
+    effective_differently,
     last_is_best,
     later_for_better_clones,
     moves_back,
-    nears,
-    ordered,
     predictable,
     scratch_is_best,
+    second_to_last_appears,
     worth_data,
 )
 from kdefrost.paper.results import FigureResults
+from kdefrost.paper.verdicts import NOTHING_LOST, Finding
 from kdefrost.tables import markdown
 
 
@@ -74,8 +77,8 @@ CLAIMS = (
     Claim(
         3,
         "Section 1",
-        "employing a non-vanilla freezing protocol can lead to greater performance improvement than acquiring 5 times "
-        "more training data",
+        "in some scenarios, employing a non-vanilla freezing protocol can lead to greater performance improvement than "
+        "acquiring 5 times more training data",
         worth_data(5, 0.0),
     ),
     Claim(
@@ -84,6 +87,13 @@ CLAIMS = (
         "the optimal transfer with 5×10³ samples achieves a comparable performance with vanilla freezing with 10 times "
         "more data",
         worth_data(10, -NOTHING_LOST),
+    ),
+    Claim(
+        3,
+        "Section 3, compliance",
+        "there are transfer scenarios where the early representations of the network can be completely transferred "
+        "without hindering the accuracy",
+        early_layers_cost_nothing,
     ),
     Claim(
         4,
@@ -99,7 +109,9 @@ CLAIMS = (
         "defrosting protocol shifts towards the later layers of the network",
         later_for_better_clones,
     ),
-    Claim(5, "Section 3, compliance", "very large cosine distance d ~ 0.6 in the first layer", far_without_springs),
+    Claim(
+        5, "Section 3, compliance", "the very large cosine distance d ∼ 0.6 … in the first layer", far_without_springs
+    ),
     Claim(
         5,
         "Section 3, compliance",
@@ -109,7 +121,8 @@ CLAIMS = (
     Claim(
         5,
         "Section 3, compliance",
-        "the accuracy is almost unaffected by the strength of the coupling, even when the constraint becomes hard",
+        "the accuracy … is almost unaffected by the strength of the coupling: the network is able to achieve close to "
+        "optimal accuracy even when the constraint becomes hard",
         compliant,
     ),
     Claim(
@@ -127,7 +140,7 @@ CLAIMS = (
     Claim(
         6,
         "Section 3, similarity of representations",
-        "in the case of GM, the representations are almost equivalent up to the 10-th layer",
+        "in the case of GM, we see that the representations are almost equivalent up to the 10-th layer",
         equivalent_up_to(1, 10),
     ),
     Claim(
@@ -145,15 +158,23 @@ CLAIMS = (
     Claim(
         7,
         "Appendix B",
-        "in the transfer direction IsoGM to CIFAR-10, transferring is never beneficial, no matter the size",
+        "in the transfer direction IsoGM to CIFAR-10, transferring up to the very layer is never beneficial, no matter "
+        "the size of the target task",
         scratch_is_best,
     ),
     Claim(
         7,
         "Appendix B",
-        "in the transfer direction L256 to CIFAR-10 it is always convenient to transfer up to the very last layer, "
-        "except at very huge training set sizes",
+        "in the transfer direction L256 to CIFAR-10, we can see it is always convenient to transfer up to the very "
+        "last layer, except at very huge training set sizes",
         last_is_best,
+    ),
+    Claim(
+        7,
+        "Appendix B",
+        "transferring the pre-trained feature map on L32 to CIFAR10 … a peak starts appearing in correspondence of the "
+        "second-to-last defrosted layer",
+        second_to_last_appears,
     ),
     Claim(
         7,

@@ -36,12 +36,18 @@ class Estimate(NamedTuple):
         mean = float(values.mean()) if len(values) else np.nan
         return cls(mean, standard_error(values), len(values))
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Where the true mean is with 95 % confidence, by Student's t; all numbers where nothing tells."""
+    def interval(self, comparisons: int = 1) -> tuple[float, float]:
+        """Where the true mean is with 95 % confidence, of so many means together, by Student's t.
+
+        Args:
+            comparisons: Number of means of which all are to be in their intervals (Bonferroni).
+
+        Returns:
+            Its ends; all numbers where nothing tells.
+        """
         if self.repeats < 2:
             return -np.inf, np.inf
-        reach = float(stats.t.ppf((1 + _CONFIDENCE) / 2, self.repeats - 1)) * self.error
+        reach = float(stats.t.ppf(1 - (1 - _CONFIDENCE) / (2 * comparisons), self.repeats - 1)) * self.error
         return self.mean - reach, self.mean + reach
 
     def text(self, digits: int = 1, unit: str = "") -> str:

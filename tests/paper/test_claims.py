@@ -10,7 +10,9 @@ from kdefrost.paper import FIGURES, FigureResults, estimates
 from kdefrost.paper.claims import CLAIMS, claims_table
 from kdefrost.paper.estimates import Estimate
 from kdefrost.paper.experiments import Figure, Transfer
-from kdefrost.paper.findings import FAILS, HOLDS, OPEN, decide, jumps_at_downsampling, moves_back, scratch_is_best
+from kdefrost.paper.network_findings import jumps_at_downsampling
+from kdefrost.paper.profile_findings import moves_back, scratch_is_best
+from kdefrost.paper.verdicts import FAILS, HOLDS, OPEN, decide
 
 CUTS = tuple(kdefrost.cut_points(kdefrost.wide_resnet(16, 1)))
 
@@ -58,7 +60,9 @@ def test_an_estimate_is_students():
     """Of 1, 2, 3 the standard error is 1/√3, and t of two degrees of freedom 4.302653."""
     estimate = Estimate.of([1.0, 2.0, math.nan, 3.0])
     assert estimate == pytest.approx((2.0, 1 / math.sqrt(3), 3))
-    assert estimate.interval == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)))
+    assert estimate.interval() == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)))
+    # Of five comparisons together each has 99 %, for which t is 9.924843.
+    assert estimate.interval(5)[1] == pytest.approx(2 + 9.924843 / math.sqrt(3))
     assert estimate.text(2, " layers") == "2.00 ± 0.58 layers" and Estimate.of([-1.0]).text() == "−1.0"
 
 

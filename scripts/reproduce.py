@@ -64,9 +64,10 @@ def run(arguments: argparse.Namespace):
         return
     out = Path(arguments.out or Path("runs") / "paper" / scale.name)
     places = {"idc": arguments.idc, "weights": arguments.weights, "data_dir": arguments.data_dir}
-    answers = Answers(scale, out, PROJECT / "saved_models", **places, jobs=arguments.jobs)
+    kept = PROJECT / "saved_models"
+    answers = Answers(scale, out, kept, **places, jobs=arguments.jobs)
     # Mistakes show here, before anything is trained.
-    check_disk(cost_of(figures, scale), out)
+    check_disk(cost_of(figures, scale), kept)
     if any(transfer.source == "imagenet" for figure in figures for transfer in figure.transfers):
         print(answers.medical.missing or "ImageNet → IDC: network and patches are there.", flush=True)
     start = time.perf_counter()

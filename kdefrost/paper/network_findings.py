@@ -13,6 +13,7 @@ from kdefrost.paper.verdicts import FAILS, HOLDS, NOTHING_LOST, OPEN, Finding, b
 # Up to which two layers count as almost equivalent. Our reading.
 _EQUIVALENT = 0.1
 IMBALANCE = "information_imbalance_xy"
+_WORDS = {IMBALANCE: "II", "cka": "CKA", "neighbor_spearman_xy": "Spearman", "neighborhood_overlap": "overlap"}
 
 
 def compliant(results: FigureResults) -> list[Finding]:
@@ -56,7 +57,7 @@ def deeper_is_less_alike(numbers: dict[str, int]) -> Callable[[FigureResults], l
                 rank = estimates.rank_by_depth(similarity, number)
                 signed = Estimate(sign * rank.mean, rank.error, rank.repeats)
                 words = f"rank correlation with depth {rank.text(2)}"
-                found.append(Finding(f"{title_of(source)}, {_word(number)}", words, decide(signed)))
+                found.append(Finding(f"{title_of(source)}, {_WORDS[number]}", words, decide(signed)))
         return found
 
     return look
@@ -102,7 +103,7 @@ def ordered(numbers: dict[str, int]) -> Callable[[FigureResults], list[Finding]]
                 continue
             words = "; ".join(f"{title_of(a)} to {title_of(b)} {gap.text(3)}" for (a, b), gap in steps.items())
             signed = [decide(Estimate(sign * gap.mean, gap.error, gap.repeats)) for gap in steps.values()]
-            found.append(Finding(_word(number), f"mean over layers, {words}", every(signed)))
+            found.append(Finding(_WORDS[number], f"mean over layers, {words}", every(signed)))
         return found
 
     return look
@@ -124,9 +125,3 @@ def agrees_with_similarity(results: FigureResults) -> list[Finding]:
         agree = OPEN if OPEN in verdicts else HOLDS if verdicts[0] == verdicts[1] else FAILS
         found.append(Finding(f"{title_of(a)} to {title_of(b)}", words, agree))
     return found
-
-
-def _word(number: str) -> str:
-    return {IMBALANCE: "II", "cka": "CKA", "neighbor_spearman_xy": "Spearman", "neighborhood_overlap": "overlap"}[
-        number
-    ]

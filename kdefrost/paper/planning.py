@@ -71,23 +71,25 @@ def cost_of(figures: Iterable[Figure], scale: Scale) -> Cost:
     return _Costs(scale).of(work_of(figures, scale))
 
 
-def check_disk(cost: Cost, directory: str | os.PathLike):
+def check_disk(cost: Cost, kept: str | os.PathLike):
     """Refuses to begin what does not fit the disk.
 
     Args:
         cost: What is to be run.
-        directory: A folder on the disk, which need not be there.
+        kept: Folder in which sources and clones are kept, which need not be there. What is in it already is taken for
+            a part of what is to be kept.
 
     Raises:
-        ValueError: If less is free than what is kept will take.
+        ValueError: If less is free than what is to be kept will take.
     """
-    path = Path(directory).absolute()
+    path = Path(kept).absolute()
     there = next(part for part in (path, *path.parents) if part.exists())
-    free = shutil.disk_usage(there).free
-    if cost.disk > free:
+    already = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    needed, free = max(0, cost.disk - already), shutil.disk_usage(there).free
+    if needed > free:
         raise ValueError(
-            f"What is kept would take {cost.disk / 1e9:.1f} GB and {there} has {free / 1e9:.1f} GB free: make room, "
-            "name another folder by --out, take fewer figures by --figure, or the preset smoke or laptop."
+            f"Sources and clones would take {needed / 1e9:.1f} GB more in {path}, and {free / 1e9:.1f} GB are free: "
+            "make room there, take fewer figures by --figure, or the preset smoke or laptop."
         )
 
 

@@ -66,9 +66,15 @@ def test_time_is_of_operations_and_of_pieces():
 def test_what_does_not_fit_the_disk_is_refused(tmp_path, monkeypatch):
     check_disk(Cost(disk=10), tmp_path / "not there" / "yet")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**10, 0, 2 * 10**9))
-    words = r"would take 3.1 GB and .* has 2.0 GB free: make room, name another folder by --out"
+    words = r"would take 3.1 GB more in .*, and 2.0 GB are free: make room there, take fewer figures by --figure"
     with pytest.raises(ValueError, match=words):
         check_disk(Cost(disk=3_100_000_000), tmp_path)
+    # What is there already is not written again.
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "model.keras").write_bytes(bytes(1000))
+    check_disk(Cost(disk=2 * 10**9 + 1000), tmp_path)
+    with pytest.raises(ValueError):
+        check_disk(Cost(disk=2 * 10**9 + 1001), tmp_path)
 
 
 def test_a_preset_says_what_it_reduces():

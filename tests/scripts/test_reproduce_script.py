@@ -8,9 +8,9 @@ from conftest import load_script
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch, capsys, tmp_path):
     def run(*arguments):
-        main = load_script("reproduce.py")
+        main = load_script("reproduce.py", PROJECT=tmp_path)
         monkeypatch.setattr(sys, "argv", ["reproduce.py", *arguments])
         main()
         return capsys.readouterr().out
@@ -43,6 +43,6 @@ def test_mistakes_end_in_one_sentence_before_anything_is_run(run, tmp_path, monk
     with pytest.raises(SystemExit, match=r"error: `figure` .* must be numbers of these, or all: 1 .* Received: 2"):
         run("--figure", "2")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
-    with pytest.raises(SystemExit, match=r"error: What is kept would take .* GB free: make room"):
+    with pytest.raises(SystemExit, match=r"error: Sources and clones would take .* GB are free: make room"):
         run("--figure", "4", "--out", str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()

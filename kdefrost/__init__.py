@@ -11,6 +11,7 @@
     cutting          all of a model's surgery
     models           networks to transfer from
     clones           synthetic stand-ins for a data set
+    paper            the figures of the paper, from its table of experiments to the drawing
     sources          networks trained on a clone or a data set, once
     data             images and labels, wherever they come from
     export           a model as people use it

@@ -118,24 +118,9 @@ def test_images(data):
 
 def compare(source, target, images, layers, memory: float, folder: Path):
     """The similarity of two networks, measured now or before."""
-    import kdefrost
-    from kdefrost import fingerprint, kept
-    from kdefrost.similarity.representations import Settings
+    from kdefrost.similarity.kept_pairs import kept_layerwise
 
-    settings = {
-        "source": fingerprint.of_model(source),
-        "target": fingerprint.of_model(target),
-        "images": fingerprint.of_content(images),
-        "layers": layers,
-        **Settings().as_dict(),
-    }
-    place = kept.address(folder, "pair", settings)
-    if not kept.is_whole(place):
-        budget = int(memory * 2**30)
-        result = kdefrost.similarity.layerwise(source, target, images, layers, memory_budget=budget)
-        with kept.writing(place, settings) as beside:
-            result.save(beside / "similarity.json")
-    return kdefrost.LayerwiseSimilarity.load(place / "similarity.json")
+    return kept_layerwise(source, target, images, folder, layers, memory_budget=int(memory * 2**30))
 
 
 def name_parts(arguments, sources: list[str]) -> list[str | None]:

@@ -16,6 +16,7 @@ reasons      what a search says: the curve over all cuts, and why it left some o
 tuned        what it says of the tuning of its recipe
 bound        what `__init__` binds to profiles, for checkers of types
 comparison   profiles of several sources side by side (`Comparison`)
+ranking      which source: in the order of the scores at their best cuts
 figures      drawn from profiles and comparisons
 best_tails   the trained tails of the best trials
 """

@@ -10,6 +10,7 @@ import numpy as np
 
 from kdefrost.cutting.cut import Cut
 from kdefrost.files import write_atomically
+from kdefrost.profile.ranking import Ranked, rank_sources, ranking_sentence
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.profile.words import UNTRIED, heading, marks_text, nothing_frozen, spread_text, starts_pretrained
 from kdefrost.results import as_csv, joined_rows
@@ -99,6 +100,17 @@ class Comparison:
                 }
         return float(np.mean(list(by_seed.values()))) if by_seed else np.nan
 
+    def ranking(self, per_class: int | None = None) -> list[Ranked]:
+        """The sources in the order of the scores at their best cuts, the best one first; see `rank_sources`.
+
+        Args:
+            per_class: Number of training examples per class.
+
+        Returns:
+            A list of `kdefrost.profile.ranking.Ranked`, which say how far each is behind and whether it is told apart.
+        """
+        return rank_sources(self.profiles, per_class)
+
     def rows(self, per_class: int) -> list[list[str]]:
         """The scores of one size as cells of a table: a head, and a row per cut with a column per source.
 
@@ -151,7 +163,9 @@ class Comparison:
         return self.common.size_text(per_class)
 
     def _say(self, per_class: int) -> list[str]:
-        return [f"{name}: {profile.sentence(per_class)}" for name, profile in self.profiles.items()]
+        lines = [f"{name}: {profile.sentence(per_class)}" for name, profile in self.profiles.items()]
+        ranking = self.ranking(per_class)
+        return lines if len(ranking) < 2 else [*lines, ranking_sentence(self.common.objective.name, ranking)]
 
     def _legend(self, best: str) -> str:
         seeds = sorted({len(profile.seeds) for profile in self.profiles.values()})

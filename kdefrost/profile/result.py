@@ -262,7 +262,8 @@ class DefrostProfile(Bound, Result):
         columns = [(on, metric) for on in ("test", "validation") for metric in self.metrics]
         block = ["seed"] if self.folds is None else ["seed", "repeat", "fold"]
         rows = [["cut", "layer", "per_class", *block, *(f"{on}_{metric}" for on, metric in columns), "seconds"]]
-        for t in sorted(self.trials, key=lambda trial: trial.key):
+        sizes = {size: place for place, size in enumerate(self.per_class)}
+        for t in sorted(self.trials, key=lambda trial: (trial.cut, sizes[trial.per_class], trial.block)):
             values = [(getattr(t, on) or {}).get(metric) for on, metric in columns]
             rows.append([t.cut, names[t.cut], t.per_class, *t.block, *values, t.seconds])
         return rows

@@ -6,6 +6,7 @@ precision         whether float32 suffices for some points
 representations   all measures of two sets of points in one pass over these
 comparing         the measures, of any two arrays (`compare`, `cka`, `information_imbalance`, …)
 networks          two networks, layer by layer (`layerwise`)
+kept_pairs        the same, kept on disk and found there again
 result            the numbers of all layers and pairs (`LayerwiseSimilarity`)
 figures           drawn from a result
 """

@@ -1,0 +1,68 @@
+"""The transfer from ImageNet to patches of breast tissue, whose network and patches not everyone has."""
+
+import functools
+import os
+
+import keras
+
+from kdefrost.data.examples import ImageData
+from kdefrost.data.images import load_data
+from kdefrost.models.imagenet import imagenet_source
+from kdefrost.paper.experiments import MEDICAL
+from kdefrost.paper.scales import Medical
+
+_PATCHES = (
+    "the breast cancer patches (Kaggle's `paultimothymooney/breast-histopathology-images`), unpacked as "
+    "<patient>/<0 or 1>/<patch>.png; name that folder by --idc or KDEFROST_IDC_DIR"
+)
+_WEIGHTS = {
+    "ResNet18": "config.json and model.safetensors of timm/resnet18.tv_in1k from huggingface.co, in a folder of their "
+    "own; name it by --weights. The preset laptop takes MobileNetV2 of width 0.35 instead"
+}
+_OTHER_WEIGHTS = "the weights without top of {} as Keras has them; name the file by --weights"
+
+
+class MedicalSource:
+    """The network and the patches, as far as they are there.
+
+    Args:
+        medical: How the transfer is run.
+        idc: Folder of the patches; `None` where none is named.
+        weights: Where ImageNet's weights are; `None` has them downloaded.
+    """
+
+    def __init__(
+        self, medical: Medical, idc: str | os.PathLike | None = None, weights: str | os.PathLike | None = None
+    ):
+        self._medical, self._idc, self._weights = medical, idc, weights
+
+    @functools.cached_property
+    def missing(self) -> str | None:
+        """What is missing, in a sentence that says what to do; `None` where nothing is.
+
+        Raises:
+            ValueError: If what was named is not what it should be.
+            FileNotFoundError: If it is not there.
+        """
+        what = "ImageNet → IDC is left out: it needs {}; what was run stays, and the same command adds it then."
+        if self._idc is None:
+            return what.format(_PATCHES)
+        try:
+            self.network  # noqa: B018 - to see whether it can be had
+        except (ValueError, OSError, ImportError) as error:
+            needed = _WEIGHTS.get(self._medical.network, _OTHER_WEIGHTS.format(self._medical.network))
+            if self._weights is not None:
+                raise type(error)(f"{error} It takes {needed}.") from error
+            return what.format(f"{needed} ({error})")
+        self.data  # noqa: B018 - a folder that was named must be the right one
+        return None
+
+    @functools.cached_property
+    def network(self) -> keras.Model:
+        """The network, from raw images to features."""
+        return imagenet_source(self._medical.network, self._weights, self._medical.image_size)
+
+    @functools.cached_property
+    def data(self) -> ImageData:
+        """The patches, a fifth of them to test on, drawn as the paper says: whoever the patients are."""
+        return load_data(MEDICAL, self._idc, image_size=self._medical.image_size, split="random")

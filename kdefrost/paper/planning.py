@@ -1,0 +1,270 @@
+"""What figures take, by the table alone: operations, time, disk. No data set is read, nothing is trained."""
+
+import dataclasses
+import functools
+import math
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+
+from kdefrost.clones.autoencoders import autoencoder
+from kdefrost.clones.making import bottleneck, is_clone
+from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cuts import cut_points
+from kdefrost.models.networks import build_model
+from kdefrost.models.resnets import resnet18
+from kdefrost.paper.experiments import FULL, MEDICAL, SCRATCH, SETS, Figure, SetSize, Springs
+from kdefrost.paper.scales import Medical, Scale
+from kdefrost.paper.work import Run, Work, work_of
+from kdefrost.training.recipe import Recipe
+
+# A number in float32.
+_BYTES = 4
+# Forward, and twice that backward; two operations for a multiply-add.
+_TRAINING, _FORWARD = 6.0, 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What something takes.
+
+    Attributes:
+        trials: Number of trainings of tails, and of networks under springs.
+        flops: Floating-point operations.
+        pieces: Number of tails, networks and pairs that are traced and compiled.
+        disk: Bytes of what is kept: sources, autoencoders, clones, best tails.
+        features: Bytes of the largest features of a run. What exceeds memory goes to disk where there is room, else it
+            is computed again.
+    """
+
+    trials: int = 0
+    flops: float = 0.0
+    pieces: int = 0
+    disk: int = 0
+    features: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        parts = (getattr(self, name) + getattr(other, name) for name in ("trials", "flops", "pieces", "disk"))
+        return Cost(*parts, max(self.features, other.features))
+
+    def seconds(self, scale: Scale) -> float:
+        """The time that it takes at the rate of a preset's machine."""
+        return self.flops / scale.rate + self.pieces * scale.overhead
+
+
+def cost_of(figures: Iterable[Figure], scale: Scale) -> Cost:
+    """What some figures take from nothing, what they have in common once.
+
+    Args:
+        figures: Figures as the preset runs them, of `Scale.figure`.
+        scale: The preset.
+
+    Returns:
+        The `Cost`.
+
+    Raises:
+        ImportError: If ResNet-18 is among the networks and KerasHub is not installed.
+    """
+    return _Costs(scale).of(work_of(figures, scale))
+
+
+def check_disk(cost: Cost, kept: str | os.PathLike):
+    """Refuses to begin what does not fit the disk.
+
+    Args:
+        cost: What is to be run.
+        kept: Folder in which sources and clones are kept, which need not be there. What is in it already is taken for
+            a part of what is to be kept.
+
+    Raises:
+        ValueError: If less is free than what is to be kept will take.
+    """
+    path = Path(kept).absolute()
+    there = next(part for part in (path, *path.parents) if part.exists())
+    already = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    needed, free = max(0, cost.disk - already), shutil.disk_usage(there).free
+    if needed > free:
+        raise ValueError(
+            f"Sources and clones would take {needed / 1e9:.1f} GB more in {path}, and {free / 1e9:.1f} GB are free: "
+            "make room there, take fewer figures by --figure, or the preset smoke or laptop."
+        )
+
+
+class _Costs:
+    """Costs under a preset, whose networks are built once."""
+
+    def __init__(self, scale: Scale):
+        self._scale, self._set = scale, SETS[scale.names.get("cifar10", "cifar10")]
+
+    def of(self, work: Work) -> Cost:
+        trained_on = dict.fromkeys(name for name, _ in work.networks)
+        clones = [*trained_on, *(run.target for run in work.runs)]
+        parts = [self._network for _ in work.networks]
+        parts += [self._clone(name) for name in dict.fromkeys(clones) if is_clone(name)]
+        parts += [self._run(run) for run in work.runs]
+        parts += [self._pair for _ in work.pairs]
+        parts += [self._springs(springs) for springs in work.springs]
+        return sum(parts, Cost())
+
+    @functools.cached_property
+    def _network(self) -> Cost:
+        """Training a source network."""
+        start = self._cuts[0]
+        flops = _TRAINING * start.multiply_adds * self._scale.source.epochs * self._set.train
+        return Cost(flops=flops, pieces=1, disk=_BYTES * start.params)
+
+    def _clone(self, name: str) -> Cost:
+        """Making a clone, and the autoencoder that makes it."""
+        images = self._set.train + self._set.test
+        kept = Cost(disk=_BYTES * images * math.prod(self._set.shape))
+        if bottleneck(name) is None:
+            return kept
+        whole = cut_points(autoencoder(bottleneck(name), self._set.shape))[0]
+        epochs = self._scale.autoencoder.epochs
+        flops = whole.multiply_adds * (_TRAINING * epochs * self._set.train + _FORWARD * images)
+        return kept + Cost(flops=flops, pieces=1, disk=_BYTES * whole.params)
+
+    def _run(self, run: Run) -> Cost:
+        """The trials of a run folder, and the pass that makes their features."""
+        medical, data = run.is_medical, SETS[MEDICAL] if run.is_medical else self._set
+        cuts = self._medical_cuts if medical else self._cuts
+        if not medical:
+            cuts = [cut for cut in cuts if (cut.index == 0) == (run.source == SCRATCH)]
+        tested = self._tested(data, medical)
+        total = Cost(pieces=len(cuts) * len(list(run.calls())))
+        for size, repeats in run.repeats:
+            examples = self._examples(size, data)
+            total += Cost(repeats * len(cuts), disk=_BYTES * max(cut.params for cut in cuts))
+            for cut in cuts:
+                seen = _TRAINING * examples * run.recipe.epochs + _FORWARD * tested
+                total += Cost(flops=repeats * cut.tail_multiply_adds * seen)
+        used = self._used(run, data) + tested
+        last = max(cut.multiply_adds - cut.tail_multiply_adds for cut in cuts)
+        features = max((used * cut.feature_bytes for cut in cuts if cut.index), default=0)
+        return total + Cost(flops=_FORWARD * last * used, features=features)
+
+    @functools.cached_property
+    def _pair(self) -> Cost:
+        """Comparing two networks layer by layer: distances between all points, of each network."""
+        images = min(self._scale.compared_images, self._set.test)
+        cuts = [cut for cut in cut_points(self._network_built) if cut.index]
+        numbers = sum(cut.feature_bytes // _BYTES for cut in cuts)
+        forward = 2 * _FORWARD * self._cuts[0].multiply_adds * images
+        return Cost(flops=2.0 * images**2 * numbers + forward, pieces=1)
+
+    def _springs(self, springs: Springs) -> Cost:
+        """Trainings of the whole network under springs."""
+        examples = self._examples(self._scale.held_per_class or FULL, self._set)
+        trials = springs.repeats * len(self._scale.strengths)
+        seen = _TRAINING * examples * self._scale.full.epochs + _FORWARD * self._tested(self._set, False)
+        return Cost(trials, trials * self._cuts[0].multiply_adds * seen, len(self._scale.strengths))
+
+    def _examples(self, size: int | None, data: SetSize) -> int:
+        """Number of images that a trial is trained on."""
+        there = data.train - self._held_out(data)
+        return there if size is FULL else min(there, size * data.classes)
+
+    def _tested(self, data: SetSize, medical: bool) -> int:
+        """Number of images that a trial is evaluated on."""
+        test = min(data.test, data.classes * self._scale.medical.test_per_class) if medical else data.test
+        return test + self._held_out(data)
+
+    def _held_out(self, data: SetSize) -> int:
+        """Number of training images that choose the cut."""
+        return round(self._scale.share_held_out(data is SETS[MEDICAL], data.classes, data.train) * data.train)
+
+    def _used(self, run: Run, data: SetSize) -> int:
+        """Number of different images that some trial is trained on, at most."""
+        drawn = [repeats * self._examples(size, data) for size, repeats in run.repeats]
+        return min(self._examples(FULL, data), max(drawn))
+
+    @functools.cached_property
+    def _network_built(self) -> keras.Model:
+        return build_model(self._scale.model, self._set.classes, self._set.shape)
+
+    @functools.cached_property
+    def _cuts(self) -> list[Cut]:
+        cuts = self._scale.cuts
+        return cut_points(self._network_built, cuts if isinstance(cuts, str) else list(cuts))
+
+    @functools.cached_property
+    def _medical_cuts(self) -> list[Cut]:
+        return cut_points(_untrained(self._scale.medical), self._scale.medical.cuts)
+
+
+def _untrained(medical: Medical) -> keras.Model:
+    """The network of the medical transfer, without ImageNet's weights."""
+    name, _, alpha = medical.network.partition(":")
+    if name == "ResNet18":
+        return resnet18(image_size=medical.image_size)
+    shape = (medical.image_size, medical.image_size, 3)
+    width = {"alpha": float(alpha)} if alpha else {}
+    build = getattr(keras.applications, name)
+    return build(input_shape=shape, weights=None, include_top=False, pooling="avg", **width)
+
+
+def reductions(scale: Scale, paper: Scale) -> list[tuple[str, str, str]]:
+    """What a preset reduces: what, in the paper, here.
+
+    Args:
+        scale: The preset.
+        paper: That of the paper.
+
+    Returns:
+        Rows of a table, those that are alike left out.
+    """
+    rows = [("what", "paper", scale.name)]
+    for what, told in _FACTS.items():
+        theirs, ours = told(paper), told(scale)
+        if theirs != ours:
+            rows.append((what, theirs, ours))
+    return rows
+
+
+def _epochs(recipe: Recipe) -> str:
+    return f"{recipe.epochs} epochs"
+
+
+def _list(values: Iterable) -> str:
+    return " ".join("frozen" if value == math.inf else f"{value:g}" for value in values)
+
+
+_FACTS = {
+    "CIFAR-10": lambda scale: scale.names.get("cifar10", "cifar10"),
+    "network": lambda scale: scale.model,
+    "sources": lambda scale: _epochs(scale.source),
+    "tails, sizes per class": lambda scale: _epochs(scale.tails),
+    "tails, all images": lambda scale: _epochs(scale.full),
+    "autoencoders": lambda scale: f"{_epochs(scale.autoencoder)}, batch {scale.autoencoder.batch_size}",
+    "cuts": lambda scale: scale.cuts if isinstance(scale.cuts, str) else _list(scale.cuts),
+    "repeats": lambda scale: "5, of Figure 3's first panel 20" if scale.repeats is None else str(scale.repeats),
+    "sizes": lambda scale: "as they are" if not scale.sizes else "; ".join(_sizes(scale)),
+    "clones": lambda scale: (
+        "as they are"
+        if not scale.names
+        else ", ".join(f"{ours} for {theirs}" for theirs, ours in scale.names.items() if theirs != "cifar10")
+    ),
+    "medical network": lambda scale: (
+        f"{scale.medical.network} at {scale.medical.image_size}×{scale.medical.image_size}"
+    ),
+    "medical tails": lambda scale: f"{_epochs(scale.medical.recipe)}, cuts {scale.medical.cuts}",
+    "under springs": lambda scale: (
+        "all images" if scale.held_per_class is None else f"{scale.held_per_class} per class"
+    ),
+    "strengths": lambda scale: _list(scale.strengths),
+    "images compared": lambda scale: str(scale.compared_images),
+    "the cut is chosen on": lambda scale: (
+        f"{100 * scale.holds_out:.0f} % held out" if scale.holds_out else "test images"
+    ),
+}
+
+
+def _sizes(scale: Scale) -> list[str]:
+    """Each size of a preset, and for which of the paper's it stands."""
+    stood = {}
+    for theirs, ours in scale.sizes.items():
+        stood.setdefault(ours, []).append(theirs)
+    return [f"{ours} for {_list(theirs)}" for ours, theirs in stood.items()]

@@ -1,0 +1,153 @@
+#!/usr/bin/env python
+"""Draws the figures of the paper (Gerace et al., 2023) again, from training the sources on.
+
+Runs what a figure needs and is not there yet, draws it as the paper lays it out, and
+writes its numbers. Figures share sources, trials and pairs of networks; nothing is run twice.
+"""
+
+import command
+
+PROJECT = command.PROJECT
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+EXAMPLES = """examples:
+  python scripts/reproduce.py --list
+      the figures, and what each is drawn from
+  python scripts/reproduce.py --figure all --preset smoke
+      all of them from the embedded digits, some minutes on two cores, no download
+  python scripts/reproduce.py --figure 3 6 --preset laptop --idc DIR --weights FILE
+      two of them from CIFAR-10, and with ImageNet's weights from breast cancer patches
+  python scripts/reproduce.py --figure all --preset paper --dry-run
+      what the paper's own numbers would take, figure by figure, with the commands
+"""
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = command.parser(__doc__, EXAMPLES)
+    add = parser.add_argument
+    add("--figure", nargs="+", default=["all"], metavar="N", help="numbers of figures, or all (%(default)s)")
+    preset = {"default": "smoke", "help": "how much of the paper's experiments is run (%(default)s)"}
+    command.add_options(parser, "--preset", preset=preset)
+    add("--list", action="store_true", help="say what the figures are drawn from, and run nothing")
+    add("--dry-run", action="store_true", help="say what it would take, and run nothing")
+    idc = "folder of the breast cancer patches of Figures 1 and 3 (KDEFROST_IDC_DIR; without it they are left out)"
+    add("--idc", default=os.environ.get("KDEFROST_IDC_DIR"), metavar="DIR", help=idc)
+    add("--weights", metavar="FILE", help="local ImageNet weights for these, of ResNet18 a folder (downloaded)")
+    data_dir = {"help": "folder of TensorFlow Datasets (TFDS_DATA_DIR)"}
+    out = {"help": "folder of the results (runs/paper/<preset>)"}
+    command.add_options(parser, "--data-dir", "--jobs", "--out", data_dir=data_dir, out=out)
+    return parser.parse_args()
+
+
+def main():
+    stopped = "Finished trials, networks and comparisons are kept; the same command goes on from there."
+    command.main(lambda: run(parse_arguments()), stopped)
+
+
+def run(arguments: argparse.Namespace):
+    # After parsing, so that --help and a mistyped option answer at once.
+    from kdefrost.paper import SCALES, Answers
+    from kdefrost.paper.experiments import numbers_of
+    from kdefrost.paper.planning import check_disk, cost_of
+
+    numbers, scale = numbers_of(arguments.figure), SCALES[arguments.preset]
+    figures = [scale.figure(number) for number in numbers]
+    if arguments.list:
+        print(listed(figures))
+        return
+    if arguments.dry_run:
+        print(planned(figures, scale))
+        return
+    out = Path(arguments.out or Path("runs") / "paper" / scale.name)
+    places = {"idc": arguments.idc, "weights": arguments.weights, "data_dir": arguments.data_dir}
+    kept = PROJECT / "saved_models"
+    answers = Answers(scale, out, kept, **places, jobs=arguments.jobs)
+    # Mistakes show here, before anything is trained.
+    check_disk(cost_of(figures, scale), kept)
+    if any(transfer.source == "imagenet" for figure in figures for transfer in figure.transfers):
+        print(answers.medical.missing or "ImageNet → IDC: network and patches are there.", flush=True)
+    start = time.perf_counter()
+    written = report(answers.results(figures), out)
+    print(f"\nTook {(time.perf_counter() - start) / 60:.1f} min. ", end="")
+    command.print_written(written)
+
+
+def report(results, out: Path) -> list[Path]:
+    """Writes figures and numbers, each as soon as it is there."""
+    from kdefrost.files import write_atomically
+    from kdefrost.paper.claims import claims_table
+    from kdefrost.paper.figures import draw
+
+    written = []
+    for each in results:
+        name = f"figure-{each.figure.number}"
+        written += command.save_figures(out, {name: lambda each=each: draw(each).axes})
+        written += each.save(out / name)
+        table = claims_table(each)
+        written.append(out / name / "claims.md")
+        write_atomically(written[-1], f"# Figure {each.figure.number}: {each.figure.title}\n\n{table}\n")
+        print(f"\nFigure {each.figure.number}\n\n{table}")
+    return written
+
+
+def listed(figures: list) -> str:
+    """What figures are drawn from."""
+    lines = []
+    for figure in figures:
+        lines.append(f"Figure {figure.number}: {figure.title}")
+        for transfer in figure.transfers:
+            sizes = " ".join("all" if size is None else str(size) for size in transfer.per_class)
+            lines.append(
+                f"  profiles {transfer.source} → {transfer.target}, {sizes} per class, {transfer.repeats} seeds"
+            )
+        for pairs in figure.pairs:
+            lines.append(f"  {pairs.repeats} pairs of networks, trained on {pairs.source} and on {pairs.target}")
+        if springs := figure.springs:
+            held = f"{springs.layers} layers held near {springs.source}, {springs.repeats} seeds"
+            lines.append(f"  trainings on {springs.target} with {held}")
+    return "\n".join(lines)
+
+
+def planned(figures: list, scale) -> str:
+    """What figures take, each by itself and all together, and what the preset reduces."""
+    from kdefrost.paper import SCALES
+    from kdefrost.paper.planning import cost_of, reductions
+    from kdefrost.tables import align
+
+    head = ["figure", "trials", "PFLOP", "hours", "kept, GB", "features, GB", "command"]
+    costs = [(str(figure.number), cost_of([figure], scale)) for figure in figures]
+    if len(figures) > 1:
+        costs.append(("together", cost_of(figures, scale)))
+    rows = [
+        [
+            name,
+            str(cost.trials),
+            f"{cost.flops / 1e15:.3g}",
+            f"{cost.seconds(scale) / 3600:.2f}",
+            f"{cost.disk / 1e9:.1f}",
+            f"{cost.features / 1e9:.1f}",
+            command_of(name, figures, scale),
+        ]
+        for name, cost in costs
+    ]
+    changed = reductions(scale, SCALES["paper"])
+    reduced = f"\n\n{align(changed, left=(0, 1, 2))}" if len(changed) > 1 else ""
+    return (
+        f"{align([head, *rows], left=(6,))}\n\nFrom nothing, each figure by itself; together what they share is run "
+        f"once. Hours on {scale.machine}. Features that exceed memory go to disk where there is room, else they are "
+        f"computed again; data sets are not counted.{reduced}"
+    )
+
+
+def command_of(name: str, figures: list, scale) -> str:
+    """The command that draws a figure, or all of them."""
+    numbers = " ".join(str(figure.number) for figure in figures) if name == "together" else name
+    return f"python scripts/reproduce.py --figure {numbers} --preset {scale.name}"
+
+
+if __name__ == "__main__":
+    main()

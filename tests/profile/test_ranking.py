@@ -1,0 +1,83 @@
+"""Which source: the order of sources, how far each is behind the best, and which are not told apart from it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import kdefrost
+from kdefrost.profile.ranking import rank_sources, ranking_sentence
+
+CUTS = tuple(kdefrost.cut_points(kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))))[:2]
+
+
+def make_profile(scores, seeds=None, direction="max", folds=False):
+    """A profile of two cuts from an array (seeds, cuts), of which the validation scores are as the test scores."""
+    scores = np.asarray(scores)
+    trials = [
+        kdefrost.Trial(
+            cut.index,
+            4,
+            0 if folds else seed,
+            None if folds else {"accuracy": score},
+            {"accuracy": score},
+            1.0,
+            **({"repeat": 0, "fold": seed} if folds else {}),
+        )
+        for seed, row in zip(seeds or range(len(scores)), scores, strict=True)
+        for cut, score in zip(CUTS, row, strict=True)
+    ]
+    configuration = {"folds": len(scores)} if folds else {}
+    return kdefrost.DefrostProfile(CUTS, tuple(trials), kdefrost.Objective("accuracy", direction), configuration)
+
+
+def test_sources_stand_in_the_order_of_the_scores_at_their_best_cuts():
+    """By hand: the difference of the second is −0.10, −0.12, −0.08 by seed, of the third −0.01, 0.00, 0.01."""
+    good = make_profile([[0.1, 0.50], [0.1, 0.60], [0.1, 0.70]])
+    worse = make_profile([[0.40, 0.1], [0.48, 0.1], [0.62, 0.1]])
+    level = make_profile([[0.1, 0.49], [0.1, 0.60], [0.1, 0.70]])
+    ranking = rank_sources({"worse": worse, "level": level, "good": good}, 4)
+    assert [each.source for each in ranking] == ["good", "level", "worse"]
+    assert [each.cut.index for each in ranking] == [1, 1, 0]
+    assert ranking[0].score == pytest.approx(0.6) and ranking[0].error == pytest.approx(0.1 / np.sqrt(3))
+    assert ranking[0].difference == 0 and ranking[0].near
+    assert ranking[2].difference == pytest.approx(-0.1)
+    assert ranking[2].difference_error == pytest.approx(0.02 / np.sqrt(3))
+    # Their scores overlap; within seeds they do not.
+    assert [each.near for each in ranking] == [True, True, False]
+
+
+def test_sources_are_compared_over_the_seeds_that_both_have():
+    ranking = rank_sources({"a": make_profile([[0.0, 0.9], [0.0, 0.5]]), "b": make_profile([[0.0, 0.4]], [1])}, 4)
+    assert ranking[1].difference == pytest.approx(-0.1) and np.isnan(ranking[1].difference_error)
+
+
+def test_lower_is_better_where_the_objective_says_so():
+    ranking = rank_sources({name: make_profile([[2, at]], direction="min") for name, at in (("a", 1.0), ("b", 0.5))}, 4)
+    assert [each.source for each in ranking] == ["b", "a"]
+
+
+def test_a_source_by_itself_is_near_and_sources_without_scores_are_left_out():
+    good, none = make_profile([[0.1, 0.5]]), make_profile([[np.nan, np.nan]])
+    (only,) = rank_sources({"none": none, "good": good}, 4)
+    assert only.source == "good" and only.near and rank_sources({"none": none}, 4) == []
+
+
+def test_errors_of_folds_are_corrected_for_what_they_have_in_common():
+    """Of n folds the variance of a mean is multiplied by 1 + n / (n − 1), here 2.5."""
+    scores = [[0.0, 0.5], [0.0, 0.6], [0.0, 0.7]]
+    of_seeds, of_folds = (rank_sources({"a": make_profile(scores, folds=folds)}, 4)[0].error for folds in (0, 1))
+    assert of_folds == pytest.approx(of_seeds * np.sqrt(2.5))
+
+
+def test_the_sentence_says_how_far_behind_and_the_summary_has_it():
+    good, level = make_profile([[0.1, 0.5], [0.1, 0.7]]), make_profile([[0.1, 0.49], [0.1, 0.7]])
+    comparison = kdefrost.Comparison({"level": level, "good": good})
+    words = (
+        "Best source: good, 60.0 ± 10.0 % at cut 1; then level, 0.5 ± 0.5 points below ~ (cut 1) "
+        "(~ not told apart from it)."
+    )
+    assert ranking_sentence("accuracy", comparison.ranking(4)) == words
+    assert words in comparison.summary() and f"- {words}" in comparison.markdown()
+    alone = dataclasses.replace(comparison, profiles={"good": good})
+    assert "Best source" not in alone.summary()

@@ -12,6 +12,7 @@ PROJECT = command.PROJECT
 
 import argparse
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from planning import autoencoder_flops, print_plan, print_sizes, warn_of_seen_images
@@ -118,7 +119,8 @@ def main():
     command.main(lambda: run(parse_arguments()), stopped)
 
 
-def run(arguments: argparse.Namespace):
+def run(arguments: argparse.Namespace) -> Callable[[], None] | None:
+    """Checks the arguments, and gives the work that they ask for, of a dry run none."""
     # After parsing, so that --help and a mistyped option answer at once.
     import kdefrost
     from kdefrost.devices import in_scope, strategy_for
@@ -164,12 +166,17 @@ def run(arguments: argparse.Namespace):
                 print(f"\n{start.capitalize()} tails:" if len(starts) > 1 else "")
                 autoencoder = autoencoder_flops(arguments.src, data, preset)
                 print_plan(plan, whole, trials["train"], seen, autoencoder, trials["patience"], arguments.search)
-        return
+        return None
     make_folder(out)
-    if not command.is_trained(arguments.src):
-        with in_scope(strategy):
-            network = kdefrost.train_source(arguments.src, data, **source)
-    run_and_report(defrosters(), trials, data.classes, preset, arguments, out)
+
+    def work():
+        nonlocal network
+        if not command.is_trained(arguments.src):
+            with in_scope(strategy):
+                network = kdefrost.train_source(arguments.src, data, **source)
+        run_and_report(defrosters(), trials, data.classes, preset, arguments, out)
+
+    return work
 
 
 def image_size(arguments) -> int | None:

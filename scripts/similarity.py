@@ -12,6 +12,7 @@ import command
 PROJECT = command.PROJECT
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -53,7 +54,8 @@ def main():
     command.main(lambda: run(parse_arguments()), stopped)
 
 
-def run(arguments: argparse.Namespace):
+def run(arguments: argparse.Namespace) -> Callable[[], None]:
+    """Checks the arguments, and gives the work that they ask for."""
     # After parsing, so that --help and a mistyped option answer at once.
     import tensorflow as tf
 
@@ -81,16 +83,19 @@ def run(arguments: argparse.Namespace):
         given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
         return kdefrost.train_source(source, data, model, preset.source, PROJECT / "saved_models", seed=seed, **given)
 
-    results = {name: [] for name in sources}
-    with in_scope(strategy):
-        for seed in range(seeds):
-            target = kdefrost.standardized(network(data, TARGET_SEED + seed), data.train.images)
-            for name in sources:
-                source = kdefrost.standardized(network(name, seed), data.train.images)
-                print(f"Seed {seed}: {name} and {data.name}", flush=True)
-                results[name].append(compare(source, target, images, layers, arguments.memory, out / "pairs"))
-    joined = {name: kdefrost.LayerwiseSimilarity.joined(parts) for name, parts in results.items()}
-    report(joined, data.name, out)
+    def work():
+        results = {name: [] for name in sources}
+        with in_scope(strategy):
+            for seed in range(seeds):
+                target = kdefrost.standardized(network(data, TARGET_SEED + seed), data.train.images)
+                for name in sources:
+                    source = kdefrost.standardized(network(name, seed), data.train.images)
+                    print(f"Seed {seed}: {name} and {data.name}", flush=True)
+                    results[name].append(compare(source, target, images, layers, arguments.memory, out / "pairs"))
+        joined = {name: kdefrost.LayerwiseSimilarity.joined(parts) for name, parts in results.items()}
+        report(joined, data.name, out)
+
+    return work
 
 
 def check_sources(sources: list[str], data, data_dir: str | None):

@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import BinaryIO
 
+from kdefrost.arguments import as_path
+
 _PART = ".part"
 
 
@@ -26,7 +28,9 @@ def read_json(path: Path) -> dict:
 
     Raises:
         ValueError: If the file is damaged.
+        OSError: If there is none, or it may not be read.
     """
+    _check_readable(path)
     try:
         values = json.loads(path.read_text())
     except ValueError as error:
@@ -34,6 +38,16 @@ def read_json(path: Path) -> dict:
     if not isinstance(values, dict):
         raise ValueError(f"{path} is damaged: it holds no JSON object. Delete it, or choose another folder.")
     return values
+
+
+def _check_readable(path: Path):
+    """Refuses to read what is no file, by a sentence."""
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if not path.is_file():
+        raise IsADirectoryError(f"{path} is no file; name the file that is in it.")
+    if not os.access(path, os.R_OK):
+        raise PermissionError(f"{path} may not be read: allow it, or take another.")
 
 
 @contextlib.contextmanager
@@ -112,7 +126,7 @@ def check_folder(directory: str | os.PathLike):
     Raises:
         ValueError: If it is something else, or lies in something else.
     """
-    path = Path(directory).absolute()
+    path = as_path("directory", directory).absolute()
     there = next(part for part in (path, *path.parents) if os.path.lexists(part))
     if not there.is_dir():
         raise _no_folder(directory, f"{there} is no folder")

@@ -62,7 +62,9 @@ def add_profile_options(parser: argparse.ArgumentParser):
     add("--epochs", type=count, metavar="N", help="epochs of each trial (of the task)")
     add("--seeds", type=count, metavar="N", help="trials at each cut (of the task)")
     add("--cuts", type=index_or_name, nargs="+", metavar="CUT", help="how many; or indices or names (of the task)")
-    add("--out", type=new_file, metavar="FILE", help="new file for the raw numbers, .json, written as each process ends")
+    add(
+        "--out", type=new_file, metavar="FILE", help="new file for the raw numbers, .json, written as each process ends"
+    )
 
 
 def add_growth_options(parser: argparse.ArgumentParser):

@@ -116,9 +116,8 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
         compliance = defroster.compliance(
             **trials, strengths=strengths, layers=layers, normalization=arguments.normalization
         )
-        compliance = dataclasses.replace(
-            compliance, configuration={**compliance.configuration, "source_name": arguments.src, "target": arguments.tgt}
-        )
+        named = {"source_name": arguments.src, "target": arguments.tgt}
+        compliance = dataclasses.replace(compliance, configuration={**compliance.configuration, **named})
         report(compliance, profile, out, "-".join(arguments.layers), time.perf_counter() - start)
 
     return work

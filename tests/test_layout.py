@@ -91,8 +91,9 @@ ROOMS = {
         rf"{SAYING}|results|statistics|tables|drawing|export|card",
         rf"{ASKING}|training\.(fitting|batches)|defroster",
     ),
-    "data stand alone": (r"data(\..+)?", r"(?!data\b).+"),
-    "what all use uses nothing": (r"devices|files|progress|statistics|tables", r".+"),
+    "data stand alone": (r"data(\..+)?", r"(?!(data\b|arguments$)).+"),
+    "what all use uses nothing": (r"arguments|devices|progress|statistics|tables", r".+"),
+    "files know what a path is": (r"files", r"(?!arguments$).+"),
 }
 
 

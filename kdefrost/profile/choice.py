@@ -10,6 +10,8 @@ import numpy as np
 from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
+from kdefrost.arguments import check_number
+
 
 class BlockFit(NamedTuple):
     """What a randomised block design says of cuts: score = cut + block + noise, by least squares.
@@ -86,7 +88,13 @@ def near_best_columns(
 
     Returns:
         Mask `(cuts,)`.
+
+    Raises:
+        ValueError: If `confidence` is not above 0 and below 1.
     """
+    check_number("confidence", confidence)
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence` must be above 0 and below 1. Received: confidence={confidence}")
     fit, best = fit_blocks(scores), best_column(scores)
     finite = np.isfinite(fit.mean)
     others = int(finite.sum()) - 1

@@ -216,7 +216,7 @@ class DefrostProfile(Result):
 
         Args:
             per_class: Number of training examples per class.
-            confidence: Confidence of all comparisons together.
+            confidence: Confidence of all comparisons together, above 0 and below 1.
 
         Returns:
             A list of `Cut` in their order.

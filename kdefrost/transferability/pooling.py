@@ -45,6 +45,39 @@ def tells(features: np.ndarray) -> bool:
     return bool(np.isfinite(features).all()) and varied(features).shape[1] > 0
 
 
+def labelled(features, labels) -> tuple[np.ndarray, np.ndarray]:
+    """Features and the classes of their examples, as scores take them.
+
+    Args:
+        features: Features `(examples, features)`.
+        labels: The class of each example `(examples,)`.
+
+    Returns:
+        Both as arrays, the features as float64.
+
+    Raises:
+        ValueError: If there are no features that tell examples apart, or labels are not one class for each.
+    """
+    features = np.asarray(features)
+    if features.ndim != 2 or not len(features) or features.dtype.kind not in "biuf" or not tells(features):
+        raise ValueError(
+            "`features` must be finite numbers (examples, features), not the same for all examples. Received: "
+            f"{features.shape} of {features.dtype}"
+        )
+    return features.astype(np.float64), as_classes(labels, len(features))
+
+
+def as_classes(labels, examples: int) -> np.ndarray:
+    """The class of each example as an array `(examples,)`; a `ValueError` where labels are not that."""
+    labels = np.asarray(labels)
+    if labels.shape != (examples,) or labels.dtype.kind not in "biuU":
+        raise ValueError(
+            f"`labels` must be the class of each of the {examples} examples, a whole number or a name. Received: "
+            f"{labels.shape} of {labels.dtype}"
+        )
+    return labels
+
+
 def varied(features: np.ndarray) -> np.ndarray:
     """The features that are not the same for all examples, `(examples, those)`."""
     return features[:, np.ptp(features, axis=0) > _ROUNDING * np.abs(features).max(axis=0)]

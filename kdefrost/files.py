@@ -2,9 +2,11 @@
 
 import contextlib
 import glob
+import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,11 @@ from typing import BinaryIO
 from kdefrost.arguments import as_path
 
 _PART = ".part"
+# What some system takes for more than a part of a name, or not at all; and the names that Windows keeps for devices.
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>:"/\\|?*]')
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+# Bytes of a name; systems take 255, of which endings and what is written beside need some.
+_LONGEST = 120
 
 
 def read_json(path: Path) -> dict:
@@ -84,6 +91,25 @@ def write_atomically(path: Path, text: str):
     """Writes a text so that the file is there whole or not at all; see `writing`."""
     with writing(path) as file:
         file.write(text.encode())
+
+
+def file_name(text: str) -> str:
+    """The name of a file or folder that any system can have and people can read, from a text of whatever kind.
+
+    Args:
+        text: What it is to say, such as the name of a data set.
+
+    Returns:
+        The text, with dashes in the place of what cannot be in a name; a longer one ends in its digest. It is a single
+        part of a path, and never one that leads out of a folder.
+    """
+    name = _NOT_IN_NAMES.sub("-", text).lstrip(". -").rstrip(". ")
+    if len(name.encode()) > _LONGEST:
+        digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
+        name = f"{name.encode()[:_LONGEST].decode(errors='ignore')}-{digest}"
+    if not name or _DEVICES.fullmatch(name):
+        name = f"_{name}"
+    return name
 
 
 def part_of(path: Path) -> Path:

@@ -147,8 +147,9 @@ def out_folder(out: str | os.PathLike | None, parts: Iterable[str | None]) -> Pa
     Returns:
         The path.
     """
-    name = "-".join(part for part in parts if part)
-    return Path(out or Path("runs") / name.replace("/", "-").replace(":", "-"))
+    from kdefrost.files import file_name
+
+    return Path(out or Path("runs") / file_name("-".join(part for part in parts if part)))
 
 
 def save_figures(out: Path, drawings: dict[str, Callable]) -> list[Path]:

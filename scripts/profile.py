@@ -53,6 +53,7 @@ def add_source_and_target(group):
     add = group.add_argument
     source = "a clone of the target (isogm, gm, ae32, …), a data set, imagenet:NAME such as imagenet:ResNet50 or "
     add("--src", required=True, metavar="NAME", help=source + "imagenet:MobileNetV2:0.35, or a .keras file")
+    add("--trust", action="store_true", help="let Python code in a .keras source, as of a Lambda layer, run")
     add("--weights", metavar="FILE", help="local file of an imagenet source's weights (downloaded)")
     target = f"{command.TARGETS}, <class>/*.jpg or train/ and test/ above (%(default)s)"
     size = "resize all images to N×N (what the source takes)"
@@ -131,7 +132,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None] | None:
     check_export(arguments.export)
     network, seen = None, None
     if command.is_trained(arguments.src):
-        network = kdefrost.load_source(arguments.src, arguments.weights, image_size(arguments))
+        network = kdefrost.load_source(arguments.src, arguments.weights, image_size(arguments), arguments.trust)
     data = load_target(arguments, network)
     trials = choose_trials(data, preset, arguments)
     print_sizes(data, trials)
@@ -210,6 +211,8 @@ def fill_in(preset, arguments):
         raise ValueError("--model names a network to train as a source; with a trained --src there is none to train.")
     if arguments.inputs != "raw" and not arguments.src.endswith(".keras"):
         raise ValueError("--inputs is for a .keras source; of the others it is known what they take.")
+    if arguments.trust and not arguments.src.endswith(".keras"):
+        raise ValueError("--trust is for a .keras source; no other holds code.")
     if arguments.tune and arguments.tails == "both":
         raise ValueError("--tune gives new and pretrained tails a recipe each; take one of --tails new, pretrained.")
     if arguments.search and arguments.patience not in (None, "none"):

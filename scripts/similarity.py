@@ -158,7 +158,7 @@ def name_parts(arguments, sources: list[str]) -> list[str | None]:
 
 def report(results: dict, target: str, out: Path):
     """Writes figures and numbers, and prints the tables and the paths."""
-    from kdefrost.files import write_atomically
+    from kdefrost.files import file_name, write_atomically
     from kdefrost.results import as_csv, joined_rows
     from kdefrost.similarity.figures import plot_imbalance_plane, plot_layerwise
 
@@ -170,7 +170,7 @@ def report(results: dict, target: str, out: Path):
     }
     written = command.save_figures(out, drawings)
     for name, result in results.items():
-        written.append(out / f"similarity-{name.replace('/', '-')}.json")
+        written.append(out / file_name(f"similarity-{name}.json"))
         result.save(written[-1])
     written += [out / "similarity.csv", out / "similarity.md"]
     write_atomically(written[-2], as_csv(joined_rows(results, "source")))

@@ -2,9 +2,11 @@
 
 import numbers
 import os
-import reprlib
 from collections.abc import Sequence
 from pathlib import Path
+
+# Characters of what came that an error shows: of an array or a model its first line says enough.
+_LONGEST = 100
 
 
 def as_whole(name: str, value, least: int, most: int | None = None) -> int:
@@ -78,6 +80,6 @@ def as_path(name: str, value) -> Path:
 
 
 def _refused(name: str, expected: str, value) -> ValueError:
-    # Of an array or a model a line says enough.
-    shown = " ".join(reprlib.Repr(maxstring=80, maxother=80).repr(value).split())
+    shown = " ".join(repr(value).split())
+    shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]} …"
     return ValueError(f"`{name}` must be {expected}. Received: {name}={shown}")

@@ -254,7 +254,8 @@ def _examples(model: keras.Model) -> list[tf.Tensor]:
 def _values(model: keras.Model, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Values that a model may take."""
     dtype = model.inputs[0].dtype
-    if dtype.startswith(("float", "bfloat", "uint8")):
+    looks_up = any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
+    if dtype.startswith(("float", "bfloat", "uint8")) and not looks_up:
         return rng.uniform(0, 255, shape)
     # What tables hold that are looked up; else whole numbers may be places in one, of which 0 and 1 are there.
     tables = [layer for layer in model._flatten_layers() if hasattr(layer, "get_vocabulary")]

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, the folders that they are in, and what they say of versions."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
@@ -78,10 +79,12 @@ def writing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "Make room there and give the same command again, or choose" if is_full else "Choose"
         # Without its number, so that it reads as a sentence.
         raise OSError(
-            f"{path} could not be written ({error.strerror or error}). Make room there and give the same command "
-            "again, or choose another folder; what was there before is as it was"
+            f"{path} could not be written ({error.strerror or error}). {advice} another folder; what was there before "
+            "is as it was"
         ) from error
     finally:
         beside.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from kdefrost.arguments import as_path, as_whole, check_kind
 from kdefrost.clones.gaussian import CLONES
 from kdefrost.clones.making import check_clone, clone_settings, is_clone, make_clone
 from kdefrost.cutting.channels import CHANNELS_FIRST, input_format_of
+from kdefrost.cutting.ends import check_input
 from kdefrost.cutting.features import Inference
 from kdefrost.cutting.graph import Graph
 from kdefrost.cutting.initialization import reinitialize
@@ -173,9 +174,10 @@ def standardized(model: keras.Model, images) -> keras.Model:
         A new model that takes images as they are; `model` is not changed.
 
     Raises:
-        ValueError: If `model` has no graph of layers, or `images` are no images of finite numbers.
+        ValueError: If `model` has no graph of layers or several inputs, or `images` are no images of finite numbers.
     """
     graph = Graph(model)
+    check_input(graph)
     inputs = keras.Input(model.inputs[0].shape[1:], name="image")
     axis = 1 if input_format_of(graph) == CHANNELS_FIRST else -1
     return join(keras.Model(inputs, standardization(images, axis=axis)(inputs)), model)

@@ -3,7 +3,7 @@
 A block is what cuts are compared within: a seed, or a fold of a seed, for which all cuts see the same examples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
 from kdefrost.arguments import check_number
+from kdefrost.cutting.cut import Cut
 
 
 class BlockFit(NamedTuple):
@@ -73,6 +74,13 @@ def best_column(scores: np.ndarray) -> int:
     """
     mean = fit_blocks(scores).mean
     return int(np.flatnonzero(_reaches(mean, np.nanmax(mean)))[-1])
+
+
+def column_of(cuts: Sequence[Cut], cut: Cut) -> int:
+    """The place of a cut among those of a profile; a `ValueError` where it is none of them."""
+    if cut not in cuts:
+        raise ValueError(f"`cut` must be a Cut of the profile, such as profile.cuts[0]. Received: cut={cut!r}")
+    return cuts.index(cut)
 
 
 def near_best_columns(

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from kdefrost.cutting.cut import Cut
-from kdefrost.profile.choice import best_column, near_best_columns, variance_share
+from kdefrost.profile.choice import best_column, column_of, near_best_columns, variance_share
 from kdefrost.profile.search import Searched
 from kdefrost.profile.trial import Trial
 from kdefrost.results import Result
@@ -132,7 +132,7 @@ class DefrostProfile(Result):
             Array `(blocks,)` of differences on the set that is reported, NaN for one that lacks either.
         """
         scores = self.scores(per_class, self.reported_on)
-        return scores[:, self.cuts.index(cut)] - scores[:, self.cuts.index(other)]
+        return scores[:, column_of(self.cuts, cut)] - scores[:, column_of(self.cuts, other)]
 
     def gain(self, per_class: int | None, cut: Cut, other: Cut) -> tuple[float, float]:
         """The mean of `difference` and its standard error, NaN where no block has both."""
@@ -192,7 +192,7 @@ class DefrostProfile(Result):
         Raises:
             ValueError: If there is none.
         """
-        size = self.size(per_class)
+        size, cut = self.size(per_class), self.cuts[column_of(self.cuts, cut)]
         for trial in self.trials:
             if (trial.cut, trial.per_class, trial.seed) == (cut.index, size, seed):
                 return trial

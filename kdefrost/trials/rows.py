@@ -49,9 +49,9 @@ def subset(groups: np.ndarray, per_class: int | None, seed: int, stream: int = S
         ValueError: If `per_class` is not a positive whole number, or `seed` no whole number from 0.
     """
     groups = np.asarray(groups)
-    if groups.ndim != 1 or groups.dtype.kind not in "iu":
+    if groups.ndim != 1 or not len(groups) or groups.dtype.kind not in "biu":
         raise ValueError(
-            f"`groups` must be whole numbers (examples,), the class of each. Received: {groups.shape} of {groups.dtype}"
+            f"`groups` must be whole numbers (examples,), the class of each, at least one. Received: {groups.shape} of {groups.dtype}"
         )
     as_whole("seed", seed, least=0)
     if per_class is not None:

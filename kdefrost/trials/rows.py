@@ -51,7 +51,8 @@ def subset(groups: np.ndarray, per_class: int | None, seed: int, stream: int = S
     groups = np.asarray(groups)
     if groups.ndim != 1 or not len(groups) or groups.dtype.kind not in "biu":
         raise ValueError(
-            f"`groups` must be whole numbers (examples,), the class of each, at least one. Received: {groups.shape} of {groups.dtype}"
+            f"`groups` must be whole numbers (examples,), the class of each, at least one. Received: {groups.shape} of "
+            f"{groups.dtype}"
         )
     as_whole("seed", seed, least=0)
     if per_class is not None:

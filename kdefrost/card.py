@@ -39,7 +39,9 @@ def model_card(
     if class_names is not None:
         of_second = len(class_names) > model.outputs[0].shape[-1]
         of_which = f" The output is of the second, {class_names[1]}." if of_second else ""
-        lines.append(f"Classes, in order: {', '.join(map(str, class_names))}.{of_which}")
+        # Names of folders may have several lines.
+        names = (" ".join(str(name).split()) for name in class_names)
+        lines.append(f"Classes, in order: {', '.join(names)}.{of_which}")
     if profile is not None:
         lines += ["", *_facts(profile, profile.per_class[-1] if per_class is None else per_class)]
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())

@@ -108,8 +108,8 @@ def file_name(text: str) -> str:
     """
     name = _NOT_IN_NAMES.sub("-", text).lstrip(". -").rstrip(". ")
     if len(name.encode()) > _LONGEST:
-        digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
-        name = f"{name.encode()[:_LONGEST].decode(errors='ignore')}-{digest}"
+        ending = f"-{hashlib.sha256(os.fsencode(text)).hexdigest()[:8]}"
+        name = name.encode()[: _LONGEST - len(ending)].decode(errors="ignore") + ending
     if not name or _DEVICES.fullmatch(name):
         name = f"_{name}"
     return name

@@ -62,7 +62,8 @@ def main():
 def run(arguments: argparse.Namespace) -> Callable[[], None]:
     """Checks the arguments, and gives the work that they ask for."""
     # After parsing, so that --help and a mistyped option answer at once.
-    import kdefrost
+    with command.without_notes():
+        import kdefrost
     from kdefrost.clones import check_clone
     from kdefrost.files import make_folder
 

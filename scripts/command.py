@@ -4,10 +4,11 @@ It is imported before all else, because of what it does to the path.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -88,6 +89,23 @@ def add_options(group, *names: str, **changes: dict):
         group.add_argument(name, **{**_OPTIONS[name], **changes.get(name.strip("-").replace("-", "_"), {})})
 
 
+@contextlib.contextmanager
+def without_notes() -> Iterator[None]:
+    """Leaves out what TensorFlow notes on the machine as it is imported, so that standard error is a command's own.
+
+    It is written by C++ code before that can be told to be silent; errors of Python are raised as ever.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        for each in (kept, nowhere):
+            os.close(each)
+
+
 def main(check: Callable[[], Callable[[], None] | None], stopped: str = "The same command begins anew."):
     """Runs a command, whose mistakes, failures and interrupts end in a sentence on standard error.
 
@@ -117,7 +135,9 @@ def main(check: Callable[[], Callable[[], None] | None], stopped: str = "The sam
 def _sentence(error: Exception) -> str:
     """What an error says, in one line; of one that kdefrost did not foresee, what it is, too."""
     said = _in_one_line(str(error))
-    return said if said and isinstance(error, _SENTENCES) else f"{type(error).__name__}: {said} (--debug shows where)"
+    if said and isinstance(error, _SENTENCES):
+        return said
+    return f"{type(error).__name__}{said and f': {said}'} (--debug shows where)"
 
 
 def _in_one_line(text: str) -> str:

@@ -45,7 +45,8 @@ def main():
 def run(arguments: argparse.Namespace) -> Callable[[], None]:
     """Checks the arguments, and gives the work that they ask for."""
     # After parsing, so that --help and a mistyped option answer at once.
-    import kdefrost
+    with command.without_notes():
+        import kdefrost
     from kdefrost.files import check_folder
 
     profiles = [load(Path(folder)) for folder in arguments.folders]

@@ -78,9 +78,10 @@ def main():
 def run(arguments: argparse.Namespace) -> Callable[[], None]:
     """Checks the arguments, and gives the work that they ask for."""
     # After parsing, so that --help and a mistyped option answer at once.
-    import tensorflow as tf
+    with command.without_notes():
+        import tensorflow as tf
 
-    import kdefrost
+        import kdefrost
     from kdefrost.compliance import STRENGTHS
     from kdefrost.files import make_folder
 

@@ -109,7 +109,10 @@ def add_results(group):
 
 
 def positive(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a positive number, not {text}")
     return value
@@ -123,7 +126,8 @@ def main():
 def run(arguments: argparse.Namespace) -> Callable[[], None] | None:
     """Checks the arguments, and gives the work that they ask for, of a dry run none."""
     # After parsing, so that --help and a mistyped option answer at once.
-    import kdefrost
+    with command.without_notes():
+        import kdefrost
     from kdefrost.devices import in_scope, strategy_for
     from kdefrost.files import make_folder
 

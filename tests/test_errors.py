@@ -95,13 +95,15 @@ CUTS = [
     ("cuts", 1, "`cuts` as a number must be at least 2", "1"),
     ("cuts", -1, "`cuts` as a number must be at least 2", "-1"),
     ("cuts", 1.5, "`cuts` must be", "1.5"),
+    ("cuts", {1}, "`cuts` must be", "{1}"),
     ("cuts", True, "`cuts` must be", "True"),
     ("cuts", None, "`cuts` must be", "None"),
-    ("cuts", [], "`cuts`"),
-    ("cuts", [-1], "There is no cut -1"),
-    ("cuts", [99], "There is no cut 99: they run from 0 to 2"),
+    ("cuts", [], "`cuts`", "at least one cut"),
+    ("cuts", [-1], "There is no cut -1", "The nearest: 0"),
+    ("cuts", [99], "There is no cut 99: they run from 0 to 2", "The nearest: 1"),
+    ("cuts", [True], "Each of `cuts` must be", "True"),
     ("cuts", ["nowhere"], "There is no cut 'nowhere'"),
-    ("cuts", [1.5], "1.5"),
+    ("cuts", [1.5], "Each of `cuts` must be", "1.5"),
 ]
 DEFROSTER = [
     ("source", None, "functional or sequential"),
@@ -342,6 +344,8 @@ MAKE_CLONE = [
     ("name", "gn", "There is no clone 'gn': it must be one of isogm, gm, or ae<k>"),
     ("name", None, "There is no clone None"),
     ("name", "ae0", "There is no clone 'ae0'"),
+    ("name", "ae4.5", "There is no clone 'ae4.5'"),
+    ("name", "AE4", "There is no clone 'AE4'"),
     ("name", "ae99", "There is no clone ae99 of 'digits'", "from 1 to 64"),
     ("data", "digits", "`data` must be an ImageData", "'digits'"),
     ("data", None, "`data` must be an ImageData", "None"),
@@ -357,7 +361,8 @@ TRAIN_SOURCE = [
     ("name", "gn", "Source 'gn' is no clone"),
     ("name", 3, "`name` must be the path", "3"),
     ("target", "digits", "`target` must be an ImageData", "'digits'"),
-    ("model", "resnet", "There is no model 'resnet'"),
+    ("model", "resnet_5", "There is no model 'resnet_5'", "wide_resnet_<depth>_<width>"),
+    ("model", "wide_resnet", "There is no model 'wide_resnet'"),
     ("model", None, "There is no model None"),
     ("model", "wide_resnet_9_1", "`depth` must be a whole number, at least 10", "9"),
     ("recipe", None, "`recipe` must be a kdefrost.Recipe", "None"),
@@ -386,6 +391,7 @@ LOAD_SOURCE = [
 WIDE_RESNET = [
     ("depth", 9, "`depth` must be a whole number, at least 10", "9"),
     ("depth", 11, "`depth` must be 6 n + 4", "11"),
+    ("depth", 12, "`depth` must be 6 n + 4", "12"),
     ("depth", "ten", "`depth` must be a whole number", "'ten'"),
     ("width", 0, "`width` must be a whole number, at least 1", "0"),
     ("width", 1.5, "`width` must be a whole number", "1.5"),
@@ -417,6 +423,8 @@ RECIPES = [
     ("optimizer", "rmsprop", "`optimizer` must be one of sgd, adam", "'rmsprop'"),
     ("warmup_epochs", 3, "`warmup_epochs` must be a whole number from 0 to below `epochs`", "3"),
     ("warmup_epochs", -1, "`warmup_epochs` must be", "-1"),
+    ("warmup_epochs", 0.5, "`warmup_epochs` must be", "0.5"),
+    ("final_learning_rate", -1e-3, "`final_learning_rate` must be from 0", "-0.001"),
     ("final_learning_rate", 1, "`final_learning_rate` must be from 0 to `learning_rate`", "1"),
     ("final_learning_rate", "a", "`final_learning_rate` must be a number", "'a'"),
 ]
@@ -436,9 +444,10 @@ SPACES = [
     ("cut", "yes", "`cut`"),
 ]
 TUNED = [
-    ("start", "fast", "`start` must be"),
-    ("space", {}, "`space` must be"),
-    ("recipes", 0, "`recipes` must be"),
+    ("start", 60, "`start` must be a kdefrost.Recipe"),
+    ("space", {"epochs": [1, 2]}, "`space` must be a kdefrost.tuning.Space"),
+    ("recipes", 1, "`recipes` must be a whole number, at least 2"),
+    ("recipes", True, "`recipes` must be a whole number, at least 2"),
     ("recipes", "twelve", "`recipes` must be"),
 ]
 COMPARE = [

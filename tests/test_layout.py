@@ -133,7 +133,8 @@ def test_tests_lie_where_what_they_test_does():
     assert folders == {folder.name for folder in FOLDERS} | {"scripts"}
 
 
-def test_the_page_on_what_is_taken_names_tests_that_are_there():
-    text = (PROJECT / "docs" / "models.md").read_text()
+@pytest.mark.parametrize("page", ["models.md", "reliability.md"])
+def test_a_page_of_promises_names_tests_that_are_there(page):
+    text = (PROJECT / "docs" / page).read_text()
     named = set(re.findall(r"`((?:\w+/)?test_\w+)`", text))
     assert named and all((PROJECT / "tests" / f"{name}.py").exists() for name in named)

@@ -41,9 +41,9 @@ def _joining(inputs: list) -> str:
     ends = [sum(sizes[:count]) for count in range(1, len(sizes))]
     return (
         "Put one before them that is divided among them: "
-        f"whole = keras.Input(({sum(sizes)},)); parts = keras.ops.split(whole, {ends}, axis=1); "
-        "parts = [keras.ops.cast(keras.ops.reshape(part, (-1, *each.shape[1:])), each.dtype) "
-        "for part, each in zip(parts, model.inputs)]; model = keras.Model(whole, model(parts)). "
+        f"whole = keras.Input(({sum(sizes)},)); pieces = keras.ops.split(whole, {ends}, axis=1); "
+        "pieces = [keras.ops.cast(keras.ops.reshape(piece, (-1, *each.shape[1:])), each.dtype) "
+        "for piece, each in zip(pieces, model.inputs)]; model = keras.Model(whole, model(pieces)). "
         "Its examples are x = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1), of the parts "
         "that each input took."
     )

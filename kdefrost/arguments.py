@@ -7,6 +7,7 @@ from pathlib import Path
 
 # Characters of what came that an error shows: of an array or a model its first line says enough.
 _LONGEST = 100
+_A_PATH = "the path of a file or folder, as text or a pathlib.Path"
 
 
 def as_whole(name: str, value, least: int, most: int | None = None) -> int:
@@ -60,12 +61,13 @@ def check_kind(name: str, value, kind: type | tuple[type, ...], expected: str):
         raise _refused(name, expected, value)
 
 
-def as_path(name: str, value) -> Path:
+def as_path(name: str, value, expected: str = _A_PATH) -> Path:
     """The path of a file or folder.
 
     Args:
         name: The argument's name.
         value: What is given for it.
+        expected: What it must be, in words.
 
     Returns:
         The path.
@@ -75,7 +77,7 @@ def as_path(name: str, value) -> Path:
     """
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(path, str) or not path or "\0" in path:
-        raise _refused(name, "the path of a file or folder, as text or a pathlib.Path", value)
+        raise _refused(name, expected, value)
     return Path(path)
 
 

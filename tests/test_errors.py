@@ -46,7 +46,13 @@ def given(small, tmp_path_factory):
         classes=np.arange(50) % 3,
         nan=np.where(x > 2, NAN, x),
         scored={"train": (x, y), "verbose": False},
-        cuts_to_score={"cuts": kdefrost.cut_points(small), "images": x, "labels": y, "scores": ["ridge"]},
+        cuts_to_score={
+            "source": small,
+            "cuts": kdefrost.cut_points(small),
+            "images": x,
+            "labels": y,
+            "scores": ["ridge"],
+        },
         coupled={"model": small, "source": small, "layers": 1},
         to_compress={"images": x, "bottleneck": 2, "recipe": kdefrost.AutoencoderRecipe()},
     )
@@ -241,6 +247,7 @@ HYPERMODEL = [
     ("cuts", [9], "`cuts` must be of this defroster's, 1, 2", "[9]"),
 ]
 SCORE_CUTS = [
+    ("source", None, "functional or sequential"),
     ("cuts", "blocks", "`cuts` must be a list of cuts", "'blocks'"),
     ("cuts", [1], "`cuts` must be a list of one or more cuts", "[1]"),
     ("cuts", [], "`cuts` must be a list of one or more cuts"),
@@ -298,11 +305,11 @@ EXPORT = [
     ("class_names", ["a"], "`class_names` must be a list of 3", "['a']"),
 ]
 LOAD_DATA = [
-    ("name", None, "`name` must be the path", "None"),
-    ("name", 3, "`name` must be the path", "3"),
-    ("name", b"digits", "`name` must be the path", "b'digits'"),
-    ("name", "", "`name` must be the path", "''"),
-    ("name", "a\0b", "`name` must be the path"),
+    ("name", None, "`name` must be the name of a data set, or the path of a folder of images", "None"),
+    ("name", 3, "`name` must be the name of a data set", "3"),
+    ("name", b"digits", "`name` must be the name of a data set", "b'digits'"),
+    ("name", "", "`name` must be the name of a data set", "''"),
+    ("name", "a\0b", "`name` must be the name of a data set"),
     ("name", "digitz", "no data set 'digitz'", "nearest names: digits"),
     ("name", "../nowhere", "no data set '../nowhere'", "the path of an existing folder"),
     ("name", "x" * 300, "no data set 'xxx"),
@@ -359,7 +366,7 @@ MAKE_CLONE = [
 ]
 TRAIN_SOURCE = [
     ("name", "gn", "Source 'gn' is no clone"),
-    ("name", 3, "`name` must be the path", "3"),
+    ("name", 3, "`name` must be the name of a data set", "3"),
     ("target", "digits", "`target` must be an ImageData", "'digits'"),
     ("model", "resnet_5", "There is no model 'resnet_5'", "wide_resnet_<depth>_<width>"),
     ("model", "wide_resnet", "There is no model 'wide_resnet'"),
@@ -378,8 +385,8 @@ AUTOENCODER = [
     ("seed", None, "`seed` must be a whole number", "None"),
 ]
 LOAD_SOURCE = [
-    ("name_or_path", None, "`name_or_path` must be the path", "None"),
-    ("name_or_path", 3, "`name_or_path` must be the path", "3"),
+    ("name_or_path", None, "`name_or_path` must be a name such as imagenet:ResNet50", "None"),
+    ("name_or_path", 3, "`name_or_path` must be a name such as imagenet:ResNet50", "3"),
     ("name_or_path", "missing.keras", "no source file missing.keras", FileNotFoundError),
     ("name_or_path", lambda g: g.folder, "no source file", FileNotFoundError),
     ("name_or_path", lambda g: g.folder / "corrupt.keras", "corrupt.keras cannot be read"),
@@ -560,7 +567,7 @@ CALLS = {
     "transferability": (SCORES, lambda g: partial(g.defroster.transferability, **g.scored)),
     "best_model": (BEST_MODEL, lambda g: partial(g.defroster.best_model, profile=g.profile)),
     "hypermodel": (HYPERMODEL, lambda g: partial(g.defroster.hypermodel, **g.sets)),
-    "score_cuts": (SCORE_CUTS, lambda g: partial(transferability.score_cuts, g.small, **g.cuts_to_score)),
+    "score_cuts": (SCORE_CUTS, lambda g: partial(transferability.score_cuts, **g.cuts_to_score)),
     "split": (SPLIT, lambda g: partial(kdefrost.split, model=g.small, cut=1)),
     "reinitialize": (REINITIALIZE, lambda g: partial(kdefrost.reinitialize, model=g.models.vector, seed=0)),
     "join": (JOIN, lambda g: partial(kdefrost.join, extractor=g.small, tail=g.small)),

@@ -552,4 +552,5 @@ def test_numbers_that_are_looked_up_are_of_the_table(tmp_path):
     model = keras.Model(inputs, layers.Dense(2)(looked_up))
     kdefrost.export(model, tmp_path / "mine")
     x = np.array([[0.0, 5.0, 9.0]], np.float32)
-    np.testing.assert_allclose(tf.saved_model.load(tmp_path / "mine").serve(x), model(x), atol=1e-6)
+    loaded = tf.saved_model.load(tmp_path / "mine")
+    np.testing.assert_allclose(loaded.serve(x), model(x), atol=1e-6)

@@ -82,9 +82,9 @@ def load_data(
     >>> kdefrost.load_data("digits").train.images.shape
     (1437, 8, 8, 1)
     """
-    for argument, path in {"name": name, "data_dir": data_dir}.items():
-        if path is not None or argument == "name":
-            as_path(argument, path)
+    as_path("name", name, "the name of a data set, or the path of a folder of images")
+    if data_dir is not None:
+        as_path("data_dir", data_dir)
     if isinstance(test_share, bool) or not isinstance(test_share, numbers.Real) or not 0 <= test_share < 1:
         raise ValueError(f"`test_share` must be from 0 to below 1. Received: test_share={test_share!r}")
     image_size = _height_and_width(image_size)

@@ -41,7 +41,7 @@ def load_source(
     >>> kdefrost.load_source("imagenet:MobileNetV2:0.35", weights="notop.weights.h5", image_size=96).input.shape
     (None, 96, 96, 3)
     """
-    as_path("name_or_path", name_or_path)
+    as_path("name_or_path", name_or_path, "a name such as imagenet:ResNet50, or the path of a file")
     if str(name_or_path).startswith("imagenet:"):
         return imagenet_source(str(name_or_path).removeprefix("imagenet:"), weights, image_size)
     given = [key for key, value in {"weights": weights, "image_size": image_size}.items() if value is not None]

@@ -11,7 +11,7 @@ from kdefrost.arguments import as_whole, check_kind
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.features import Inference, each_layer
-from kdefrost.cutting.graph import has_graph
+from kdefrost.cutting.graph import Graph, has_graph
 from kdefrost.cutting.surgery import split
 from kdefrost.data.colors import color_advice
 from kdefrost.data.sets import read_images
@@ -129,7 +129,7 @@ def each_cut(
 def _as_images(images, source: keras.Model) -> np.ndarray:
     """Images as an array of finite numbers that a source takes."""
     images = read_images("images", images, memory_budget=2**62, directory=None)
-    expected = tuple(source.inputs[0].shape[1:])
+    expected = tuple(Graph(source).inputs[0].shape[1:])
     if not _takes(expected, images):
         raise ValueError(
             f"`images` must be what the source takes, {expected} each. Received: {images.shape[1:]}"

@@ -491,10 +491,10 @@ FEATURES = [
     ("features", None, "`features` must be finite numbers (examples, features)"),
     ("features", lambda g: g.points[:, 0], "`features` must be", "(50,)"),
     ("features", lambda g: np.where(g.points > 1, NAN, g.points), "`features` must be finite"),
-    ("features", lambda g: g.points * 0, "`features` must be", "not the same for all"),
     ("labels", [0, 1, 2], "`labels` must be the class of each of the 50 examples", "(3,)"),
     ("labels", lambda g: g.points[:, 0], "`labels` must be the class of each", "float64"),
 ]
+SAME_FEATURES = [("features", lambda g: g.points * 0, "`features` must be", "not the same for all")]
 KERNELS = [
     ("kernel", lambda g: g.points, "`kernel` must be numbers (examples, examples)", "(50, 5)"),
     ("kernel", lambda g: g.points @ np.full((5, 50), NAN), "`kernel` must be finite"),
@@ -590,14 +590,14 @@ CALLS = {
     "compare": (COMPARE, lambda g: partial(similarity.compare, X=g.points, Y=g.points, overlap_k=3, spearman_k=3)),
     "layerwise": (LAYERWISE, lambda g: partial(similarity.layerwise, model_a=g.small, model_b=g.small, images=g.x)),
     **{
-        score.__name__: (FEATURES, lambda g, score=score: partial(score, features=g.points, labels=g.classes))
-        for score in (
-            transferability.h_score,
-            transferability.logme,
-            transferability.nearest_mean,
-            transferability.nearest_neighbors,
-            transferability.ridge,
-        )
+        score.__name__: (rows, lambda g, score=score: partial(score, features=g.points, labels=g.classes))
+        for score, rows in {
+            transferability.logme: FEATURES,
+            transferability.h_score: [*FEATURES, *SAME_FEATURES],
+            transferability.nearest_mean: [*FEATURES, *SAME_FEATURES],
+            transferability.nearest_neighbors: [*FEATURES, *SAME_FEATURES],
+            transferability.ridge: [*FEATURES, *SAME_FEATURES],
+        }.items()
     },
     "kernel_ridge": (KERNELS, lambda g: partial(transferability.kernel_ridge, labels=g.classes)),
     "load": (LOAD, lambda g: kdefrost.DefrostProfile.load),

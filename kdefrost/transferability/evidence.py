@@ -33,7 +33,7 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
         The score, higher where a linear model tells the classes better.
 
     Raises:
-        ValueError: If the features tell nothing, or there is not one label for each example.
+        ValueError: If the features are no finite numbers, or there is not one label for each example.
 
     Example:
 
@@ -43,7 +43,7 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
     >>> logme(tells + noise, labels) > logme(noise, labels)
     True
     """
-    features, labels = labelled(features, labels)
+    features, labels = labelled(features, labels, must_vary=False)
     targets = (labels[:, None] == np.unique(labels)).astype(np.float64)
     vectors, singular, _ = scipy.linalg.svd(features, full_matrices=False)
     there = singular > singular.max() * len(features) * np.finfo(float).eps

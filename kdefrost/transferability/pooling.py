@@ -45,24 +45,28 @@ def tells(features: np.ndarray) -> bool:
     return bool(np.isfinite(features).all()) and varied(features).shape[1] > 0
 
 
-def labelled(features, labels) -> tuple[np.ndarray, np.ndarray]:
+def labelled(features, labels, must_vary: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Features and the classes of their examples, as scores take them.
 
     Args:
         features: Features `(examples, features)`.
         labels: The class of each example `(examples,)`.
+        must_vary: Whether features that are the same for all examples have no score.
 
     Returns:
         Both as arrays, the features as float64.
 
     Raises:
-        ValueError: If there are no features that tell examples apart, or labels are not one class for each.
+        ValueError: If they are no finite features, or the same for all where they must vary, or labels are not one
+            class for each.
     """
     features = np.asarray(features)
-    if features.ndim != 2 or not len(features) or features.dtype.kind not in "biuf" or not tells(features):
+    is_table = features.ndim == 2 and len(features) > 0 and features.dtype.kind in "biuf"
+    if not is_table or not np.isfinite(features).all() or (must_vary and not tells(features)):
+        apart = ", not the same for all examples" if must_vary else ""
         raise ValueError(
-            "`features` must be finite numbers (examples, features), not the same for all examples. Received: "
-            f"{features.shape} of {features.dtype}"
+            f"`features` must be finite numbers (examples, features){apart}. Received: {features.shape} of "
+            f"{features.dtype}"
         )
     return features.astype(np.float64), as_classes(labels, len(features))
 

@@ -21,6 +21,7 @@
     statistics       means and standard errors over seeds
     tables           numbers and tables as text
     drawing          what figures have in common
+    arguments        what an argument must be, and what is said where it is not
     kept             what takes long to make, kept on disk
     fingerprint      content addresses
     files            files that are there whole or not at all

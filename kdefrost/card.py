@@ -37,9 +37,11 @@ def model_card(
     title = "Model" if profile is None else f"{profile.configuration['source_name']}, transferred"
     lines = [f"# {title}", "", f"Takes {_shape(model.inputs[0])}, gives {_shape(model.outputs[0])}."]
     if class_names is not None:
-        of_second = len(class_names) > model.outputs[0].shape[-1]
-        of_which = f" The output is of the second, {class_names[1]}." if of_second else ""
-        lines.append(f"Classes, in order: {', '.join(map(str, class_names))}.{of_which}")
+        # Names of folders may have several lines.
+        names = [" ".join(str(name).split()) for name in class_names]
+        of_second = len(names) > model.outputs[0].shape[-1]
+        of_which = f" The output is of the second, {names[1]}." if of_second else ""
+        lines.append(f"Classes, in order: {', '.join(names)}.{of_which}")
     if profile is not None:
         lines += ["", *_facts(profile, profile.per_class[-1] if per_class is None else per_class)]
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())

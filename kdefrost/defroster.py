@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from kdefrost.arguments import check_kind
 from kdefrost.compliance import STRENGTHS, ComplianceProfile, ComplianceTrial
 from kdefrost.compliance.measuring import COMPARED_IMAGES, Straying, measured_layers
 from kdefrost.compliance.policy import under_springs
@@ -702,6 +703,7 @@ class Defroster:
 
     def _check_mine(self, profile: DefrostProfile) -> Experiment:
         """Refuses a profile of another defroster or of other data than those of the last call."""
+        check_kind("profile", profile, DefrostProfile, "a DefrostProfile, as `profile` and `search` give it")
         if self._last is None:
             raise ValueError("Call `profile` with the data first: it says what the model's output is.")
         experiment, _ = self._last
@@ -778,6 +780,7 @@ class Defroster:
         """The indices of some cuts of this defroster."""
         if cuts is None:
             return {cut.index for cut in default}
+        check_kind("cuts", cuts, (list, tuple), "a list of cuts or of their indices, or None")
         known, chosen = {cut.index for cut in self.cuts}, {getattr(cut, "index", cut) for cut in cuts}
         if not chosen or chosen - known:
             raise ValueError(

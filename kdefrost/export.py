@@ -1,19 +1,22 @@
 """Handing a model over: as SavedModel and as `.keras` file, each loaded again and compared, with a model card."""
 
+import contextlib
+import glob
 import os
 import re
 import shutil
-import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from kdefrost.arguments import as_path, check_kind
 from kdefrost.card import KERAS_FILE, model_card, own_objects
 from kdefrost.cutting.layers import Borrowed
+from kdefrost.files import clear_parts, part_of
 from kdefrost.models.normalization import FUSED_LAYERS, with_keras_layers
 from kdefrost.profile import DefrostProfile
 
@@ -55,7 +58,7 @@ def export(
 
     Raises:
         ValueError: If `model` is of another kind, has several inputs or outputs, `class_names` are
-            not as many as the outputs, `path` is something other than an earlier export,
+            not as many as the outputs, `path` is something other than an earlier export or cannot be made,
             TensorFlow cannot write the model, or what is loaded again gives other outputs than it.
 
     Warns:
@@ -71,14 +74,15 @@ def export(
     probabilities = loaded.serve(images)
     ```
     """
-    path, asked = Path(os.path.realpath(path)), Path(path)
+    asked = as_path("path", path)
+    path = Path(os.path.realpath(asked))
     _check_model(model, class_names)
+    if profile is not None:
+        check_kind("profile", profile, DefrostProfile, "a DefrostProfile, as Defroster.profile gives it, or None")
     if path.exists() and not (path / _CARD).exists():
         raise ValueError(f"`path` must be a new folder, or one of an earlier export. {path} is something else.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     model, missing = _with_keras_layers(model)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as scratch:
-        beside = Path(scratch) / path.name
+    with _taking_the_place_of(path) as beside:
         run = _as_function(model)
         _write_saved_model(model, run, beside)
         loaded, missing = (None, missing) if missing else _written_and_loaded(model, beside / KERAS_FILE)
@@ -86,12 +90,34 @@ def export(
         card = model_card(model, profile, per_class, class_names, missing)
         # Names of folders may have bytes that are no text.
         (beside / _CARD).write_text(card, encoding="utf-8", errors="backslashreplace")
-        if path.exists():
-            shutil.rmtree(path)
-        beside.replace(path)
     if missing:
         warnings.warn(f"{asked} holds the SavedModel alone, without `{KERAS_FILE}`: {missing}", stacklevel=2)
     return asked
+
+
+@contextlib.contextmanager
+def _taking_the_place_of(path: Path) -> Iterator[Path]:
+    """Gives a folder to write beside another, whose place it takes at the end of `with`, whole; or never."""
+    former = path.with_name(f"{path.name}.former")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for each in (path, former):
+            clear_parts(path.parent, glob.escape(each.name))
+        beside, aside = part_of(path), part_of(former)
+        beside.mkdir()
+    except OSError as error:
+        raise ValueError(f"`path` must be a folder that can be made. Received: {path} ({error.strerror})") from error
+    try:
+        yield beside
+        # Taken away file by file, it would be there by half for a while.
+        if path.exists():
+            path.replace(aside)
+        beside.replace(path)
+    finally:
+        if aside.exists() and not path.exists():
+            aside.replace(path)
+        for each in (beside, aside):
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def _check_model(model: keras.Model, class_names: Sequence[str] | None):
@@ -102,7 +128,8 @@ def _check_model(model: keras.Model, class_names: Sequence[str] | None):
             raise ValueError(f"`model` must have one {name}. Received: {[tensor.name for tensor in tensors]}")
     outputs = model.outputs[0].shape[-1]
     fitting = (1, 2) if outputs == 1 else (outputs,)
-    if class_names is not None and (isinstance(class_names, str) or len(class_names) not in fitting):
+    listed = isinstance(class_names, (list, tuple, np.ndarray))
+    if class_names is not None and not (listed and len(class_names) in fitting):
         raise ValueError(
             f"`class_names` must be a list of {' or '.join(map(str, fitting))}, one for each output. Received: "
             f"{class_names!r}"
@@ -227,7 +254,8 @@ def _examples(model: keras.Model) -> list[tf.Tensor]:
 def _values(model: keras.Model, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Values that a model may take."""
     dtype = model.inputs[0].dtype
-    if dtype.startswith(("float", "bfloat", "uint8")):
+    looks_up = any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
+    if dtype.startswith(("float", "bfloat", "uint8")) and not looks_up:
         return rng.uniform(0, 255, shape)
     # What tables hold that are looked up; else whole numbers may be places in one, of which 0 and 1 are there.
     tables = [layer for layer in model._flatten_layers() if hasattr(layer, "get_vocabulary")]

@@ -1,10 +1,13 @@
 """Files that are there whole or not at all, the folders that they are in, and what they say of versions."""
 
 import contextlib
+import errno
 import glob
+import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,7 +15,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import BinaryIO
 
+from kdefrost.arguments import as_path
+
 _PART = ".part"
+# What some system takes for more than a part of a name, or not at all; and the names that Windows keeps for devices.
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>:"/\\|?*]')
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+# Bytes of a name; systems take 255, of which endings and what is written beside need some.
+_LONGEST = 120
 
 
 def read_json(path: Path) -> dict:
@@ -26,7 +36,9 @@ def read_json(path: Path) -> dict:
 
     Raises:
         ValueError: If the file is damaged.
+        OSError: If there is none, or it may not be read.
     """
+    _check_readable(path)
     try:
         values = json.loads(path.read_text())
     except ValueError as error:
@@ -34,6 +46,16 @@ def read_json(path: Path) -> dict:
     if not isinstance(values, dict):
         raise ValueError(f"{path} is damaged: it holds no JSON object. Delete it, or choose another folder.")
     return values
+
+
+def _check_readable(path: Path):
+    """Refuses to read what is no file, by a sentence."""
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if not path.is_file():
+        raise IsADirectoryError(f"{path} is no file; name the file that is in it.")
+    if not os.access(path, os.R_OK):
+        raise PermissionError(f"{path} may not be read: allow it, or take another.")
 
 
 @contextlib.contextmanager
@@ -57,10 +79,12 @@ def writing(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "Make room there and give the same command again, or choose" if is_full else "Choose"
         # Without its number, so that it reads as a sentence.
         raise OSError(
-            f"{path} could not be written ({error.strerror or error}). Make room there and give the same command "
-            "again, or choose another folder; what was there before is as it was"
+            f"{path} could not be written ({error.strerror or error}). {advice} another folder; what was there before "
+            "is as it was"
         ) from error
     finally:
         beside.unlink(missing_ok=True)
@@ -70,6 +94,25 @@ def write_atomically(path: Path, text: str):
     """Writes a text so that the file is there whole or not at all; see `writing`."""
     with writing(path) as file:
         file.write(text.encode())
+
+
+def file_name(text: str) -> str:
+    """The name of a file or folder that any system can have and people can read, from a text of whatever kind.
+
+    Args:
+        text: What it is to say, such as the name of a data set.
+
+    Returns:
+        The text, with dashes in the place of what cannot be in a name; a longer one ends in its digest. It is a single
+        part of a path, and never one that leads out of a folder.
+    """
+    name = _NOT_IN_NAMES.sub("-", text).lstrip(". -").rstrip(". ")
+    if len(name.encode()) > _LONGEST:
+        ending = f"-{hashlib.sha256(os.fsencode(text)).hexdigest()[:8]}"
+        name = name.encode()[: _LONGEST - len(ending)].decode(errors="ignore") + ending
+    if not name or _DEVICES.fullmatch(name):
+        name = f"_{name}"
+    return name
 
 
 def part_of(path: Path) -> Path:
@@ -112,7 +155,7 @@ def check_folder(directory: str | os.PathLike):
     Raises:
         ValueError: If it is something else, or lies in something else.
     """
-    path = Path(directory).absolute()
+    path = as_path("directory", directory).absolute()
     there = next(part for part in (path, *path.parents) if os.path.lexists(part))
     if not there.is_dir():
         raise _no_folder(directory, f"{there} is no folder")

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 
 from kdefrost import fingerprint
-from kdefrost.files import clear_parts, part_of, versions, write_atomically
+from kdefrost.files import clear_parts, file_name, part_of, versions, write_atomically
 from kdefrost.models.loading import load_source
 
 _MANIFEST = "manifest.json"
@@ -29,7 +29,7 @@ def address(directory: str | os.PathLike, name: str, settings: dict) -> Path:
     Returns:
         A path, in which there may be nothing yet.
     """
-    return Path(directory) / f"{name.replace('/', '-')}-{fingerprint.of_settings(settings)[:8]}"
+    return Path(directory) / f"{file_name(name)}-{fingerprint.of_settings(settings)[:8]}"
 
 
 def is_whole(folder: Path) -> bool:

@@ -12,9 +12,9 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from kdefrost.arguments import as_path
 from kdefrost.files import read_json, write_atomically
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ class Result(abc.ABC):
     def save(self, path: str | os.PathLike) -> None:
         """Writes the result to a JSON file, in which an infinite number is `Infinity`."""
         values = {self._key(): self.FORMAT, **dataclasses.asdict(self)}
-        write_atomically(Path(path), json.dumps(values, indent=1) + "\n")
+        write_atomically(as_path("path", path), json.dumps(values, indent=1) + "\n")
 
     def save_csv(self, path: str | os.PathLike) -> None:
         """Writes the raw numbers to a CSV file, one measurement a row."""
-        write_atomically(Path(path), as_csv(self.rows()))
+        write_atomically(as_path("path", path), as_csv(self.rows()))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
@@ -80,8 +80,9 @@ class Result(abc.ABC):
 
         Raises:
             ValueError: If the file is damaged or not such a result.
+            OSError: If there is no such file, or it may not be read.
         """
-        values = read_json(Path(path))
+        values = read_json(as_path("path", path))
         if values.get(cls._key()) != cls.FORMAT:
             raise ValueError(f"{path} is not a {cls.KIND} of this version of kdefrost (format {cls.FORMAT}).")
         try:

@@ -9,9 +9,11 @@ import keras
 import numpy as np
 
 from kdefrost import fingerprint, kept, training
+from kdefrost.arguments import as_path, as_whole, check_kind
 from kdefrost.clones.gaussian import CLONES
 from kdefrost.clones.making import check_clone, clone_settings, is_clone, make_clone
 from kdefrost.cutting.channels import CHANNELS_FIRST, input_format_of
+from kdefrost.cutting.ends import check_input
 from kdefrost.cutting.features import Inference
 from kdefrost.cutting.graph import Graph
 from kdefrost.cutting.initialization import reinitialize
@@ -114,6 +116,7 @@ def kept_source(
 
 def _look_up(name: str | ImageData, target: ImageData, data_dir, clone_seed: int) -> tuple[str, ImageData | None]:
     """A source's name, and its images where it is no clone of the target, which is not made yet."""
+    check_kind("target", target, ImageData, "an ImageData, as of kdefrost.load_data")
     if isinstance(name, ImageData):
         return name.name, name
     if not is_clone(name):
@@ -124,6 +127,8 @@ def _look_up(name: str | ImageData, target: ImageData, data_dir, clone_seed: int
 
 def _address(name, data, target, model, recipe, directory, seed, autoencoder, clone_seed) -> tuple[str, Path, dict]:
     """What people call a source, the folder in which its network is kept, and all that it depends on."""
+    check_kind("recipe", recipe, Recipe, "a kdefrost.Recipe")
+    as_whole("seed", seed, least=0)
     settings = {
         "source": name,
         "clone": clone_settings(name, target, clone_seed, recipe=autoencoder) if data is None else None,
@@ -134,7 +139,7 @@ def _address(name, data, target, model, recipe, directory, seed, autoencoder, cl
         "format": _FORMAT,
     }
     origin = f"{name}-{target.name}" if data is None else data.name
-    return origin, kept.address(os.path.join(directory, "sources"), f"{origin}-{model}", settings), settings
+    return origin, kept.address(as_path("directory", directory) / "sources", f"{origin}-{model}", settings), settings
 
 
 def source_size(name: str, target: ImageData, data_dir: str | os.PathLike | None = None) -> tuple[int, int]:
@@ -168,9 +173,14 @@ def standardized(model: keras.Model, images: np.ndarray | ImageFiles) -> keras.M
 
     Returns:
         A new model that takes images as they are; `model` is not changed.
+
+    Raises:
+        ValueError: If `model` has no graph of layers or several inputs, or `images` are no images of finite numbers.
     """
+    graph = Graph(model)
+    check_input(graph)
     inputs = keras.Input(model.inputs[0].shape[1:], name="image")
-    axis = 1 if input_format_of(Graph(model)) == CHANNELS_FIRST else -1
+    axis = 1 if input_format_of(graph) == CHANNELS_FIRST else -1
     return join(keras.Model(inputs, standardization(images, axis=axis)(inputs)), model)
 
 

@@ -45,9 +45,11 @@ import command
 import argparse
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 # Of these, the tables alone.
+from scripts.benches.situations import SITUATIONS
 from scripts.benches.tasks import TASKS, WAYS
 
 
@@ -60,7 +62,9 @@ def add_profile_options(parser: argparse.ArgumentParser):
     add("--epochs", type=count, metavar="N", help="epochs of each trial (of the task)")
     add("--seeds", type=count, metavar="N", help="trials at each cut (of the task)")
     add("--cuts", type=index_or_name, nargs="+", metavar="CUT", help="how many; or indices or names (of the task)")
-    add("--out", metavar="FILE", help="new file for the raw numbers, .json, written as each process ends")
+    add(
+        "--out", type=new_file, metavar="FILE", help="new file for the raw numbers, .json, written as each process ends"
+    )
 
 
 def add_growth_options(parser: argparse.ArgumentParser):
@@ -74,7 +78,8 @@ def add_growth_options(parser: argparse.ArgumentParser):
 def add_choice_options(parser: argparse.ArgumentParser):
     add = parser.add_argument
     add("--records", default="docs/choice", metavar="DIR", help="folder of the records (%(default)s)")
-    add("--only", nargs="+", metavar="NAME", help="situations to judge, or to record (all)")
+    only = "situations to judge, or to record (all)"
+    add("--only", nargs="+", choices=SITUATIONS, metavar="NAME", help=only)
     add_source_options(parser)
 
 
@@ -105,10 +110,16 @@ def add_no_options(parser: argparse.ArgumentParser):
 
 
 def count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number, at least 1, not {text}")
+    return int(text)
+
+
+def new_file(text: str) -> Path:
+    """Refuses to write over the numbers of an earlier run, or where nothing can be written."""
+    if Path(text).exists() or not Path(text).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a new file in an existing folder, not {text}")
+    return Path(text)
 
 
 def index_or_name(text: str) -> int | str:
@@ -147,16 +158,20 @@ BENCHES = {
 
 
 def main():
-    arguments = vars(parse_arguments())
-    what, rounds = arguments.pop("what"), arguments.pop("rounds")
+    stopped = "Measurements begin anew; profile's raw numbers so far are in --out, if given: name a new file."
+    command.main(lambda: work(parse_arguments()), stopped)
+
+
+def work(arguments: argparse.Namespace) -> Callable[[], None]:
+    """The measurements that are asked for."""
+    values = {name: value for name, value in vars(arguments).items() if name not in ("what", "rounds", "debug")}
+    names = [arguments.what] if arguments.what else ["training", "head"]
 
     def measure():
-        for name in [what] if what else ["training", "head"]:
-            run(BENCHES[name], rounds, arguments)
+        for name in names:
+            run(BENCHES[name], arguments.rounds, values)
 
-    command.main(
-        measure, "Measurements begin anew; profile's raw numbers so far are in --out, if given: name a new file."
-    )
+    return measure
 
 
 def run(bench: Bench, rounds: int | None, arguments: dict):

@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -58,10 +59,12 @@ def main():
     )
 
 
-def run(arguments: argparse.Namespace):
+def run(arguments: argparse.Namespace) -> Callable[[], None]:
+    """Checks the arguments, and gives the work that they ask for."""
     # After parsing, so that --help and a mistyped option answer at once.
-    import kdefrost
-    from kdefrost.clones import check_clone, resolved
+    with command.without_notes():
+        import kdefrost
+    from kdefrost.clones import check_clone
     from kdefrost.files import make_folder
 
     preset = kdefrost.PRESETS[arguments.preset]
@@ -71,6 +74,13 @@ def run(arguments: argparse.Namespace):
     for name in names:
         check_clone(name, data, seed=arguments.seed)
     out = make_folder(command.out_folder(arguments.out, name_parts(arguments, names)))
+    return lambda: assess_all(data, names, preset, arguments, out)
+
+
+def assess_all(data, names: list[str], preset, arguments: argparse.Namespace, out: Path):
+    """Makes the clones, measures them, and reports."""
+    from kdefrost.clones import resolved
+
     print(f"{data.name}: {len(data.classes)} classes, {len(data.train.labels)} training and", end=" ")
     print(f"{len(data.test.labels)} test images.", flush=True)
     reference = make_reference(data, preset)

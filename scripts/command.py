@@ -4,9 +4,11 @@ It is imported before all else, because of what it does to the path.
 """
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -21,6 +23,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # Processes of --jobs share a GPU's memory with this one.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
+# Exit codes: of what a user typed wrong, as argparse has it, and of what goes wrong later.
+MISTAKE, FAILURE = 2, 1
+# What kdefrost raises of an argument that cannot be, and of a file that is not there.
+_MISTAKES = (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError)
+# What kdefrost raises with a sentence; of all else it is said what it is.
+_SENTENCES = (ValueError, OSError, ImportError)
 TARGETS = "digits (embedded), idc (breast cancer patches), an image set of TFDS such as cifar10, or a folder of images"
 # Options that several commands have, by name.
 _OPTIONS = {
@@ -51,10 +59,22 @@ _OPTIONS = {
 }
 
 
-def parser(description: str, examples: str | None = None) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser with `--debug`, whose errors are one line."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error, too")
+
+    def error(self, message: str):
+        """Ends the command by a mistake."""
+        self.exit(MISTAKE, f"error: {_in_one_line(message)}; {self.prog} --help lists what there is\n")
+
+
+def parser(description: str, examples: str | None = None) -> Parser:
     """A parser whose help is laid out as it is written, and ends in examples where there are some."""
     form = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(description=description, epilog=examples, formatter_class=form)
+    return Parser(description=description, epilog=examples, formatter_class=form)
 
 
 def add_options(group, *names: str, **changes: dict):
@@ -69,19 +89,59 @@ def add_options(group, *names: str, **changes: dict):
         group.add_argument(name, **{**_OPTIONS[name], **changes.get(name.strip("-").replace("-", "_"), {})})
 
 
-def main(run: Callable[[], None], stopped: str = "The same command begins anew."):
-    """Runs a command, whose mistakes and interrupts end in a sentence.
+@contextlib.contextmanager
+def without_notes() -> Iterator[None]:
+    """Leaves out what TensorFlow notes on the machine as it is imported, so that standard error is a command's own.
+
+    It is written by C++ code before that can be told to be silent; errors of Python are raised as ever.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        for each in (kept, nowhere):
+            os.close(each)
+
+
+def main(check: Callable[[], Callable[[], None] | None], stopped: str = "The same command begins anew."):
+    """Runs a command, whose mistakes, failures and interrupts end in a sentence on standard error.
+
+    A mistake in what was typed, which shows before the work, ends it with 2; what fails later, or is no mistake, with
+    1. With `--debug` the traceback comes before the sentence.
 
     Args:
-        run: What it does.
+        check: Reads and checks what was typed, and gives the work that it asks for, if any is left.
         stopped: What to say of what an interrupt leaves.
     """
+    mistakes = _MISTAKES
     try:
-        run()
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+        work = check()
+        mistakes = ()
+        if work is not None:
+            work()
     except KeyboardInterrupt:
         sys.exit(f"\nStopped. {stopped}")
+    # Whatever it is, a user gets a line.
+    except Exception as error:
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        print(f"error: {_sentence(error)}", file=sys.stderr)
+        sys.exit(MISTAKE if isinstance(error, mistakes) else FAILURE)
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says, in one line; of one that kdefrost did not foresee, what it is, too."""
+    said = _in_one_line(str(error))
+    if said and isinstance(error, _SENTENCES):
+        return said
+    return f"{type(error).__name__}{said and f': {said}'} (--debug shows where)"
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def is_trained(source: str) -> bool:
@@ -107,8 +167,9 @@ def out_folder(out: str | os.PathLike | None, parts: Iterable[str | None]) -> Pa
     Returns:
         The path.
     """
-    name = "-".join(part for part in parts if part)
-    return Path(out or Path("runs") / name.replace("/", "-").replace(":", "-"))
+    from kdefrost.files import file_name
+
+    return Path(out or Path("runs") / file_name("-".join(part for part in parts if part)))
 
 
 def save_figures(out: Path, drawings: dict[str, Callable]) -> list[Path]:

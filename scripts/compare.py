@@ -10,6 +10,7 @@ import command
 
 # isort: split
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -41,13 +42,18 @@ def main():
     command.main(lambda: run(parse_arguments()))
 
 
-def run(arguments: argparse.Namespace):
+def run(arguments: argparse.Namespace) -> Callable[[], None]:
+    """Checks the arguments, and gives the work that they ask for."""
     # After parsing, so that --help and a mistyped option answer at once.
-    import kdefrost
+    with command.without_notes():
+        import kdefrost
+    from kdefrost.files import check_folder
 
     profiles = [load(Path(folder)) for folder in arguments.folders]
     names = choose_names(arguments, profiles)
-    report(kdefrost.Comparison(dict(zip(names, profiles, strict=True))), arguments.out)
+    comparison = kdefrost.Comparison(dict(zip(names, profiles, strict=True)))
+    check_folder(arguments.out)
+    return lambda: report(comparison, arguments.out)
 
 
 def load(folder: Path):

@@ -15,6 +15,7 @@ import argparse
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -74,11 +75,13 @@ def main():
     command.main(lambda: run(parse_arguments()), stopped)
 
 
-def run(arguments: argparse.Namespace):
+def run(arguments: argparse.Namespace) -> Callable[[], None]:
+    """Checks the arguments, and gives the work that they ask for."""
     # After parsing, so that --help and a mistyped option answer at once.
-    import tensorflow as tf
+    with command.without_notes():
+        import tensorflow as tf
 
-    import kdefrost
+        import kdefrost
     from kdefrost.compliance import STRENGTHS
     from kdefrost.files import make_folder
 
@@ -103,19 +106,22 @@ def run(arguments: argparse.Namespace):
     check(kdefrost.Defroster(untrained, recipe, directory=out), layers, strengths, trials)
     make_folder(out)
     print(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.", flush=True)
-    given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
-    network = kdefrost.train_source(arguments.src, data, model, preset.source, PROJECT / "saved_models", **given)
-    source = kdefrost.standardized(network, data.train.images)
-    start = time.perf_counter()
-    defroster = kdefrost.Defroster(source, recipe, directory=out)
-    profile = defroster.profile(**trials) if several else None
-    compliance = defroster.compliance(
-        **trials, strengths=strengths, layers=layers, normalization=arguments.normalization
-    )
-    compliance = dataclasses.replace(
-        compliance, configuration={**compliance.configuration, "source_name": arguments.src, "target": arguments.tgt}
-    )
-    report(compliance, profile, out, "-".join(arguments.layers), time.perf_counter() - start)
+
+    def work():
+        given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
+        network = kdefrost.train_source(arguments.src, data, model, preset.source, PROJECT / "saved_models", **given)
+        source = kdefrost.standardized(network, data.train.images)
+        start = time.perf_counter()
+        defroster = kdefrost.Defroster(source, recipe, directory=out)
+        profile = defroster.profile(**trials) if several else None
+        compliance = defroster.compliance(
+            **trials, strengths=strengths, layers=layers, normalization=arguments.normalization
+        )
+        named = {"source_name": arguments.src, "target": arguments.tgt}
+        compliance = dataclasses.replace(compliance, configuration={**compliance.configuration, **named})
+        report(compliance, profile, out, "-".join(arguments.layers), time.perf_counter() - start)
+
+    return work
 
 
 def check_source(source: str):

@@ -12,6 +12,7 @@ PROJECT = command.PROJECT
 
 import argparse
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from planning import autoencoder_flops, print_plan, print_sizes, warn_of_seen_images
@@ -52,6 +53,7 @@ def add_source_and_target(group):
     add = group.add_argument
     source = "a clone of the target (isogm, gm, ae32, …), a data set, imagenet:NAME such as imagenet:ResNet50 or "
     add("--src", required=True, metavar="NAME", help=source + "imagenet:MobileNetV2:0.35, or a .keras file")
+    add("--trust", action="store_true", help="let Python code in a .keras source, as of a Lambda layer, run")
     add("--weights", metavar="FILE", help="local file of an imagenet source's weights (downloaded)")
     target = f"{command.TARGETS}, <class>/*.jpg or train/ and test/ above (%(default)s)"
     size = "resize all images to N×N (what the source takes)"
@@ -107,7 +109,10 @@ def add_results(group):
 
 
 def positive(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a positive number, not {text}")
     return value
@@ -118,9 +123,11 @@ def main():
     command.main(lambda: run(parse_arguments()), stopped)
 
 
-def run(arguments: argparse.Namespace):
+def run(arguments: argparse.Namespace) -> Callable[[], None] | None:
+    """Checks the arguments, and gives the work that they ask for, of a dry run none."""
     # After parsing, so that --help and a mistyped option answer at once.
-    import kdefrost
+    with command.without_notes():
+        import kdefrost
     from kdefrost.devices import in_scope, strategy_for
     from kdefrost.files import make_folder
 
@@ -129,7 +136,7 @@ def run(arguments: argparse.Namespace):
     check_export(arguments.export)
     network, seen = None, None
     if command.is_trained(arguments.src):
-        network = kdefrost.load_source(arguments.src, arguments.weights, image_size(arguments))
+        network = kdefrost.load_source(arguments.src, arguments.weights, image_size(arguments), arguments.trust)
     data = load_target(arguments, network)
     trials = choose_trials(data, preset, arguments)
     print_sizes(data, trials)
@@ -164,12 +171,17 @@ def run(arguments: argparse.Namespace):
                 print(f"\n{start.capitalize()} tails:" if len(starts) > 1 else "")
                 autoencoder = autoencoder_flops(arguments.src, data, preset)
                 print_plan(plan, whole, trials["train"], seen, autoencoder, trials["patience"], arguments.search)
-        return
+        return None
     make_folder(out)
-    if not command.is_trained(arguments.src):
-        with in_scope(strategy):
-            network = kdefrost.train_source(arguments.src, data, **source)
-    run_and_report(defrosters(), trials, data.classes, preset, arguments, out)
+
+    def work():
+        nonlocal network
+        if not command.is_trained(arguments.src):
+            with in_scope(strategy):
+                network = kdefrost.train_source(arguments.src, data, **source)
+        run_and_report(defrosters(), trials, data.classes, preset, arguments, out)
+
+    return work
 
 
 def image_size(arguments) -> int | None:
@@ -203,6 +215,8 @@ def fill_in(preset, arguments):
         raise ValueError("--model names a network to train as a source; with a trained --src there is none to train.")
     if arguments.inputs != "raw" and not arguments.src.endswith(".keras"):
         raise ValueError("--inputs is for a .keras source; of the others it is known what they take.")
+    if arguments.trust and not arguments.src.endswith(".keras"):
+        raise ValueError("--trust is for a .keras source; no other holds code.")
     if arguments.tune and arguments.tails == "both":
         raise ValueError("--tune gives new and pretrained tails a recipe each; take one of --tails new, pretrained.")
     if arguments.search and arguments.patience not in (None, "none"):

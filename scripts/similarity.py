@@ -12,6 +12,7 @@ import command
 PROJECT = command.PROJECT
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -53,11 +54,13 @@ def main():
     command.main(lambda: run(parse_arguments()), stopped)
 
 
-def run(arguments: argparse.Namespace):
+def run(arguments: argparse.Namespace) -> Callable[[], None]:
+    """Checks the arguments, and gives the work that they ask for."""
     # After parsing, so that --help and a mistyped option answer at once.
-    import tensorflow as tf
+    with command.without_notes():
+        import tensorflow as tf
 
-    import kdefrost
+        import kdefrost
     from kdefrost.devices import in_scope, strategy_for
     from kdefrost.files import make_folder
 
@@ -81,16 +84,19 @@ def run(arguments: argparse.Namespace):
         given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
         return kdefrost.train_source(source, data, model, preset.source, PROJECT / "saved_models", seed=seed, **given)
 
-    results = {name: [] for name in sources}
-    with in_scope(strategy):
-        for seed in range(seeds):
-            target = kdefrost.standardized(network(data, TARGET_SEED + seed), data.train.images)
-            for name in sources:
-                source = kdefrost.standardized(network(name, seed), data.train.images)
-                print(f"Seed {seed}: {name} and {data.name}", flush=True)
-                results[name].append(compare(source, target, images, layers, arguments.memory, out / "pairs"))
-    joined = {name: kdefrost.LayerwiseSimilarity.joined(parts) for name, parts in results.items()}
-    report(joined, data.name, out)
+    def work():
+        results = {name: [] for name in sources}
+        with in_scope(strategy):
+            for seed in range(seeds):
+                target = kdefrost.standardized(network(data, TARGET_SEED + seed), data.train.images)
+                for name in sources:
+                    source = kdefrost.standardized(network(name, seed), data.train.images)
+                    print(f"Seed {seed}: {name} and {data.name}", flush=True)
+                    results[name].append(compare(source, target, images, layers, arguments.memory, out / "pairs"))
+        joined = {name: kdefrost.LayerwiseSimilarity.joined(parts) for name, parts in results.items()}
+        report(joined, data.name, out)
+
+    return work
 
 
 def check_sources(sources: list[str], data, data_dir: str | None):
@@ -138,7 +144,7 @@ def name_parts(arguments, sources: list[str]) -> list[str | None]:
 
 def report(results: dict, target: str, out: Path):
     """Writes figures and numbers, and prints the tables and the paths."""
-    from kdefrost.files import write_atomically
+    from kdefrost.files import file_name, write_atomically
     from kdefrost.results import as_csv, joined_rows
     from kdefrost.similarity.figures import plot_imbalance_plane, plot_layerwise
 
@@ -150,7 +156,7 @@ def report(results: dict, target: str, out: Path):
     }
     written = command.save_figures(out, drawings)
     for name, result in results.items():
-        written.append(out / f"similarity-{name.replace('/', '-')}.json")
+        written.append(out / file_name(f"similarity-{name}.json"))
         result.save(written[-1])
     written += [out / "similarity.csv", out / "similarity.md"]
     write_atomically(written[-2], as_csv(joined_rows(results, "source")))

@@ -28,10 +28,9 @@ def patience_or_none(text: str) -> int | str:
 def _number_or_none(text: str, least: int) -> int | str:
     if text == "none":
         return text
-    value = int(text)
-    if value < least:
-        raise argparse.ArgumentTypeError(f"must be at least {least}, or none, not {text}")
-    return value
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"must be a whole number, at least {least}, or none, not {text}")
+    return int(text)
 
 
 def load_target(arguments, network):

@@ -543,3 +543,14 @@ def test_a_card_is_written_whatever_bytes_a_name_has_and_where_a_link_leads(plai
         folder = kdefrost.export(plain, tmp_path / "link", class_names=["кот", "caf\udce9", "c"])
     assert folder.is_symlink() and (tmp_path / "mine" / "saved_model.pb").exists()
     assert "in order: кот, caf\\udce9, c." in (folder / "model_card.md").read_text(encoding="utf-8")
+
+
+def test_numbers_that_are_looked_up_are_of_the_table(tmp_path):
+    """As where several inputs were made one of floats, of which some are places in a table."""
+    inputs, layers = keras.Input((3,)), keras.layers
+    looked_up = layers.Flatten()(layers.Embedding(10, 4)(keras.ops.cast(inputs, "int32")))
+    model = keras.Model(inputs, layers.Dense(2)(looked_up))
+    kdefrost.export(model, tmp_path / "mine")
+    x = np.array([[0.0, 5.0, 9.0]], np.float32)
+    loaded = tf.saved_model.load(tmp_path / "mine")
+    np.testing.assert_allclose(loaded.serve(x), model(x), atol=1e-6)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from kdefrost import training
+from kdefrost.arguments import as_whole
 from kdefrost.cutting.initialization import reinitialize
 from kdefrost.data.channels import standardization
 from kdefrost.training.recipe import AutoencoderRecipe
@@ -139,6 +140,7 @@ def train_autoencoder(
     reconstructed = model.predict(data.test.images)
     ```
     """
+    as_whole("seed", seed, least=0)
     whole, core = for_training(images, bottleneck, recipe)
     reinitialize(core, seed)
     training.fit(whole, images, images, recipe, seed, on_progress=on_progress)
@@ -170,8 +172,8 @@ def for_training(images, bottleneck: int, recipe: AutoencoderRecipe) -> tuple[ke
     Raises:
         ValueError: As `autoencoder`.
     """
-    core = autoencoder(bottleneck, images.shape[1:], compute_dtype(recipe))
     standardize = standardization(images)
+    core = autoencoder(bottleneck, images.shape[1:], compute_dtype(recipe))
     whole = keras.Sequential([keras.Input(images.shape[1:], dtype="float32"), standardize, core])
     training.compile_model(whole, recipe, loss=_StandardizedError(standardize))
     return whole, core

@@ -7,7 +7,6 @@ alone.
 """
 
 import dataclasses
-import numbers
 import os
 import re
 
@@ -15,12 +14,14 @@ import keras
 import numpy as np
 
 from kdefrost import fingerprint, kept
+from kdefrost.arguments import as_whole, check_kind
 from kdefrost.clones.autoencoders import autoencoder, check_autoencoder, compute_dtype, train_autoencoder
 from kdefrost.clones.gaussian import CLONES, sampled
 from kdefrost.clones.moments import squared_error
 from kdefrost.cutting.features import Inference
 from kdefrost.data.channels import channel_statistics
 from kdefrost.data.examples import Examples, ImageData
+from kdefrost.files import check_folder
 from kdefrost.progress import share_bar
 from kdefrost.training.recipe import PRESETS, AutoencoderRecipe
 
@@ -35,7 +36,7 @@ def is_clone(name: str) -> bool:
 
 def bottleneck(name: str) -> int | None:
     """The bottleneck of an autoencoder clone `ae<k>`, k from 1; None for all other names."""
-    match = re.fullmatch(r"ae([1-9]\d*)", name)
+    match = re.fullmatch(r"ae([1-9]\d*)", str(name))
     return int(match[1]) if match else None
 
 
@@ -96,6 +97,10 @@ def make_clone(
     ```
     """
     check_clone(name, data, per_class, test_per_class, seed)
+    if recipe is not None:
+        check_kind("recipe", recipe, AutoencoderRecipe, "a kdefrost.AutoencoderRecipe, or None")
+    if directory is not None:
+        check_folder(directory)
     recipe = None if bottleneck(name) is None else resolved(recipe)
     counts = {"per_class": per_class, "test_per_class": test_per_class}
     if directory is None:
@@ -164,8 +169,8 @@ def check_clone(
     Raises:
         ValueError: As `make_clone`.
     """
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
-        raise ValueError(f"`seed` must be a whole number, at least 0. Received: seed={seed!r}")
+    as_whole("seed", seed, least=0)
+    check_kind("data", data, ImageData, "an ImageData, as of kdefrost.load_data")
     if not is_clone(name):
         known = ", ".join(CLONES)
         raise ValueError(
@@ -179,8 +184,8 @@ def check_clone(
                 f"`{argument}` is for the clones {', '.join(CLONES)}; {name} has one image for each of the original's. "
                 f"Received: {argument}={value}"
             )
-        if value is not None and (isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1):
-            raise ValueError(f"`{argument}` must be a whole number, at least 1. Received: {argument}={value!r}")
+        if value is not None:
+            as_whole(argument, value, least=1)
     if bottleneck(name) is not None:
         try:
             check_autoencoder(bottleneck(name), data.image_shape)

@@ -63,6 +63,8 @@ def _order(question: Question) -> tuple:
 
 def _counts(source: keras.Model, layers, features: bool) -> list[int]:
     several = isinstance(layers, Sequence) and not isinstance(layers, str)
+    if several and not layers:
+        raise ValueError("`layers` must be one or more numbers of layers or cuts. Received: none")
     counts = []
     for wanted in layers if several else [layers]:
         if isinstance(wanted, bool) or not isinstance(wanted, (int, np.integer, Cut)):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from kdefrost.arguments import check_kind
 from kdefrost.compliance.agreement import Agreement
 from kdefrost.cutting.cut import Cut
 from kdefrost.profile import DefrostProfile
@@ -227,6 +228,7 @@ class ComplianceProfile(Result):
         Raises:
             ValueError: If they are of other sources, sets or recipes, or have nothing in common.
         """
+        check_kind("profile", profile, DefrostProfile, "a DefrostProfile")
         for fact in ("source", "data", "recipe", "task"):
             if self.configuration.get(fact) != profile.configuration.get(fact):
                 raise ValueError(f"`profile` must be of the same {fact} as what it is compared with.")

@@ -4,6 +4,7 @@
     masks            masks of padded sequences, which cross a cut as tensors do
     graph            a model's layer calls, read once: what is called with what, where one tensor crosses
     channels         which axis of a tensor has the channels
+    ends             what a model must begin and end in
     output           which layer is a model's output layer, or whether it ends in features
     cut              a place between layers (`Cut`, `CutList`)
     cuts             the places at which a model can be cut (`cut_points`)

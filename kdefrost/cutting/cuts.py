@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from kdefrost.cutting.cut import Cut, CutList
+from kdefrost.cutting.ends import check_ends
 from kdefrost.cutting.graph import Call, Graph, Tensor
 from kdefrost.cutting.output import output_position, read_output
 
@@ -126,11 +127,7 @@ def cuttable(model, features: bool | None = None) -> Graph:
             if `features` does not fit.
     """
     graph = Graph(model)
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise ValueError(
-            f"`model` must have one input and one output. Received {len(graph.inputs)} inputs and "
-            f"{len(graph.outputs)} outputs."
-        )
+    check_ends(graph)
     if None in graph.inputs[0].shape[1:]:
         raise ValueError(
             f"`model` must take inputs of one size, but it takes {graph.inputs[0].shape}. Give it one: inputs = "

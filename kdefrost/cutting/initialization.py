@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from kdefrost.arguments import check_kind, check_seed
 from kdefrost.cutting.costs import NORMALIZATIONS, TRANSPOSED
 from kdefrost.cutting.layers import made_again
 
@@ -41,8 +42,11 @@ def reinitialize(model: keras.Model, seed: int | Sequence[int]) -> None:
         seed: Seed, or sequence of seeds, that fixes the values.
 
     Raises:
-        ValueError: If a layer without a rule cannot be made anew from its configuration.
+        ValueError: If `model` is no model, `seed` fixes nothing, or a layer without a rule cannot be made anew
+            from its configuration.
     """
+    check_kind("model", model, keras.layers.Layer, "a Keras model")
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     by_own_initialiser = []
     for layer in _layers(model):

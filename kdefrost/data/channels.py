@@ -23,13 +23,19 @@ def channel_statistics(images: np.ndarray | ImageFiles) -> tuple[np.ndarray, np.
         `(mean, deviation)`, float32 arrays `(channels,)`.
 
     Raises:
-        ValueError: If images are not finite numbers.
+        ValueError: If there are none, or they are not finite numbers.
 
     Example:
 
     >>> mean, deviation = kdefrost.channel_statistics(data.train.images)
     """
-    channels = images.shape[-1]
+    shape = getattr(images, "shape", ())
+    if len(shape) != 4 or 0 in shape or images.dtype.kind not in "biufV":
+        given = f"shape {tuple(shape)} of {images.dtype}" if shape else type(images).__name__
+        raise ValueError(
+            f"`images` must be an array (images, height, width, channels) of numbers, at least one. Received: {given}"
+        )
+    channels = shape[-1]
     rows = max(1, _BLOCK // int(np.prod(images.shape[1:])))
     # Numbers relative to a pixel are small: their squares do not cancel, and are 0 where all are equal.
     origin = images[0].reshape(-1, channels)[0].astype(np.float64)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from kdefrost.arguments import check_kind
 from kdefrost.data.finite import check_finite
 from kdefrost.data.image_files import ImageFiles
 
@@ -49,7 +50,7 @@ class ImageData:
         validation: Images to choose on and their labels; None where there are none of their own.
 
     Raises:
-        ValueError: If images are not finite numbers.
+        ValueError: If a part is no `Examples`, or images are not finite numbers.
     """
 
     name: str
@@ -62,6 +63,8 @@ class ImageData:
     def __post_init__(self):
         for name in ("train", "test", "validation"):
             examples = getattr(self, name)
+            if examples is not None or name == "train":
+                check_kind(name, examples, Examples, "an Examples of images and labels")
             if examples is not None and not isinstance(examples.images, ImageFiles):
                 check_finite(name, examples.images)
 

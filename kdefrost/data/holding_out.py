@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from kdefrost.arguments import as_whole, check_number
 from kdefrost.data.examples import Examples
 
 
@@ -36,6 +37,8 @@ def hold_out(
         if not isinstance(examples, (tuple, list)) or len(examples) != 2:
             raise ValueError(f"`examples` must be a pair (images, labels). Received: {type(examples).__name__}")
         examples = Examples(*map(np.asarray, examples))
+    check_number("share", share)
+    as_whole("seed", seed, least=0)
     if not 0 < share < 1:
         raise ValueError(f"`share` must be above 0 and below 1. Received: share={share}")
     aside = draw(examples.labels, share, seed, groups)

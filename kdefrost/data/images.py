@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kdefrost.arguments import as_path
 from kdefrost.data.colors import check_color_mode, in_colors
 from kdefrost.data.examples import Examples, ImageData
 from kdefrost.data.folders import Listing, list_folder, list_patches
@@ -81,6 +82,9 @@ def load_data(
     >>> kdefrost.load_data("digits").train.images.shape
     (1437, 8, 8, 1)
     """
+    as_path("name", name, "the name of a data set, or the path of a folder of images")
+    if data_dir is not None:
+        as_path("data_dir", data_dir)
     if isinstance(test_share, bool) or not isinstance(test_share, numbers.Real) or not 0 <= test_share < 1:
         raise ValueError(f"`test_share` must be from 0 to below 1. Received: test_share={test_share!r}")
     image_size = _height_and_width(image_size)
@@ -104,12 +108,16 @@ def _height_and_width(image_size) -> tuple[int, int] | None:
     if image_size is None:
         return None
     pair = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
-    if len(pair) != 2 or not all(isinstance(side, numbers.Integral) and side > 0 for side in pair):
+    if len(pair) != 2 or not all(_is_length(side) for side in pair):
         raise ValueError(
             "`image_size` must be a positive whole number, or two of them, (height, width). "
             f"Received: image_size={image_size!r}"
         )
     return pair
+
+
+def _is_length(side) -> bool:
+    return isinstance(side, numbers.Integral) and not isinstance(side, bool) and side > 0
 
 
 def _load_digits(image_size, color_mode) -> ImageData:

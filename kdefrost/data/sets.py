@@ -47,7 +47,7 @@ def read_sets(
     Raises:
         ValueError: If one is no labelled set of finite numbers.
     """
-    there = {name: examples for name, examples in given.items() if examples is not None}
+    there = {name: examples for name, examples in given.items() if examples is not None or name == "train"}
     for name, examples in there.items():
         check_kind(name, examples)
     check_steps(steps, there)

@@ -4,6 +4,7 @@ import re
 
 import keras
 
+from kdefrost.arguments import as_whole, check_kind
 from kdefrost.cutting.precision import in_full
 from kdefrost.models.normalization import BatchNormalization
 
@@ -39,10 +40,15 @@ def wide_resnet(
     >>> kdefrost.wide_resnet(28, 4, classes=10).count_params()
     5856250
     """
-    if depth < 10 or (depth - 4) % 6:
+    if as_whole("depth", depth, least=10) % 6 != 4:
         raise ValueError(f"`depth` must be 6 n + 4 with n at least 1 (10, 16, 22, 28, …). Received: depth={depth}")
-    if width < 1 or classes < 1:
-        raise ValueError(f"`width` and `classes` must be at least 1. Received: width={width}, classes={classes}")
+    for name, value in {"width": width, "classes": classes}.items():
+        as_whole(name, value, least=1)
+    check_kind("input_shape", input_shape, (tuple, list), "(height, width, channels)")
+    if len(input_shape) != 3:
+        raise ValueError(f"`input_shape` must be (height, width, channels). Received: input_shape={input_shape}")
+    for size in input_shape:
+        as_whole("input_shape", size, least=1)
     inputs = keras.Input(input_shape, name="image")
     x = _convolution(16, 3, name="conv1")(inputs)
     for group, channels in enumerate((16 * width, 32 * width, 64 * width), start=1):
@@ -105,7 +111,7 @@ def build_model(name: str, classes: int, input_shape: tuple[int, int, int]) -> k
     Raises:
         ValueError: If there is no such network.
     """
-    match = re.fullmatch(r"(\w+?)_(\d+)_(\d+)", name)
+    match = re.fullmatch(r"(\w+?)_(\d+)_(\d+)", str(name))
     if not match or match[1] not in MODELS:
         names = ", ".join(f"{known}_<depth>_<width>" for known in MODELS)
         raise ValueError(f"There is no model {name!r}: it must be one of {names}, such as wide_resnet_16_1.")

@@ -50,7 +50,7 @@ def resnet18(weights: str | os.PathLike | None = None, image_size: int | tuple[i
         keras_hub, _ = _import_keras_hub()
         backbone, preprocessing = keras_hub.models.ResNetBackbone(**_RESNET18, image_shape=shape), TORCHVISION
     else:
-        backbone, preprocessing = _read_resnet18(os.fspath(weights), shape)
+        backbone, preprocessing = _read_resnet18(str(weights), shape)
     features = keras.layers.GlobalAveragePooling2D(name="avg_pool")(backbone.output)
     # The backbone is of a class of KerasHub, the layers in it are Keras's.
     return with_preprocessing(keras.Model(backbone.input, features, name="resnet18"), preprocessing, name="ResNet18")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kdefrost.arguments import as_path
 from kdefrost.files import writing
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.profile.trial import Trial
@@ -24,7 +25,7 @@ class BestTails:
     """
 
     def __init__(self, directory: str | os.PathLike | None):
-        self.directory = None if directory is None else Path(directory)
+        self.directory = None if directory is None else as_path("directory", directory)
         self._kept: dict[int | None, _Tail] = {}
         self._candidates: dict[tuple[int, int | None], _Tail] = {}
 

@@ -3,12 +3,15 @@
 A block is what cuts are compared within: a seed, or a fold of a seed, for which all cuts see the same examples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 from scipy.sparse.csgraph import connected_components
+
+from kdefrost.arguments import check_number
+from kdefrost.cutting.cut import Cut
 
 
 class BlockFit(NamedTuple):
@@ -73,6 +76,13 @@ def best_column(scores: np.ndarray) -> int:
     return int(np.flatnonzero(_reaches(mean, np.nanmax(mean)))[-1])
 
 
+def column_of(cuts: Sequence[Cut], cut: Cut) -> int:
+    """The place of a cut among those of a profile; a `ValueError` where it is none of them."""
+    if cut not in cuts:
+        raise ValueError(f"`cut` must be a Cut of the profile, such as profile.cuts[0]. Received: cut={cut!r}")
+    return cuts.index(cut)
+
+
 def near_best_columns(
     scores: np.ndarray, confidence: float, share_of: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
@@ -86,7 +96,13 @@ def near_best_columns(
 
     Returns:
         Mask `(cuts,)`.
+
+    Raises:
+        ValueError: If `confidence` is not above 0 and below 1.
     """
+    check_number("confidence", confidence)
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence` must be above 0 and below 1. Received: confidence={confidence}")
     fit, best = fit_blocks(scores), best_column(scores)
     finite = np.isfinite(fit.mean)
     others = int(finite.sum()) - 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kdefrost.arguments import check_kind
 from kdefrost.cutting.cut import Cut
 from kdefrost.files import write_atomically
 from kdefrost.profile.ranking import Ranked, rank_sources, ranking_sentence
@@ -52,10 +53,12 @@ class Comparison:
         plot = figures.plot_comparison
 
     def __post_init__(self):
+        check_kind("profiles", self.profiles, dict, "a dict of profiles by name")
         if not self.profiles:
             raise ValueError("`profiles` must hold one or more profiles by name. Received: none")
         known = {}
         for name, profile in self.profiles.items():
+            check_kind("profiles", profile, DefrostProfile, "a dict of profiles by name, each a DefrostProfile")
             if not profile.trials:
                 raise ValueError(f"`profiles` must have finished trials; {name!r} has none. Leave it out.")
             for fact, value in _facts(profile):

@@ -9,7 +9,7 @@ import numpy as np
 
 from kdefrost.cutting.cut import Cut
 from kdefrost.profile.bound import Bound
-from kdefrost.profile.choice import best_column, near_best_columns, variance_share
+from kdefrost.profile.choice import best_column, column_of, near_best_columns, variance_share
 from kdefrost.profile.search import Searched
 from kdefrost.profile.trial import Trial
 from kdefrost.results import Result
@@ -133,7 +133,7 @@ class DefrostProfile(Bound, Result):
             Array `(blocks,)` of differences on the set that is reported, NaN for one that lacks either.
         """
         scores = self.scores(per_class, self.reported_on)
-        return scores[:, self.cuts.index(cut)] - scores[:, self.cuts.index(other)]
+        return scores[:, column_of(self.cuts, cut)] - scores[:, column_of(self.cuts, other)]
 
     def gain(self, per_class: int | None, cut: Cut, other: Cut) -> tuple[float, float]:
         """The mean of `difference` and its standard error, NaN where no block has both."""
@@ -193,7 +193,7 @@ class DefrostProfile(Bound, Result):
         Raises:
             ValueError: If there is none.
         """
-        size = self.size(per_class)
+        size, cut = self.size(per_class), self.cuts[column_of(self.cuts, cut)]
         for trial in self.trials:
             if (trial.cut, trial.per_class, trial.seed) == (cut.index, size, seed):
                 return trial
@@ -217,7 +217,7 @@ class DefrostProfile(Bound, Result):
 
         Args:
             per_class: Number of training examples per class.
-            confidence: Confidence of all comparisons together.
+            confidence: Confidence of all comparisons together, above 0 and below 1.
 
         Returns:
             A list of `Cut` in their order.

@@ -28,8 +28,13 @@ def tuned_gain(profile: DefrostProfile, on: str | None = None, at_best: bool = F
 
     Returns:
         The mean over sizes and draws, and its standard error, NaN with one draw.
+
+    Raises:
+        ValueError: If its recipe was not tuned.
     """
     found = profile.tuning
+    if found is None:
+        raise ValueError('The recipe of this profile was not tuned: ask for one by Defroster(recipe="tuned").')
     gains, seeds = found.gains(on, at_best), [draw for _, draw in found.draws]
     # Sizes of one seed share examples: they count as one draw.
     means = np.array([gains[[each == seed for each in seeds]].mean() for seed in sorted(set(seeds))])

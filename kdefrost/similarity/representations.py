@@ -65,7 +65,8 @@ class Settings:
     dtype: str | None = None
 
     def __post_init__(self):
-        measures = () if isinstance(self.measures, str) else tuple(self.measures)
+        listed = isinstance(self.measures, Sequence) and not isinstance(self.measures, str)
+        measures = tuple(self.measures) if listed else ()
         if not measures or any(measure not in tuple(MEASURES) for measure in measures):
             raise ValueError(
                 f"`measures` must be a list of one or more of {', '.join(MEASURES)}. Received: "

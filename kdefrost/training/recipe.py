@@ -4,6 +4,8 @@ import dataclasses
 import math
 import numbers
 
+from kdefrost.arguments import as_whole, check_number
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -56,9 +58,10 @@ class Recipe:
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-                raise ValueError(f"`{name}` must be a whole number, at least 1. Received: {name}={value!r}")
+            as_whole(name, getattr(self, name), least=1)
+        for field in dataclasses.fields(Recipe):
+            if field.type is float:
+                check_number(field.name, getattr(self, field.name))
         if not self.learning_rate > 0 or not math.isfinite(self.learning_rate):
             raise ValueError(f"`learning_rate` must be positive. Received: learning_rate={self.learning_rate}")
         for name in ("momentum", "batch_norm_momentum"):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from scipy.special import expit, softmax
 
+from kdefrost.arguments import as_whole, check_kind
 from kdefrost.cutting.graph import ends_in_probabilities, has_graph
 from kdefrost.training.forms import classes_of, in_form, taken_by
 from kdefrost.training.labels import as_loss
@@ -35,6 +36,7 @@ class Objective:
     direction: str
 
     def __post_init__(self):
+        check_kind("name", self.name, str, "the name of a metric")
         if self.direction not in ("max", "min"):
             raise ValueError(f'`direction` must be "max" or "min". Received: direction={self.direction!r}')
 
@@ -166,7 +168,7 @@ def make_task(
     """
     has_columns = labels.ndim == 2
     if kind == "classification" and (classes is not None or not has_columns):
-        units = int(labels.max()) + 1 if classes is None else int(classes)
+        units = int(labels.max()) + 1 if classes is None else as_whole("classes", classes, least=1)
     else:
         units = labels.shape[1]
     named = of_kind(named_metrics(_default_metrics(kind, units) if metrics is None else metrics), kind, labels)

@@ -3,6 +3,8 @@
 import numpy as np
 import scipy.linalg
 
+from kdefrost.transferability.pooling import labelled
+
 # The ratio of the precisions stays within this factor of the largest eigenvalue: beyond, the evidence is flat, or grows
 # without end because the features give the labels exactly.
 _RANGE = 1e10
@@ -30,6 +32,9 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
     Returns:
         The score, higher where a linear model tells the classes better.
 
+    Raises:
+        ValueError: If the features are no finite numbers, or there is not one label for each example.
+
     Example:
 
     >>> rng = np.random.default_rng(0)
@@ -38,7 +43,7 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
     >>> logme(tells + noise, labels) > logme(noise, labels)
     True
     """
-    features = np.asarray(features, np.float64)
+    features, labels = labelled(features, labels, must_vary=False)
     targets = (labels[:, None] == np.unique(labels)).astype(np.float64)
     vectors, singular, _ = scipy.linalg.svd(features, full_matrices=False)
     there = singular > singular.max() * len(features) * np.finfo(float).eps

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 from sklearn.neighbors import NearestNeighbors
 
-from kdefrost.transferability.pooling import standardized
+from kdefrost.transferability.pooling import as_classes, labelled, standardized
 
 # Strengths of a ridge, in units of the mean eigenvalue.
 STRENGTHS = tuple(10.0**power for power in range(-6, 3))
@@ -31,12 +31,16 @@ def ridge(features: np.ndarray, labels: np.ndarray) -> float:
     Returns:
         The share of examples that are right, from 0 to 1.
 
+    Raises:
+        ValueError: If the features tell nothing, or there is not one label for each example.
+
     Example:
 
     >>> labels = np.arange(60) % 3
     >>> ridge(np.eye(3)[labels], labels)
     1.0
     """
+    features, labels = labelled(features, labels)
     vectors, singular, _ = scipy.linalg.svd(standardized(features), full_matrices=False)
     return _ridge_accuracy(vectors, np.square(singular), labels)
 
@@ -51,13 +55,21 @@ def kernel_ridge(kernel: np.ndarray, labels: np.ndarray) -> float:
     Returns:
         The share of examples that are right, from 0 to 1.
 
+    Raises:
+        ValueError: If the kernel is no square matrix of finite numbers, or there is not one label for each example.
+
     Example:
 
     >>> labels = np.arange(60) % 3
     >>> kernel_ridge((labels[:, None] == labels).astype(float), labels)
     1.0
     """
-    kernel = np.asarray(kernel, np.float64)
+    kernel = np.asarray(kernel)
+    if kernel.ndim != 2 or len(kernel) != kernel.shape[1] or not len(kernel) or kernel.dtype.kind not in "biuf":
+        raise ValueError(f"`kernel` must be numbers (examples, examples). Received: {kernel.shape} of {kernel.dtype}")
+    kernel, labels = kernel.astype(np.float64), as_classes(labels, len(kernel))
+    if not np.isfinite(kernel).all():
+        raise ValueError("`kernel` must be finite numbers. Received NaN or infinity.")
     centred = kernel - kernel.mean(axis=0) - kernel.mean(axis=1)[:, None] + kernel.mean()
     eigenvalues, vectors = scipy.linalg.eigh(centred)
     return _ridge_accuracy(vectors, np.maximum(eigenvalues, 0.0), labels)
@@ -75,12 +87,16 @@ def nearest_mean(features: np.ndarray, labels: np.ndarray) -> float:
     Returns:
         The share of examples that are right, from 0 to 1.
 
+    Raises:
+        ValueError: If the features tell nothing, or there is not one label for each example.
+
     Example:
 
     >>> labels = np.arange(60) % 3
     >>> nearest_mean(np.eye(3)[labels], labels)
     1.0
     """
+    features, labels = labelled(features, labels)
     features = standardized(features)
     classes, own, counts = np.unique(labels, return_inverse=True, return_counts=True)
     means = np.stack([features[own == place].mean(axis=0) for place in range(len(classes))])
@@ -108,12 +124,16 @@ def nearest_neighbors(features: np.ndarray, labels: np.ndarray) -> float:
     Returns:
         The share of examples that are right, from 0 to 1.
 
+    Raises:
+        ValueError: If the features tell nothing, or there is not one label for each example.
+
     Example:
 
     >>> labels = np.arange(60) % 3
     >>> nearest_neighbors(np.eye(3)[labels], labels)
     1.0
     """
+    features, labels = labelled(features, labels)
     features = standardized(features)
     classes, own = np.unique(labels, return_inverse=True)
     count = min(NEIGHBORS, len(own) - 1)

@@ -45,7 +45,8 @@ def as_scores(names: Sequence[str] | None, has_target: bool) -> tuple[str, ...]:
     """
     if names is None:
         names = [name for name in SCORES if name != TANGENT_KERNEL and (has_target or name != IMBALANCE)]
-    if isinstance(names, str) or not len(names) or any(name not in SCORES for name in names):
+    listed = isinstance(names, Sequence) and not isinstance(names, str)
+    if not listed or not names or any(name not in SCORES for name in names):
         raise ValueError(f"`scores` must be a list of one or more of {', '.join(SCORES)}. Received: scores={names!r}")
     if has_target != (IMBALANCE in names):
         raise ValueError(

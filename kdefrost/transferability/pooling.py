@@ -45,6 +45,43 @@ def tells(features: np.ndarray) -> bool:
     return bool(np.isfinite(features).all()) and varied(features).shape[1] > 0
 
 
+def labelled(features, labels, must_vary: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Features and the classes of their examples, as scores take them.
+
+    Args:
+        features: Features `(examples, features)`.
+        labels: The class of each example `(examples,)`.
+        must_vary: Whether features that are the same for all examples have no score.
+
+    Returns:
+        Both as arrays, the features as float64.
+
+    Raises:
+        ValueError: If they are no finite features, or the same for all where they must vary, or labels are not one
+            class for each.
+    """
+    features = np.asarray(features)
+    is_table = features.ndim == 2 and len(features) > 0 and features.dtype.kind in "biuf"
+    if not is_table or not np.isfinite(features).all() or (must_vary and not tells(features)):
+        apart = ", not the same for all examples" if must_vary else ""
+        raise ValueError(
+            f"`features` must be finite numbers (examples, features){apart}. Received: {features.shape} of "
+            f"{features.dtype}"
+        )
+    return features.astype(np.float64), as_classes(labels, len(features))
+
+
+def as_classes(labels, examples: int) -> np.ndarray:
+    """The class of each example as an array `(examples,)`; a `ValueError` where labels are not that."""
+    labels = np.asarray(labels)
+    if labels.shape != (examples,) or labels.dtype.kind not in "biuU":
+        raise ValueError(
+            f"`labels` must be the class of each of the {examples} examples, a whole number or a name. Received: "
+            f"{labels.shape} of {labels.dtype}"
+        )
+    return labels
+
+
 def varied(features: np.ndarray) -> np.ndarray:
     """The features that are not the same for all examples, `(examples, those)`."""
     return features[:, np.ptp(features, axis=0) > _ROUNDING * np.abs(features).max(axis=0)]

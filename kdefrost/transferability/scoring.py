@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import keras
 import numpy as np
 
+from kdefrost.arguments import as_whole, check_kind
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.features import Inference, each_layer
+from kdefrost.cutting.graph import Graph, has_graph
 from kdefrost.cutting.surgery import split
 from kdefrost.data.colors import color_advice
+from kdefrost.data.sets import read_images
 from kdefrost.progress import share_bar
 from kdefrost.transferability.at_cut import AtCut, Setting
 from kdefrost.transferability.draws import Draw, Sizes
@@ -50,8 +53,8 @@ def score_cuts(
         By name the scores of the cuts `(cuts,)`, in their order: higher is better, NaN where features tell nothing.
 
     Raises:
-        ValueError: If there is no such score, the labels are not of two classes at least, or the target network
-            does not take such images.
+        ValueError: If there is no such score, the labels are not of two classes at least, there are no cuts, or the
+            source or the target network does not take such images.
 
     Example:
 
@@ -60,7 +63,12 @@ def score_cuts(
     scores["ridge"]  # (cuts,)
     ```
     """
-    names, draws = as_scores(scores, target_network is not None), {seed: np.arange(len(images))}
+    names = as_scores(scores, target_network is not None)
+    check_kind("cuts", cuts, (list, tuple), "a list of cuts, of cut_points")
+    if not cuts or not all(isinstance(cut, Cut) for cut in cuts):
+        raise ValueError(f"`cuts` must be a list of one or more cuts, of cut_points. Received: cuts={cuts}")
+    images = _as_images(images, source)
+    draws = {as_whole("seed", seed, least=0): np.arange(len(images))}
     measured = each_cut(source, cuts, images, labels, draws, names, target_network, **options)
     of_cuts = {each.cut: each.scores for each in measured}
     return {name: np.array([of_cuts[cut.index][name] for cut in cuts]) for name in names}
@@ -119,6 +127,24 @@ def each_cut(
             report(float(cost / costs[-1]))
 
 
+def _as_images(images, source: keras.Model) -> np.ndarray:
+    """Images as an array of finite numbers that a source takes."""
+    images = read_images("images", images, memory_budget=2**62, directory=None)
+    expected = tuple(Graph(source).inputs[0].shape[1:])
+    if not _takes(expected, images):
+        raise ValueError(
+            f"`images` must be what the source takes, {expected} each. Received: {images.shape[1:]}"
+            f"{color_advice(images.shape[1:], expected)}"
+        )
+    return images
+
+
+def _takes(expected: tuple, images) -> bool:
+    """Whether examples are of a shape in which some sizes are open."""
+    given = images.shape[1:]
+    return len(expected) == len(given) and all(e in (None, g) for e, g in zip(expected, given, strict=True))
+
+
 def _as_classes(labels, examples: int) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.shape != (examples,) or labels.dtype.kind not in "iu" or len(np.unique(labels)) < 2:
@@ -131,10 +157,13 @@ def _as_classes(labels, examples: int) -> np.ndarray:
 
 def _representation(network: keras.Model, images, source: keras.Model) -> np.ndarray:
     """What a network's output layer takes, `(examples, …)`."""
+    if not has_graph(network):
+        raise ValueError(
+            f"`target_network` must be a functional or sequential Keras model that has been built. Received: "
+            f"{network!r}"
+        )
     expected = tuple(network.inputs[0].shape[1:])
-    if len(expected) != len(images.shape) - 1 or any(
-        size not in (None, given) for size, given in zip(expected, images.shape[1:], strict=True)
-    ):
+    if not _takes(expected, images):
         raise ValueError(
             f"`target_network` must take what the source takes, {tuple(source.inputs[0].shape[1:])} each. It takes "
             f"{expected}{color_advice(images.shape[1:], expected)}"

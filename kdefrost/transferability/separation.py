@@ -4,7 +4,7 @@ import numpy as np
 import scipy.linalg
 from sklearn.covariance import ledoit_wolf
 
-from kdefrost.transferability.pooling import varied
+from kdefrost.transferability.pooling import labelled, varied
 
 
 def h_score(features: np.ndarray, labels: np.ndarray) -> float:
@@ -21,6 +21,9 @@ def h_score(features: np.ndarray, labels: np.ndarray) -> float:
     Returns:
         The score, from 0 to the number of classes less one.
 
+    Raises:
+        ValueError: If the features tell nothing, or there is not one label for each example.
+
     Example:
 
     >>> labels = np.arange(60) % 3
@@ -28,7 +31,8 @@ def h_score(features: np.ndarray, labels: np.ndarray) -> float:
     >>> h_score(3 * np.eye(3)[labels] + noise, labels) > h_score(noise, labels)
     True
     """
-    features = varied(np.asarray(features, np.float64))
+    features, labels = labelled(features, labels)
+    features = varied(features)
     centred = features - features.mean(axis=0)
     classes, counts = np.unique(labels, return_counts=True)
     means = np.stack([centred[labels == label].mean(axis=0) for label in classes])

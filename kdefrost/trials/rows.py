@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kdefrost.arguments import as_whole
 from kdefrost.training.labels import OR_REGRESSION
 from kdefrost.trials.question import Fold
 
+# More repeats are a slip: a seed in the place of their number.
+_MOST_SEEDS = 10_000
 # Told apart in the seeds, so that no two draws share a stream.
 SUBSET, INITIALISATION, ORDER, SAMPLE, PARTITION = range(5)
 
@@ -41,7 +44,19 @@ def subset(groups: np.ndarray, per_class: int | None, seed: int, stream: int = S
 
     Returns:
         The indices of the examples, sorted.
+
+    Raises:
+        ValueError: If `per_class` is not a positive whole number, or `seed` no whole number from 0.
     """
+    groups = np.asarray(groups)
+    if groups.ndim != 1 or not len(groups) or groups.dtype.kind not in "biu":
+        raise ValueError(
+            f"`groups` must be whole numbers (examples,), the class of each, at least one. Received: {groups.shape} of "
+            f"{groups.dtype}"
+        )
+    as_whole("seed", seed, least=0)
+    if per_class is not None:
+        as_whole("per_class", per_class, least=1)
     if per_class is None:
         return np.arange(len(groups))
     chosen = []
@@ -153,7 +168,7 @@ def as_sizes(values: int | Sequence[int] | None, name: str = "per_class") -> lis
 def as_seeds(seeds: int | Sequence[int]) -> list[int]:
     """The seeds, from their number or a list."""
     if isinstance(seeds, (int, np.integer)) and not isinstance(seeds, bool) and seeds >= 1:
-        return list(range(seeds))
+        return list(range(as_whole("seeds", seeds, least=1, most=_MOST_SEEDS)))
     if isinstance(seeds, Sequence) and seeds and all(isinstance(s, (int, np.integer)) and s >= 0 for s in seeds):
         return sorted({int(seed) for seed in seeds})
     raise ValueError(f"`seeds` must be a number of repeats, at least 1, or a list of seeds. Received: seeds={seeds!r}")
@@ -164,6 +179,5 @@ def as_folds(folds: int | None, repeats: int = 1) -> list[Fold | None]:
     if folds is None:
         return [None]
     for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"`{name}` must be a whole number, at least {least}. Received: {name}={value!r}")
+        as_whole(name, value, least)
     return [Fold(number, int(folds), repeat) for repeat in range(repeats) for number in range(folds)]

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import re
 
 import keras
 import numpy as np
@@ -334,42 +335,6 @@ def test_cuts_by_index_and_name_come_in_order(residual):
     assert kdefrost.cut_points(residual, every[::2]) == every[::2]
 
 
-@pytest.mark.parametrize(
-    ("cuts", "message"),
-    [
-        ([7], r"no cut 7: they run from 0 to 4\. The nearest: 3 \(`group2_block1`\), 4 \(`pool`\)"),
-        ([-1], r"no cut -1.*The nearest: 0 \(`image`\), 1"),
-        (["group2_blok1"], r"The nearest: `group2_block1` \(3\)"),
-        ([2.5], r"Each of `cuts` must be"),
-        ([True], r"Each of `cuts` must be"),
-        ([], r"at least one cut"),
-        (1, r"at least 2"),
-        ("layer", r"`cuts` must be \"blocks\", \"layers\""),
-        (2.5, r"`cuts` must be"),
-    ],
-)
-def test_cuts_that_do_not_exist(residual, cuts, message):
-    with pytest.raises(ValueError, match=message):
-        kdefrost.cut_points(residual, cuts)
-
-
-class _Subclassed(keras.Model):
-    def call(self, inputs):
-        return inputs
-
-
-def test_models_that_cannot_be_cut():
-    inputs = keras.Input((4,))
-    with pytest.raises(ValueError, match="functional or sequential"):
-        kdefrost.cut_points(_Subclassed())
-    with pytest.raises(ValueError, match="functional or sequential"):
-        kdefrost.cut_points("model.keras")
-    with pytest.raises(ValueError, match="no layer with weights"):
-        kdefrost.cut_points(keras.Model(inputs, keras.layers.ReLU()(inputs)))
-    with pytest.raises(ValueError, match="one input and one output"):
-        kdefrost.cut_points(keras.Model(inputs, [keras.layers.Dense(1)(inputs), keras.layers.Dense(1)(inputs)]))
-
-
 def test_a_cut_of_another_model_is_refused(residual, plain):
     with pytest.raises(ValueError, match="is not a cut of this model"):
         kdefrost.split(plain, kdefrost.cut_points(residual)[2])
@@ -444,3 +409,28 @@ def test_a_cut_can_be_named(residual):
         assert extractor.output_shape == (None, 8, 8, 16)
     with pytest.raises(ValueError, match="There is no cut 'block9'"):
         kdefrost.split(residual, "block9")
+
+
+def test_a_model_of_several_inputs_says_how_it_becomes_one_of_one():
+    """The code of the error, run: for images, and for whole numbers that are looked up in a table."""
+    layers, images = keras.layers, keras.Input((6, 6, 1), name="images")
+    words = keras.Input((3,), dtype="int32", name="words")
+    read = [layers.Flatten()(layers.Conv2D(2, 3)(images)), layers.Flatten()(layers.Embedding(10, 4)(words))]
+    model = keras.Model([images, words], layers.Dense(2)(layers.Concatenate()(read)))
+    with pytest.raises(ValueError, match=r"2 inputs: images \(6, 6, 1\), words \(3,\)") as caught:
+        kdefrost.cut_points(model)
+    code = re.search(r"divided among them: (.*)\. Its examples are (x = .*), of the parts", str(caught.value))
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(size=(5, 6, 6, 1)), rng.integers(0, 10, (5, 3))]
+    names = {"keras": keras, "np": np, "model": model, "parts": parts}
+    for line in reversed(code.groups()):
+        exec(line, names)
+    assert [cut.frozen_layers for cut in kdefrost.cut_points(names["model"])] == [0, 2]
+    np.testing.assert_allclose(names["model"](names["x"].astype("float32")), model(parts), atol=1e-6)
+
+
+def test_inputs_that_are_of_no_fixed_size_are_not_made_one():
+    layers, inputs = keras.layers, [keras.Input((None, 4)), keras.Input((4,))]
+    added = layers.Add()([layers.GlobalAveragePooling1D()(inputs[0]), inputs[1]])
+    with pytest.raises(ValueError, match="Make a model of one input that divides it among them"):
+        kdefrost.cut_points(keras.Model(inputs, layers.Dense(2)(added)))

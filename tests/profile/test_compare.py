@@ -252,20 +252,6 @@ def test_what_is_not_named_is_called_by_its_folder(crude, tmp_path, monkeypatch,
     assert f"{folder}: Freeze the first 1 of 10 layers" in capsys.readouterr().out
 
 
-def test_mistakes_end_in_one_sentence(folders, tmp_path, monkeypatch):
-    first, second = folders
-    mistakes = {
-        f"error: There is no {tmp_path / 'profile.json'}": [first, tmp_path],
-        "error: --names must be 2, one for each folder": [first, second, "--names", "a"],
-        "error: The sources must have different names; they are isogm, isogm": [first, first],
-    }
-    for message, arguments in mistakes.items():
-        with pytest.raises(SystemExit) as stop:
-            _run(monkeypatch, *arguments, "--out", tmp_path / "out")
-        assert str(stop.value).startswith(message) and "\n" not in str(stop.value)
-    assert not (tmp_path / "out").exists()
-
-
 def test_help_teaches(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         _run(monkeypatch, "--help")

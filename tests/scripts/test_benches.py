@@ -266,8 +266,9 @@ def test_profile_in_processes_of_their_own(monkeypatch, tmp_path, capsys):
     (run,) = raw["runs"]
     assert np.shape(run["scores"]) == (2, 1) and run["rate"] > 0 and run["peak"] >= run["loaded"]
     assert "round 1 of 1, kdefrost:" in printed and profile.report(raw) in printed
-    with pytest.raises(SystemExit, match="--out must be a new file"):
+    with pytest.raises(SystemExit) as stop:
         main()
+    assert stop.value.code == 2 and "--out: must be a new file" in capsys.readouterr().err
 
 
 def test_what_is_not_installed_is_left_out(monkeypatch, capsys):
@@ -349,16 +350,6 @@ def test_features_pass_once_whatever_the_number_of_cuts(residual, easy):
 def test_trials_are_weighed_one_by_one():
     memories, seconds = trials.run_trials(kdefrost.wide_resnet(10, 1), ("group2_block1", "pool"), seeds=2)
     assert len(memories) == len(seconds) == 4 and min(memories) > 0 and min(seconds) > 0
-
-
-@pytest.mark.parametrize(
-    ("words", "message"), [(["profile", "--seeds", "0"], "must be at least 1, not 0"), (["speed"], "invalid choice")]
-)
-def test_mistyped_options_are_refused(monkeypatch, capsys, words, message):
-    monkeypatch.setattr(sys, "argv", ["bench.py", *words])
-    with pytest.raises(SystemExit):
-        load_script("bench.py")()
-    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

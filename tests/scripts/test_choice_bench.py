@@ -118,9 +118,3 @@ def test_a_situation_from_its_recording_to_the_table(monkeypatch, tmp_path, caps
     main()
     again = capsys.readouterr().out
     assert again in printed and "Recording" not in again
-
-
-def test_a_situation_that_is_none(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["bench.py", "choice", "--only", "nowhere"])
-    with pytest.raises(SystemExit, match="--only must name situations"):
-        load_script("bench.py")()

@@ -74,26 +74,6 @@ def test_the_numbers_are_the_clones(result):
     assert values["mean_error"] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--clones", "gn"], "error: There is no clone 'gn': it must be one of isogm, gm, or ae<k>"),
-        (["--clones", "gm", "ae0"], "error: There is no clone 'ae0'"),
-        (["--seed", "-1"], "error: `seed` must be a whole number, at least 0. Received: seed=-1"),
-        (["--tgt", "digit"], "error: There is no data set 'digit'"),
-        (["--tgt", "idc", "--data-dir", "no/such"], "error: `data_dir` (--data-dir) must be the folder of the IDC"),
-    ],
-)
-def test_mistakes_end_in_one_sentence_before_anything_is_trained(arguments, message, monkeypatch, tmp_path):
-    main = load_script("clones.py")
-    monkeypatch.setattr(kdefrost, "train_source", None)
-    monkeypatch.setattr(sys, "argv", ["clones.py", *arguments, "--out", str(tmp_path / "out")])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert str(stop.value).startswith(message) and "\n" not in str(stop.value)
-    assert not (tmp_path / "out").exists()
-
-
 def test_an_interrupt_ends_in_a_sentence(monkeypatch):
     main = load_script("clones.py")
     monkeypatch.setattr(sys, "argv", ["clones.py"])

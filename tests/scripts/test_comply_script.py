@@ -48,32 +48,3 @@ def test_several_numbers_beside_the_profile(comply, capsys, tmp_path):
     assert result.counts == [1, 3]
     assert (tmp_path / "here" / "agreement-1-3.png").exists() and (tmp_path / "here" / "trials.sqlite").exists()
     assert "Beside the defrosting profile" in printed and "λ = 0.1: the springs predict" in printed
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["--layers", "99"], "`layers` must be from 0 to 3"),
-        (["--layers", "x"], "--layers must be numbers, or blocks"),
-        (["--layers", "3", "--strengths", "-1"], "`strengths` must be a number from 0"),
-        (["--layers", "3", "--strengths", "nan"], "`strengths` must be a number from 0"),
-        (["--layers", "2", "3"], "--layers, where there are several numbers, must be of those that a cut freezes"),
-        (["--layers", "3", "--per-class", "0"], "`per_class` must be whole numbers"),
-        (["--layers", "3", "--per-class", "99999"], "`per_class` must be at most"),
-        (["--layers", "3", "--seeds", "0"], "`seeds` must be"),
-        (["--layers", "3", "--epochs", "0"], "`epochs` must be a whole number"),
-        (["--layers", "3", "--src", "a.keras"], "--src must be a clone or a data set"),
-    ],
-)
-def test_mistakes_end_in_a_sentence(comply, arguments, message, tmp_path):
-    with pytest.raises(SystemExit, match=message) as failure:
-        comply(*arguments)
-    assert str(failure.value).startswith("error: ")
-    assert not (tmp_path / "runs").exists() and not (tmp_path / "saved_models" / "sources").exists()
-
-
-@pytest.mark.parametrize("value, message", [("inf", "write frozen"), ("stiff", "must be a number or frozen")])
-def test_a_strength_that_is_no_number(comply, capsys, value, message):
-    with pytest.raises(SystemExit):
-        comply("--layers", "3", "--strengths", value)
-    assert message in capsys.readouterr().err

@@ -103,30 +103,6 @@ def test_two_devices_share_the_work(run, result, monkeypatch):
     assert used == [2, 2]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--src", "gn"], "error: Source 'gn' is no clone"),
-        (["--src", "gm", "my.keras"], "error: --src must be clones or data sets, on which networks are trained here."),
-        (["--seeds", "0"], "error: --seeds and --memory must be positive. Received: 0 and 2.0"),
-        (["--memory", "-1"], "error: --seeds and --memory must be positive"),
-        (["--layers", "conv9"], "error: There is no cut 'conv9'"),
-        (["--model", "wide_resnet_9_1"], "error: "),
-        (["--tgt", "digit"], "error: There is no data set 'digit'"),
-        (["--devices", "GPU:0"], "error: The devices must be different ones of CPU:0, CPU:1"),
-    ],
-)
-def test_mistakes_end_in_one_sentence_before_anything_is_trained(arguments, message, monkeypatch, tmp_path):
-    main = load_script("similarity.py")
-    monkeypatch.setattr(kdefrost, "train_source", None)
-    command = ["similarity.py", "--src", "gm", *arguments, "--out", str(tmp_path / "out")]
-    monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit) as stop:
-        main()
-    assert str(stop.value).startswith(message) and "\n" not in str(stop.value)
-    assert not (tmp_path / "out").exists()
-
-
 def test_an_interrupt_ends_in_a_sentence(monkeypatch):
     main = load_script("similarity.py")
     monkeypatch.setattr(sys, "argv", ["similarity.py", "--src", "gm"])

@@ -115,20 +115,6 @@ def test_a_tuned_recipe_refuses_what_a_recipe_does(space, words):
         Tuned(START, space)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"start": 60}, "`start` must be a kdefrost.Recipe"),
-        ({"space": {"epochs": [1, 2]}}, "`space` must be a kdefrost.tuning.Space"),
-        ({"recipes": 1}, "`recipes` must be a whole number, at least 2"),
-        ({"recipes": True}, "`recipes` must be a whole number, at least 2"),
-    ],
-)
-def test_a_tuned_recipe_names_what_is_wrong(arguments, words):
-    with pytest.raises(ValueError, match=words):
-        Tuned(**arguments)
-
-
 def test_the_space_by_default_costs_the_same_for_every_recipe():
     start = Recipe(epochs=20, learning_rate=0.03, final_learning_rate=0.01)
     recipes = Tuned(start).draw()

@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import hashlib
 import json
 import os
 import platform
@@ -10,9 +11,12 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
+
+import msgspec
 
 _PART = ".part"
+_Kind = TypeVar("_Kind")
 
 
 def read_json(path: Path) -> dict:
@@ -28,12 +32,37 @@ def read_json(path: Path) -> dict:
         ValueError: If the file is damaged.
     """
     try:
-        values = json.loads(path.read_text())
-    except ValueError as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    # Brackets that never close.
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}. Delete it, or choose another folder.") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} is damaged: it holds no JSON object. Delete it, or choose another folder.")
     return values
+
+
+def converted(values, kind: type[_Kind]) -> _Kind:
+    """Makes a dataclass of what `dataclasses.asdict` and JSON made of it, and takes no value of another type.
+
+    Args:
+        values: What JSON held; what has a default need not be there.
+        kind: The dataclass.
+
+    Returns:
+        The object, lists where it has tuples as tuples, whole numbers where it has others as such.
+
+    Raises:
+        ValueError: If a value is missing or does not fit, with its place.
+    """
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+
+
+def json_digest(values) -> str:
+    """What tells whether values of JSON are as they were written."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 @contextlib.contextmanager

@@ -13,12 +13,23 @@ import matplotlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from matplotlib import pyplot
 
 import kdefrost
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
+# How many files each test of a reader makes; more of them, and others each time, where the environment says so.
+_FUZZES = os.environ.get("KDEFROST_FUZZ")
+FUZZED = settings(
+    max_examples=int(_FUZZES or 2000),
+    derandomize=_FUZZES is None,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 matplotlib.use("agg")
 # A second device for distribution strategies, on the same cores.
 tf.config.set_logical_device_configuration(
@@ -174,3 +185,24 @@ def whole(run_profile):
 def scores_of(profile, cuts=None):
     """The scores of a profile's trials by their keys, at some cuts or at all."""
     return {trial.key: (trial.test, trial.validation) for trial in profile.trials if cuts is None or trial.cut in cuts}
+
+
+def damaged(whole: bytes):
+    """Files that were this one, cut off, with bits flipped, or with others put in, left out or replaced; or another."""
+    place, some = st.integers(0, len(whole) - 1), st.binary(max_size=24)
+
+    def flipped(bits):
+        content = bytearray(whole)
+        for at, bit in bits:
+            content[at] ^= 1 << bit
+        return bytes(content)
+
+    def replaced(start, count, content):
+        return whole[:start] + content + whole[start + count :]
+
+    return (
+        st.lists(st.tuples(place, st.integers(0, 7)), min_size=1, max_size=3).map(flipped)
+        | st.builds(replaced, place, st.integers(0, 64), some)
+        | place.map(lambda end: whole[:end])
+        | st.binary(max_size=200)
+    )

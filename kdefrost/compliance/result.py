@@ -7,8 +7,9 @@ from typing import Self
 import numpy as np
 
 from kdefrost.compliance.agreement import Agreement
-from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cut import Cut, check_cuts
 from kdefrost.profile import DefrostProfile
+from kdefrost.profile.checks import are_counts, check_scores
 from kdefrost.results import Result
 from kdefrost.training.tasks import Objective
 from kdefrost.trials.question import Answer
@@ -263,16 +264,18 @@ class ComplianceProfile(Result):
             rows.append([*trial.key, *scores, *trial.cosine, *trial.euclidean, *trial.cka, trial.seconds])
         return rows
 
-    @classmethod
-    def from_dict(cls, values: dict) -> Self:
-        """Makes a result from what `dataclasses.asdict` and JSON made of it."""
-        return cls(
-            layers=values["layers"],
-            cuts=tuple(map(Cut.from_dict, values["cuts"])),
-            trials=tuple(ComplianceTrial(**trial) for trial in values["trials"]),
-            objective=Objective(**values["objective"]),
-            configuration=values["configuration"],
-        )
+    def check(self):
+        """Refuses parts that do not fit together, by a `ValueError`."""
+        check_cuts(self.cuts)
+        if not self.trials or len({trial.per_class for trial in self.trials}) > 1:
+            raise ValueError("its trials are none, or of several sizes")
+        if len({trial.key for trial in self.trials}) < len(self.trials):
+            raise ValueError("it has a trial twice")
+        for trial in self.trials:
+            fits = len(trial.cosine) == len(trial.euclidean) == len(self.layers) and len(trial.cka) == len(self.cuts)
+            if not fits or not are_counts(trial.layers, trial.per_class - 1, trial.seed) or not trial.strength >= 0:
+                raise ValueError(f"its trial {trial.key} has numbers that no trial of it has")
+        check_scores([(trial.test, trial.validation) for trial in self.trials], self.objective.name)
 
     def _values(self, layers: int, of: Callable[[ComplianceTrial], float]) -> np.ndarray:
         """A number of the trials with so many layers held, and of those without springs, `(seeds, strengths)`."""

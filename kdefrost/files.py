@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 _PART = ".part"
+# How the names of what was damaged end.
+ASIDE = ".damaged"
 _Kind = TypeVar("_Kind")
 
 
@@ -99,6 +102,22 @@ def write_atomically(path: Path, text: str):
     """Writes a text so that the file is there whole or not at all; see `writing`."""
     with writing(path) as file:
         file.write(text.encode())
+
+
+def set_aside(path: Path, reason: str, then: str):
+    """Gives what is damaged another name, so that it is made anew and can be looked at; a warning says so.
+
+    Args:
+        path: A file or a folder.
+        reason: What is wrong with it.
+        then: What is done about it.
+    """
+    aside = path.with_name(f"{path.name}{ASIDE}")
+    shutil.rmtree(aside) if aside.is_dir() else aside.unlink(missing_ok=True)
+    # Another process that found the same may have been faster.
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
+    warnings.warn(f"{path} is damaged ({reason}). {then}; what was there is now {aside.name}.", stacklevel=3)
 
 
 def part_of(path: Path) -> Path:

@@ -1,5 +1,7 @@
 """What all tests share: the seed, the plot backend, tiny networks and tiny data."""
 
+import copy
+import math
 import os
 import sys
 from pathlib import Path
@@ -206,3 +208,39 @@ def damaged(whole: bytes):
         | place.map(lambda end: whole[:end])
         | st.binary(max_size=200)
     )
+
+
+# What may stand in the place of a value of JSON.
+_NUMBERS = [-1, 0, 1, 2, 10**30, -(10**400), 0.5, math.nan, math.inf, -math.inf]
+JUNK = st.sampled_from([None, True, *_NUMBERS, "", "x", "min", [], {}, [[]], [1], {"a": 1}, ["x"]])
+
+
+def places_in(value, above=()):
+    """The places of all values inside one of JSON, each as the keys and numbers that lead there."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inside:
+        yield (*above, key)
+        yield from places_in(each, (*above, key))
+
+
+def edited(values, place, change, junk):
+    """Values of JSON with one of them left out, there twice or another; the same where there is none at the place."""
+    values, junk = copy.deepcopy(values), copy.deepcopy(junk)
+    inside = values
+    try:
+        for key in place[:-1]:
+            inside = inside[key]
+        before = inside[place[-1]]
+    except (KeyError, IndexError, TypeError):
+        return values
+    if change == "drop":
+        del inside[place[-1]]
+    elif change == "repeat" and isinstance(inside, list):
+        inside.insert(place[-1], before)
+    elif change == "add" and isinstance(before, dict):
+        before["x"] = junk
+    elif change == "scale" and isinstance(before, (int, float)):
+        inside[place[-1]] = before * 10**6 if isinstance(before, int) else before * 1e300
+    else:
+        inside[place[-1]] = junk
+    return values

@@ -1,6 +1,5 @@
 """Results from files that are cut off, changed at random or edited: the right result or the stated error."""
 
-import copy
 import dataclasses
 import functools
 import json
@@ -8,7 +7,7 @@ import math
 import warnings
 
 import pytest
-from conftest import FUZZED, damaged
+from conftest import FUZZED, JUNK, damaged, edited, places_in
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -155,63 +154,6 @@ def test_a_file_with_any_damage_gives_the_result_or_is_refused(tmp_path):
     assert outcomes["refused"] > outcomes["right"]
 
 
-JUNK = [
-    None,
-    True,
-    -1,
-    0,
-    1,
-    2,
-    10**30,
-    -(10**400),
-    0.5,
-    NAN,
-    math.inf,
-    -math.inf,
-    "",
-    "x",
-    "min",
-    [],
-    {},
-    [[]],
-    [1],
-    {"a": 1},
-    ["x"],
-]
-
-
-def _places(value, above=()):
-    """The places of all values inside one of JSON."""
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in inside:
-        yield (*above, key)
-        yield from _places(each, (*above, key))
-
-
-CHANGES = ["replace"] * 4 + ["drop", "repeat", "add", "scale"]
-
-
-def _edit(values, place, change, junk):
-    """Replaces a value inside others of JSON, leaves it out, or has it twice; does nothing where the place is gone."""
-    inside, junk = values, copy.deepcopy(junk)
-    try:
-        for key in place[:-1]:
-            inside = inside[key]
-        before = inside[place[-1]]
-    except (KeyError, IndexError, TypeError):
-        return
-    if change == "drop":
-        del inside[place[-1]]
-    elif change == "repeat" and isinstance(inside, list):
-        inside.insert(place[-1], before)
-    elif change == "add" and isinstance(before, dict):
-        before["x"] = junk
-    elif change == "scale" and isinstance(before, (int, float)):
-        inside[place[-1]] = before * 10**6 if isinstance(before, int) else before * 1e300
-    else:
-        inside[place[-1]] = junk
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_edited_file_gives_a_result_of_which_all_can_be_said_or_is_refused(kind, tmp_path):
     results, say = KINDS[kind]
@@ -223,10 +165,10 @@ def test_an_edited_file_gives_a_result_of_which_all_can_be_said_or_is_refused(ki
     places = [
         (number, place)
         for number, text in enumerate(texts)
-        for place in _places(json.loads(text))
+        for place in places_in(json.loads(text))
         if place[0] != "sha256"
     ]
-    changes = st.tuples(st.sampled_from(CHANGES), st.sampled_from(JUNK))
+    changes = st.tuples(st.sampled_from(["replace"] * 4 + ["drop", "repeat", "add", "scale"]), JUNK)
     outcomes = {"read": 0, "refused": 0}
 
     @FUZZED
@@ -235,10 +177,10 @@ def test_an_edited_file_gives_a_result_of_which_all_can_be_said_or_is_refused(ki
         number, place = first
         values = json.loads(texts[number])
         del values["sha256"]
-        _edit(values, place, *change)
+        values = edited(values, place, *change)
         if second is not None:
             (_, other), change = second
-            _edit(values, other, *change)
+            values = edited(values, other, *change)
         if signed:
             values["sha256"] = json_digest(values)
         path.write_text(json.dumps(values))

@@ -191,6 +191,9 @@ class ImageFiles:
         path = self._root / file
         if path.is_symlink() and not path.exists():
             raise _unreadable(path, f"it is a link to {os.readlink(path)}, which is not there")
+        # To open a pipe would be to wait for whoever writes to it.
+        if path.exists() and not path.is_file():
+            raise _unreadable(path, "it is no regular file")
         return path
 
 

@@ -4,6 +4,7 @@ import os
 
 import keras
 
+from kdefrost.models.archive import check_archive
 from kdefrost.models.imagenet import imagenet_source
 
 
@@ -50,7 +51,12 @@ def _read_model(path: str | os.PathLike) -> keras.Model:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no source file {path}.")
     try:
-        return keras.models.load_model(path, compile=False)
+        if str(path).endswith(".keras"):
+            check_archive(path)
+        model = keras.models.load_model(path, compile=False)
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"it holds a {type(model).__name__}, which is no model")
+        return model
     # A damaged file ends in whatever zipfile, h5py, json or a layer raises.
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

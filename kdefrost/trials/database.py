@@ -86,8 +86,8 @@ class Database:
         form = self._fact("format")
         if form != _FORMAT:
             raise ValueError(
-                f"{self.path} is of another version of kdefrost (format {form}, here {_FORMAT}). Choose another folder, "
-                "or go on with the version that wrote it."
+                f"{self.path} is of another version of kdefrost (format {form}, here {_FORMAT}). Choose "
+                "another folder, or go on with the version that wrote it."
             )
         kept = self._fact("configuration")
         different = [name for name, value in configuration.items() if kept.get(name) != value]

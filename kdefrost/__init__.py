@@ -20,6 +20,7 @@
     tables           numbers and tables as text
     drawing          what figures have in common
     kept             what takes long to make, kept on disk
+    inventory        what all of it takes, who uses it, and what makes room
     fingerprint      content addresses
     files            files that are there whole or not at all
     devices          devices, and work that is spread over them

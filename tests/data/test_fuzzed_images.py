@@ -55,6 +55,22 @@ def test_an_image_with_any_damage_has_the_right_form_or_is_refused(tmp_path):
     assert min(outcomes.values()) > 50
 
 
+def test_an_image_whose_parts_are_said_to_be_nowhere_is_damaged(tmp_path):
+    """For it the system's error has a number and no name."""
+    content = bytearray(FILES["tif"])
+    content[2] ^= 1
+    (tmp_path / "image.tif").write_bytes(content)
+    with pytest.raises(ValueError, match=r"The image file .*image\.tif cannot be read \("):
+        ImageFiles(tmp_path, ["image.tif"], (6, 6))[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="This system has no named pipes.")
+def test_a_pipe_among_the_images_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "image.png")
+    with pytest.raises(ValueError, match=r"image\.png cannot be read \(it is no regular file\)"):
+        ImageFiles(tmp_path, ["image.png"], (6, 6))[0]
+
+
 NAMES = st.sampled_from(["a", "b", "train", "Test", "val", "c d", "é", ".hidden", "x.png", "y.png", "fold1", "fold2"])
 # What a name in a folder stands for.
 LEAVES = st.sampled_from(["png", "jpg", "empty", "text", "link to nothing", "link to the root", "pipe", "no text"])

@@ -5,6 +5,9 @@ import sys
 import textwrap
 
 import pytest
+from conftest import FUZZED, damaged
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kdefrost import kept
 
@@ -38,6 +41,30 @@ def test_a_manifest_that_says_nothing_is_damage(tmp_path, manifest):
     (tmp_path / "it" / "manifest.json").write_text(manifest)
     with pytest.warns(UserWarning, match="is damaged"):
         assert not kept.is_whole(tmp_path / "it")
+
+
+def test_any_damage_to_what_is_kept_is_found_or_does_no_harm(tmp_path):
+    folder = tmp_path / "it"
+    with kept.writing(folder, {"seed": 1}) as beside:
+        (beside / "a").write_bytes(bytes(range(100)))
+        (beside / "b").write_bytes(b"other")
+    whole = {name: (folder / name).read_bytes() for name in ("a", "b", "manifest.json")}
+    damages = st.sampled_from(sorted(whole)).flatmap(lambda name: st.tuples(st.just(name), damaged(whole[name])))
+    outcomes = {"right": 0, "found": 0}
+
+    @FUZZED
+    @given(damages)
+    def look(damage):
+        name, content = damage
+        (folder / name).write_bytes(content)
+        found = not kept._matches_manifest(folder)
+        outcomes["found" if found else "right"] += 1
+        assert found or name == "manifest.json" or content == whole[name]
+        (folder / name).write_bytes(whole[name])
+
+    look()
+    print(outcomes)
+    assert kept.is_whole(folder) and min(outcomes.values()) > 50
 
 
 def test_addresses_tell_settings_apart(tmp_path):

@@ -112,12 +112,13 @@ def set_aside(path: Path, reason: str, then: str):
         reason: What is wrong with it.
         then: What is done about it.
     """
-    aside = path.with_name(f"{path.name}{ASIDE}")
-    shutil.rmtree(aside) if aside.is_dir() else aside.unlink(missing_ok=True)
-    # Another process that found the same may have been faster.
-    with contextlib.suppress(FileNotFoundError):
+    aside, where = path.with_name(f"{path.name}{ASIDE}"), "cannot be set aside"
+    # It may be another user's, and another process that found the same may have been faster.
+    with contextlib.suppress(OSError):
+        shutil.rmtree(aside) if aside.is_dir() else aside.unlink(missing_ok=True)
         path.rename(aside)
-    warnings.warn(f"{path} is damaged ({reason}). {then}; what was there is now {aside.name}.", stacklevel=3)
+        where = f"is now {aside.name}"
+    warnings.warn(f"{path} is damaged ({reason}). {then}; what was there {where}.", stacklevel=3)
 
 
 def part_of(path: Path) -> Path:

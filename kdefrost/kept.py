@@ -124,9 +124,9 @@ def _put(beside: Path, folder: Path):
 
 def _matches_manifest(folder: Path) -> bool:
     try:
-        digests = json.loads((folder / MANIFEST).read_text())["sha256"]
+        digests = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["sha256"]
         return bool(digests) and all(_digest(folder / name) == digest for name, digest in digests.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
 
 

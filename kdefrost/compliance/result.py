@@ -24,7 +24,7 @@ class ComplianceTrial:
     Attributes:
         layers: Number of layers with kernels that were held.
         strength: λ; infinite where they had the source's values and stayed as they were.
-        per_class: Number of training examples per class.
+        per_class: Number of training examples per class; `None` for all there are.
         seed: Seed of the subset, the initialisation and the order.
         test: Scores on the test set by metric, `None` without one.
         validation: Scores on the validation set by metric, `None` without one.
@@ -36,7 +36,7 @@ class ComplianceTrial:
 
     layers: int
     strength: float
-    per_class: int
+    per_class: int | None
     seed: int
     test: dict[str, float] | None
     validation: dict[str, float] | None
@@ -46,7 +46,7 @@ class ComplianceTrial:
     seconds: float
 
     @property
-    def key(self) -> tuple[int, float, int, int]:
+    def key(self) -> tuple[int, float, int | None, int]:
         """What tells trials apart."""
         return self.layers, self.strength, self.per_class, self.seed
 
@@ -88,8 +88,8 @@ class ComplianceProfile(Result):
     configuration: dict = dataclasses.field(default_factory=dict)
 
     @property
-    def per_class(self) -> int:
-        """Number of training examples per class."""
+    def per_class(self) -> int | None:
+        """Number of training examples per class; `None` for all there are."""
         return self.trials[0].per_class
 
     @property
@@ -272,8 +272,9 @@ class ComplianceProfile(Result):
         if len({trial.key for trial in self.trials}) < len(self.trials):
             raise ValueError("it has a trial twice")
         for trial in self.trials:
+            size = 1 if trial.per_class is None else trial.per_class
             fits = len(trial.cosine) == len(trial.euclidean) == len(self.layers) and len(trial.cka) == len(self.cuts)
-            if not fits or not are_counts(trial.layers, trial.per_class - 1, trial.seed) or not trial.strength >= 0:
+            if not fits or not are_counts(trial.layers, size - 1, trial.seed) or not trial.strength >= 0:
                 raise ValueError(f"its trial {trial.key} has numbers that no trial of it has")
         check_scores([(trial.test, trial.validation) for trial in self.trials], self.objective.name)
 

@@ -67,10 +67,10 @@ def check_cuts(cuts: Sequence[Cut]):
         cuts: Cuts as a file has them.
 
     Raises:
-        ValueError: If there are none, they are not in order, or a number is below 0 or beyond what memory can count.
+        ValueError: If they are not in order, or a number is below 0 or beyond what memory can count.
     """
     indices = [cut.index for cut in cuts]
-    if not indices or indices != sorted(set(indices)):
+    if indices != sorted(set(indices)):
         raise ValueError(f"its cuts are not in order: {indices}")
     for cut in cuts:
         numbers = [value for value in vars(cut).values() if isinstance(value, int)]

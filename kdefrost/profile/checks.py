@@ -1,7 +1,7 @@
 """What of a profile is checked when it is read: whether its parts, of the right types each, fit together."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -95,18 +95,17 @@ def check_scores(sets: Sequence[tuple[dict[str, float] | None, dict[str, float] 
         raise ValueError("its trials have scores that are beyond all metrics")
 
 
-def check_searched(searched: Sequence[Searched], sizes: Collection[int | None]):
-    """Refuses what a search says of sizes that were not searched, or in words that no search has.
+def check_searched(searched: Sequence[Searched]):
+    """Refuses what a search says in words or numbers that no search has.
 
     Args:
         searched: How the search of each size went.
-        sizes: The sizes of the profile's trials.
 
     Raises:
         ValueError: If it does.
     """
     for each in searched:
-        known = each.unit in ("share", "seconds") and each.ended in (SETTLED, SPENT) and each.per_class in sizes
+        known = each.unit in ("share", "seconds") and each.ended in (SETTLED, SPENT)
         if not known or not all(0 <= number < math.inf for number in (each.budget, each.spent)):
             raise ValueError(f"its search of the size {each.per_class} has numbers or words that no search has")
 

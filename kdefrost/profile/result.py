@@ -271,7 +271,7 @@ class DefrostProfile(Result):
         check_cuts(self.cuts)
         check_configuration(self.configuration)
         check_trials(self.trials, self.cuts, self.objective.name)
-        check_searched(self.searched, self.per_class)
+        check_searched(self.searched)
 
     def _worth(self, trial: Trial) -> float:
         """The score that chooses, more being better; that of a diverged training is the worst."""

@@ -23,6 +23,7 @@
     drawing          what figures have in common
     arguments        what an argument must be, and what is said where it is not
     kept             what takes long to make, kept on disk
+    inventory        what all of it takes, who uses it, and what makes room
     fingerprint      content addresses
     files            files that are there whole or not at all
     devices          devices, and work that is spread over them

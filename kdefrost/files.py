@@ -10,10 +10,13 @@ import platform
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
+
+import msgspec
 
 from kdefrost.arguments import as_path
 
@@ -23,6 +26,9 @@ _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff<>:"/\\
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 # Bytes of a name; systems take 255, of which endings and what is written beside need some.
 _LONGEST = 120
+# How the names of what was damaged end.
+ASIDE = ".damaged"
+_Kind = TypeVar("_Kind")
 
 
 def read_json(path: Path) -> dict:
@@ -40,8 +46,9 @@ def read_json(path: Path) -> dict:
     """
     _check_readable(path)
     try:
-        values = json.loads(path.read_text())
-    except ValueError as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    # Brackets that never close.
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}. Delete it, or choose another folder.") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} is damaged: it holds no JSON object. Delete it, or choose another folder.")
@@ -56,6 +63,30 @@ def _check_readable(path: Path):
         raise IsADirectoryError(f"{path} is no file; name the file that is in it.")
     if not os.access(path, os.R_OK):
         raise PermissionError(f"{path} may not be read: allow it, or take another.")
+
+
+def converted(values, kind: type[_Kind]) -> _Kind:
+    """Makes a dataclass of what `dataclasses.asdict` and JSON made of it, and takes no value of another type.
+
+    Args:
+        values: What JSON held; what has a default need not be there.
+        kind: The dataclass.
+
+    Returns:
+        The object, lists where it has tuples as tuples, whole numbers where it has others as such.
+
+    Raises:
+        ValueError: If a value is missing or does not fit, with its place.
+    """
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+
+
+def json_digest(values) -> str:
+    """What tells whether values of JSON are as they were written."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -113,6 +144,23 @@ def file_name(text: str) -> str:
     if not name or _DEVICES.fullmatch(name):
         name = f"_{name}"
     return name
+
+
+def set_aside(path: Path, reason: str, then: str):
+    """Gives what is damaged another name, so that it is made anew and can be looked at; a warning says so.
+
+    Args:
+        path: A file or a folder.
+        reason: What is wrong with it.
+        then: What is done about it.
+    """
+    aside, where = path.with_name(f"{path.name}{ASIDE}"), "cannot be set aside"
+    # It may be another user's, and another process that found the same may have been faster.
+    with contextlib.suppress(OSError):
+        shutil.rmtree(aside) if aside.is_dir() else aside.unlink(missing_ok=True)
+        path.rename(aside)
+        where = f"is now {aside.name}"
+    warnings.warn(f"{path} is damaged ({reason}). {then}; what was there {where}.", stacklevel=3)
 
 
 def part_of(path: Path) -> Path:

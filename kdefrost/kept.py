@@ -12,10 +12,9 @@ from pathlib import Path
 import keras
 
 from kdefrost import fingerprint
-from kdefrost.files import clear_parts, file_name, part_of, versions, write_atomically
+from kdefrost.files import clear_parts, file_name, part_of, set_aside, versions, write_atomically
+from kdefrost.inventory import KINDS, LIMIT, MANIFEST, age_of, keep_within, leave, limit, size_of, use
 from kdefrost.models.loading import load_source
-
-_MANIFEST = "manifest.json"
 
 
 def address(directory: str | os.PathLike, name: str, settings: dict) -> Path:
@@ -33,16 +32,20 @@ def address(directory: str | os.PathLike, name: str, settings: dict) -> Path:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a folder holds what was kept there, every file as it was written.
+    """Whether a folder holds what was kept there, every file as it was written, for this process to use.
 
-    Says so where there is something that is damaged.
+    Where something of it is damaged, it is set aside, and a warning says so.
     """
     if not folder.exists():
         return False
-    whole = _matches_manifest(folder)
-    if not whole:
-        print(f"{folder} is damaged. It is made anew.")
-    return whole
+    # First, so that nobody removes it between the look and the use.
+    use(folder)
+    if _matches_manifest(folder):
+        return True
+    leave(folder)
+    if folder.exists():
+        set_aside(folder, "a file of it is not as it was written", "It is made anew")
+    return False
 
 
 def load_model(folder: Path) -> keras.Model | None:
@@ -52,22 +55,25 @@ def load_model(folder: Path) -> keras.Model | None:
         folder: The folder.
 
     Returns:
-        The model; `None`, and a line that says so, if it is damaged or this version of Keras
-        cannot read it; `None` if there is none.
+        The model; `None`, and a warning, if it is damaged or this version of Keras cannot read it; `None` if
+        there is none.
     """
     if not is_whole(folder):
         return None
     try:
         return load_source(folder / "model.keras")
     except ValueError as error:
-        print(f"{error}. It is made anew.")
-        shutil.rmtree(folder)
+        leave(folder)
+        set_aside(folder, str(error), "It is made anew")
         return None
 
 
 @contextlib.contextmanager
 def writing(folder: Path, report: dict) -> Iterator[Path]:
     """Gives a folder to write files in, which is at its place, whole, at the end of `with`, or not at all.
+
+    What is kept in the folders of sources, clones and autoencoders is then held to `inventory.limit`: what was used
+    longest ago goes, and a line says so.
 
     Args:
         folder: Its place; what is damaged there is replaced.
@@ -86,10 +92,23 @@ def writing(folder: Path, report: dict) -> Iterator[Path]:
         yield beside
         digests = {path.name: _digest(path) for path in sorted(beside.iterdir())}
         manifest = {**report, "versions": versions(), "sha256": digests}
-        write_atomically(beside / _MANIFEST, json.dumps(manifest, indent=2) + "\n")
+        write_atomically(beside / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+        leave(folder)
         _put(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+    use(folder)
+    if folder.parent.name in KINDS:
+        _make_room(folder.parent.parent)
+
+
+def _make_room(directory: Path):
+    most = limit()
+    for gone in keep_within(directory, most):
+        print(
+            f"Removed {gone} ({size_of([gone])}, last used {age_of(gone)}): what is kept in {directory} takes no "
+            f"more than {most / 2**30:g} GiB ({LIMIT})."
+        )
 
 
 def _put(beside: Path, folder: Path):
@@ -105,9 +124,9 @@ def _put(beside: Path, folder: Path):
 
 def _matches_manifest(folder: Path) -> bool:
     try:
-        digests = json.loads((folder / _MANIFEST).read_text())["sha256"]
+        digests = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["sha256"]
         return bool(digests) and all(_digest(folder / name) == digest for name, digest in digests.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
 
 

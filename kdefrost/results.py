@@ -15,7 +15,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from kdefrost.arguments import as_path
-from kdefrost.files import read_json, write_atomically
+from kdefrost.files import converted, json_digest, read_json, write_atomically
+
+# What a file ends in.
+_DIGEST = "sha256"
 
 if TYPE_CHECKING:
     import pandas
@@ -36,10 +39,20 @@ class Result(abc.ABC):
     def rows(self) -> list[list]:
         """The raw numbers, one measurement a row, in order; the first row names the columns."""
 
-    @classmethod
     @abc.abstractmethod
+    def check(self):
+        """Refuses what is of the right types and does not fit together, by a `ValueError`."""
+
+    @classmethod
     def from_dict(cls, values: dict) -> Self:
-        """Makes a result from what `dataclasses.asdict` and JSON made of it."""
+        """Makes a result from what `dataclasses.asdict` and JSON made of it.
+
+        Raises:
+            ValueError: If a value is missing, is of another type, or does not fit the others.
+        """
+        result = converted(values, cls)
+        result.check()
+        return result
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """The raw numbers as a `pandas.DataFrame`, with the rows and columns of the CSV file.
@@ -60,9 +73,12 @@ class Result(abc.ABC):
         return pandas.DataFrame(numbers, columns=head)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes the result to a JSON file, in which an infinite number is `Infinity`."""
+        """Writes the result to a JSON file, in which an infinite number is `Infinity`.
+
+        The file ends in a digest of the rest, by which `load` tells whether that is as it was written.
+        """
         values = {self._key(): self.FORMAT, **dataclasses.asdict(self)}
-        write_atomically(as_path("path", path), json.dumps(values, indent=1) + "\n")
+        write_atomically(as_path("path", path), json.dumps({**values, _DIGEST: json_digest(values)}, indent=1) + "\n")
 
     def save_csv(self, path: str | os.PathLike) -> None:
         """Writes the raw numbers to a CSV file, one measurement a row."""
@@ -79,16 +95,26 @@ class Result(abc.ABC):
             The result.
 
         Raises:
-            ValueError: If the file is damaged or not such a result.
+            ValueError: If the file is damaged, not such a result, or not as it was written.
             OSError: If there is no such file, or it may not be read.
         """
         values = read_json(as_path("path", path))
         if values.get(cls._key()) != cls.FORMAT:
             raise ValueError(f"{path} is not a {cls.KIND} of this version of kdefrost (format {cls.FORMAT}).")
+        # Earlier versions wrote none.
+        digest = values.pop(_DIGEST, None)
+        if digest is not None and digest != json_digest(values):
+            raise ValueError(
+                f"{path} is not as it was written: it is damaged, or has been edited. Take a copy of it that is whole; "
+                f"or, to have it as it is, delete its `{_DIGEST}`."
+            )
+        unknown = values.keys() - {cls._key(), *(field.name for field in dataclasses.fields(cls))}
         try:
+            if unknown:
+                raise ValueError(f"no {cls.KIND} has {', '.join(sorted(unknown))}")
             return cls.from_dict(values)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged: {error!r}.") from error
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}.") from error
 
     @classmethod
     def _key(cls) -> str:

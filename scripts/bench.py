@@ -14,6 +14,8 @@
              straight line and a figure, on CIFAR-10 (it runs only by name)
   trials     200 trials of one defroster: what memory they leave behind, and what a trial takes
              beside its training (about a minute; it runs only by name)
+  soak       1,000 trials of one defroster and 300 over two processes, with a run folder: how memory, open
+             files and the folder grow (Linux; 10 minutes; it runs only by name)
   autoencoder  an autoencoder with 32 numbers in its bottleneck on 32×32 images: images per second
              of kdefrost in both precisions and of the plainest Keras (`fit(epochs=…)` on arrays),
              taken in turn with the machine's own rate of matrix products, at the batch sizes of
@@ -105,6 +107,11 @@ def add_models_options(parser: argparse.ArgumentParser):
     parser.add_argument("--out", default="models.jsonl", help="file to which a line is added for each (%(default)s)")
 
 
+def add_soak_options(parser: argparse.ArgumentParser):
+    parser.add_argument("--trials", type=count, default=1000, metavar="N", help="in one process (%(default)s)")
+    parser.add_argument("--side-by-side", type=count, default=300, metavar="N", help="over two (%(default)s)")
+
+
 def add_no_options(parser: argparse.ArgumentParser):
     pass
 
@@ -148,6 +155,7 @@ BENCHES = {
     "profile": Bench("profile", "bench_profile", 3, add_profile_options),
     "growth": Bench("growth", "bench_growth", 3, add_growth_options),
     "trials": Bench("trials", "bench_trials", None),
+    "soak": Bench("soak", "bench_soak", None, add_soak_options),
     "autoencoder": Bench("autoencoder", "bench_autoencoder"),
     "similarity": Bench("similarity", "bench_similarity"),
     "choice": Bench("choice", "bench_choice", None, add_choice_options),

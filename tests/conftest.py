@@ -1,5 +1,7 @@
 """What all tests share: the seed, the plot backend, tiny networks and tiny data."""
 
+import copy
+import math
 import multiprocessing
 import os
 import runpy
@@ -16,12 +18,23 @@ import matplotlib
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from matplotlib import pyplot
 
 import kdefrost
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECIPE = kdefrost.Recipe(epochs=3, batch_size=8)
+# How many files each test of a reader makes; more of them, and others each time, where the environment says so.
+_FUZZES = os.environ.get("KDEFROST_FUZZ")
+FUZZED = settings(
+    max_examples=int(_FUZZES or 2000),
+    derandomize=_FUZZES is None,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 matplotlib.use("agg")
 # A second device for distribution strategies, on the same cores.
 tf.config.set_logical_device_configuration(
@@ -235,3 +248,60 @@ def whole(run_profile):
 def scores_of(profile, cuts=None):
     """The scores of a profile's trials by their keys, at some cuts or at all."""
     return {trial.key: (trial.test, trial.validation) for trial in profile.trials if cuts is None or trial.cut in cuts}
+
+
+def damaged(whole: bytes):
+    """Files that were this one, cut off, with bits flipped, or with others put in, left out or replaced; or another."""
+    place, some = st.integers(0, len(whole) - 1), st.binary(max_size=24)
+
+    def flipped(bits):
+        content = bytearray(whole)
+        for at, bit in bits:
+            content[at] ^= 1 << bit
+        return bytes(content)
+
+    def replaced(start, count, content):
+        return whole[:start] + content + whole[start + count :]
+
+    return (
+        st.lists(st.tuples(place, st.integers(0, 7)), min_size=1, max_size=3).map(flipped)
+        | st.builds(replaced, place, st.integers(0, 64), some)
+        | place.map(lambda end: whole[:end])
+        | st.binary(max_size=200)
+    )
+
+
+# What may stand in the place of a value of JSON.
+_NUMBERS = [-1, 0, 1, 2, 10**30, -(10**400), 0.5, math.nan, math.inf, -math.inf]
+JUNK = st.sampled_from([None, True, *_NUMBERS, "", "x", "min", [], {}, [[]], [1], {"a": 1}, ["x"]])
+
+
+def places_in(value, above=()):
+    """The places of all values inside one of JSON, each as the keys and numbers that lead there."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inside:
+        yield (*above, key)
+        yield from places_in(each, (*above, key))
+
+
+def edited(values, place, change, junk):
+    """Values of JSON with one of them left out, there twice or another; the same where there is none at the place."""
+    values, junk = copy.deepcopy(values), copy.deepcopy(junk)
+    inside = values
+    try:
+        for key in place[:-1]:
+            inside = inside[key]
+        before = inside[place[-1]]
+    except (KeyError, IndexError, TypeError):
+        return values
+    if change == "drop":
+        del inside[place[-1]]
+    elif change == "repeat" and isinstance(inside, list):
+        inside.insert(place[-1], before)
+    elif change == "add" and isinstance(before, dict):
+        before["x"] = junk
+    elif change == "scale" and isinstance(before, (int, float)):
+        inside[place[-1]] = before * 10**6 if isinstance(before, int) else before * 1e300
+    else:
+        inside[place[-1]] = junk
+    return values

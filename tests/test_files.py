@@ -85,7 +85,9 @@ def test_figures_and_results_are_written_so_too(tmp_path, monkeypatch):
     assert not os.listdir(full)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", json.dumps("text")])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", json.dumps("text"), "[" * 100_000], ids=["cut off", "list", "text", "deep"]
+)
 def test_a_damaged_file_is_named(text, tmp_path):
     (tmp_path / "damaged.json").write_text(text)
     with pytest.raises(ValueError, match=r"damaged\.json is damaged: .* Delete it, or choose another folder"):

@@ -1,6 +1,9 @@
 """What is kept: whole or not at all, whoever is stopped when."""
 
 import pytest
+from conftest import FUZZED, damaged
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kdefrost import kept
 
@@ -10,23 +13,54 @@ def _write(folder, text="text"):
         (beside / "file").write_text(text)
 
 
-def test_what_is_kept_is_whole_and_what_is_changed_is_not(tmp_path, capsys):
+def test_what_is_kept_is_whole_and_what_is_changed_is_set_aside(tmp_path):
     folder = kept.address(tmp_path, "a/b", {"seed": 1})
-    assert not kept.is_whole(folder) and capsys.readouterr().out == ""
+    assert not kept.is_whole(folder)
     _write(folder)
     assert kept.is_whole(folder) and folder.parent == tmp_path and folder.name.startswith("a-b-")
+    aside = folder.with_name(f"{folder.name}.damaged")
     for damage in ("other", None):
         (folder / "file").write_text(damage) if damage else (folder / "file").unlink()
-        assert not kept.is_whole(folder) and "is damaged" in capsys.readouterr().out
-    _write(folder)
-    assert kept.is_whole(folder)
+        with pytest.warns(
+            UserWarning, match=rf"{folder.name} is damaged .* made anew; what was there is now {aside.name}"
+        ):
+            assert not kept.is_whole(folder)
+        assert [path.name for path in tmp_path.iterdir()] == [aside.name]
+        assert (aside / "file").exists() == bool(damage)
+        _write(folder)
+        assert kept.is_whole(folder) and aside.exists()
 
 
 @pytest.mark.parametrize("manifest", ["", "{}", "[]", '{"sha256": null}', '{"sha256": {}}', '{"sha256": []}'])
 def test_a_manifest_that_says_nothing_is_damage(tmp_path, manifest):
     _write(tmp_path / "it")
     (tmp_path / "it" / "manifest.json").write_text(manifest)
-    assert not kept.is_whole(tmp_path / "it")
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert not kept.is_whole(tmp_path / "it")
+
+
+def test_any_damage_to_what_is_kept_is_found_or_does_no_harm(tmp_path):
+    folder = tmp_path / "it"
+    with kept.writing(folder, {"seed": 1}) as beside:
+        (beside / "a").write_bytes(bytes(range(100)))
+        (beside / "b").write_bytes(b"other")
+    whole = {name: (folder / name).read_bytes() for name in ("a", "b", "manifest.json")}
+    damages = st.sampled_from(sorted(whole)).flatmap(lambda name: st.tuples(st.just(name), damaged(whole[name])))
+    outcomes = {"right": 0, "found": 0}
+
+    @FUZZED
+    @given(damages)
+    def look(damage):
+        name, content = damage
+        (folder / name).write_bytes(content)
+        found = not kept._matches_manifest(folder)
+        outcomes["found" if found else "right"] += 1
+        assert found or name == "manifest.json" or content == whole[name]
+        (folder / name).write_bytes(whole[name])
+
+    look()
+    print(outcomes)
+    assert kept.is_whole(folder) and min(outcomes.values()) > 50
 
 
 def test_addresses_tell_settings_apart(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import json
 import math
 import sys
 
@@ -120,6 +121,32 @@ def test_a_file_says_what_it_holds_and_in_which_format(result, tmp_path):
     path.write_text(path.read_text().replace(first, first.replace(f"{result.FORMAT},", "0,"), 1))
     with pytest.raises(ValueError, match=rf"not a {result.KIND} of this version of kdefrost \(format {result.FORMAT}"):
         type(result).load(path)
+
+
+def test_of_what_was_changed_no_result_is_made(result, tmp_path):
+    """By the digest; and once that is deleted by what no result has."""
+    path = tmp_path / "result.json"
+    result.save(path)
+    values = json.loads(path.read_text())
+    values["configuration"]["seen"] = 1
+    path.write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=r"result\.json is not as it was written.* delete its `sha256`"):
+        type(result).load(path)
+    del values["sha256"]
+    path.write_text(json.dumps(values))
+    assert type(result).load(path).configuration["seen"] == 1
+    for change, words in {"cuts": "array", "layers_a": "array", "other": "has other"}.items():
+        if change in values or change == "other":
+            path.write_text(json.dumps({**values, change: 5}))
+            with pytest.raises(ValueError, match=rf"result\.json is damaged: .*{words}"):
+                type(result).load(path)
+
+
+def test_all_examples_there_are_come_after_every_number_of_them(small):
+    profile = _profile(tuple(kdefrost.cut_points(small)))
+    trials = [dataclasses.replace(trial, per_class=size) for trial in profile.trials for size in (None, 16, 4)]
+    rows = dataclasses.replace(profile, trials=tuple(trials)).rows()[1:]
+    assert [row[2] for row in rows[:6]] == [4, 4, 16, 16, None, None] and [row[3] for row in rows[:6]] == [0, 1] * 3
 
 
 def test_a_csv_file_has_every_number_as_it_is(result, tmp_path):

@@ -88,21 +88,25 @@ def test_what_is_kept_says_what_it_is(first, tmp_path):
     assert not list(tmp_path.rglob("*.part*"))
 
 
-def test_a_damaged_kept_source_is_trained_anew(train, first, tmp_path, capsys):
+def test_a_damaged_kept_source_is_trained_anew(train, first, tmp_path):
     (path,) = tmp_path.glob("sources/*/model.keras")
     path.write_bytes(b"half a file")
-    assert _equal(train(), first)
-    assert "is damaged. It is made anew." in capsys.readouterr().out
+    with pytest.warns(
+        UserWarning, match=r"is damaged \(a file of it is not as it was written\)\. It is made anew; what"
+    ):
+        assert _equal(train(), first)
+    (aside,) = tmp_path.glob("sources/*.damaged/model.keras")
+    assert aside.read_bytes() == b"half a file" and aside.parent.name == f"{path.parent.name}.damaged"
 
 
-def test_a_kept_source_that_keras_cannot_read_is_trained_anew(train, first, monkeypatch, capsys):
+def test_a_kept_source_that_keras_cannot_read_is_trained_anew(train, first, monkeypatch):
     def unreadable(path):
         raise ValueError(f"The source file {path} cannot be read as a .keras model")
 
     with monkeypatch.context() as patch:
         patch.setattr(kept, "load_source", unreadable)
-        assert _equal(train(), first)
-    assert "cannot be read as a .keras model. It is made anew." in capsys.readouterr().out
+        with pytest.warns(UserWarning, match=r"cannot be read as a \.keras model\)\. It is made anew"):
+            assert _equal(train(), first)
     # What was trained anew took the place of what could not be read.
     monkeypatch.setattr(sources, "_train", None)
     assert _equal(train(), first)

@@ -8,8 +8,9 @@ import numpy as np
 
 from kdefrost.arguments import check_kind
 from kdefrost.compliance.agreement import Agreement
-from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cut import Cut, check_cuts
 from kdefrost.profile import DefrostProfile
+from kdefrost.profile.checks import are_counts, check_scores
 from kdefrost.results import Result
 from kdefrost.training.tasks import Objective
 from kdefrost.trials.question import Answer
@@ -27,7 +28,7 @@ class ComplianceTrial:
     Attributes:
         layers: Number of layers with kernels that were held.
         strength: λ; infinite where they had the source's values and stayed as they were.
-        per_class: Number of training examples per class.
+        per_class: Number of training examples per class; `None` for all there are.
         seed: Seed of the subset, the initialisation and the order.
         test: Scores on the test set by metric, `None` without one.
         validation: Scores on the validation set by metric, `None` without one.
@@ -39,7 +40,7 @@ class ComplianceTrial:
 
     layers: int
     strength: float
-    per_class: int
+    per_class: int | None
     seed: int
     test: dict[str, float] | None
     validation: dict[str, float] | None
@@ -49,7 +50,7 @@ class ComplianceTrial:
     seconds: float
 
     @property
-    def key(self) -> tuple[int, float, int, int]:
+    def key(self) -> tuple[int, float, int | None, int]:
         """What tells trials apart."""
         return self.layers, self.strength, self.per_class, self.seed
 
@@ -98,8 +99,8 @@ class ComplianceProfile(Result):
         table = words.table
 
     @property
-    def per_class(self) -> int:
-        """Number of training examples per class."""
+    def per_class(self) -> int | None:
+        """Number of training examples per class; `None` for all there are."""
         return self.trials[0].per_class
 
     @property
@@ -275,16 +276,19 @@ class ComplianceProfile(Result):
             rows.append([*trial.key, *scores, *trial.cosine, *trial.euclidean, *trial.cka, trial.seconds])
         return rows
 
-    @classmethod
-    def from_dict(cls, values: dict) -> Self:
-        """Makes a result from what `dataclasses.asdict` and JSON made of it."""
-        return cls(
-            layers=values["layers"],
-            cuts=tuple(map(Cut.from_dict, values["cuts"])),
-            trials=tuple(ComplianceTrial(**trial) for trial in values["trials"]),
-            objective=Objective(**values["objective"]),
-            configuration=values["configuration"],
-        )
+    def check(self):
+        """Refuses parts that do not fit together, by a `ValueError`."""
+        check_cuts(self.cuts)
+        if not self.trials or len({trial.per_class for trial in self.trials}) > 1:
+            raise ValueError("its trials are none, or of several sizes")
+        if len({trial.key for trial in self.trials}) < len(self.trials):
+            raise ValueError("it has a trial twice")
+        for trial in self.trials:
+            size = 1 if trial.per_class is None else trial.per_class
+            fits = len(trial.cosine) == len(trial.euclidean) == len(self.layers) and len(trial.cka) == len(self.cuts)
+            if not fits or not are_counts(trial.layers, size - 1, trial.seed) or not trial.strength >= 0:
+                raise ValueError(f"its trial {trial.key} has numbers that no trial of it has")
+        check_scores([(trial.test, trial.validation) for trial in self.trials], self.objective.name)
 
     def _values(self, layers: int, of: Callable[[ComplianceTrial], float]) -> np.ndarray:
         """A number of the trials with so many layers held, and of those without springs, `(seeds, strengths)`."""

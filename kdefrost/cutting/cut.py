@@ -2,7 +2,9 @@
 
 import dataclasses
 import html
+import itertools
 import math
+from collections.abc import Sequence
 
 from kdefrost.tables import align, as_html
 
@@ -58,12 +60,24 @@ class Cut:
         """The shapes as text, such as `32×32×16` or, where two tensors cross, `8×8×4 + 8×8×4`."""
         return " + ".join("×".join(map(str, shape)) for shape in self.shapes)
 
-    @classmethod
-    def from_dict(cls, values: dict) -> "Cut":
-        """Makes a cut from what `dataclasses.asdict` and JSON made of it."""
-        tensors = tuple(tuple(tensor) for tensor in values["tensors"])
-        shapes = tuple(tuple(shape) for shape in values["shapes"])
-        return cls(**{**values, "tensors": tensors, "shapes": shapes})
+
+def check_cuts(cuts: Sequence[Cut]):
+    """Refuses cuts that are of no model.
+
+    Args:
+        cuts: Cuts as a file has them.
+
+    Raises:
+        ValueError: If they are not in order, or a number is below 0 or beyond what memory can count.
+    """
+    indices = [cut.index for cut in cuts]
+    if indices != sorted(set(indices)):
+        raise ValueError(f"its cuts are not in order: {indices}")
+    for cut in cuts:
+        numbers = [value for value in vars(cut).values() if isinstance(value, int)]
+        numbers += itertools.chain.from_iterable(cut.shapes)
+        if not all(0 <= number < 2**63 for number in numbers) or cut.frozen_layers > cut.layers:
+            raise ValueError(f"cut {cut.index} has numbers that no cut has")
 
 
 class CutList(list[Cut]):

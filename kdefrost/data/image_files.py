@@ -197,8 +197,9 @@ class ImageFiles:
             pixels, hides = _decode(path, self._image_size, COLOR_MODES[self._color_mode][0])
         # A broken file ends in whatever the decoder of its format stumbles over.
         except Exception as error:
-            # Missing or not permitted: no fault of the image, and the system's words name the file.
-            if isinstance(error, OSError) and error.errno is not None:
+            # Missing or not permitted: no fault of the image, and the system's words name the file. Others come of a
+            # damaged image that says that its parts are where they are not.
+            if isinstance(error, OSError) and error.filename is not None:
                 raise
             raise _unreadable(path, _reason(path, error)) from error
         if hides:
@@ -209,6 +210,9 @@ class ImageFiles:
         path = self._root / file
         if path.is_symlink() and not path.exists():
             raise _unreadable(path, f"it is a link to {os.readlink(path)}, which is not there")
+        # To open a pipe would be to wait for whoever writes to it.
+        if path.exists() and not path.is_file():
+            raise _unreadable(path, "it is no regular file")
         return path
 
 

@@ -133,6 +133,8 @@ class DiskArray:
         while done < rows.nbytes:
             # No system reads more than 2 GiB at a time.
             data = os.pread(self._file.fileno(), min(_BLOCK_BYTES, rows.nbytes - done), first + done)
+            if not data:
+                raise OSError("A file of features or images on disk is shorter than it was written; begin anew")
             into[done : done + len(data)] = np.frombuffer(data, np.uint8)
             done += len(data)
         return rows

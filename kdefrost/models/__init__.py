@@ -5,6 +5,7 @@ normalization   batch normalisation by TensorFlow's fused kernel
 imagenet        networks trained on ImageNet, with their preprocessing (`imagenet_source`)
 resnets         ResNet-18 with torchvision's weights (`resnet18`)
 preprocessing   what these networks do to raw images
+archive         the archive that a `.keras` file is, looked through before Keras builds anything of it
 loading         source models from files and by name (`load_source`)
 """
 

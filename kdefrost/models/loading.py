@@ -8,6 +8,7 @@ import h5py
 import keras
 
 from kdefrost.arguments import as_path
+from kdefrost.models.archive import check_archive
 from kdefrost.models.imagenet import imagenet_source
 
 
@@ -57,7 +58,12 @@ def _read_model(path: str | os.PathLike, trust: bool) -> keras.Model:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no source file {path}.")
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=not trust)
+        if str(path).endswith(".keras"):
+            check_archive(path)
+        model = keras.models.load_model(path, compile=False, safe_mode=not trust)
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"it holds a {type(model).__name__}, which is no model")
+        return model
     # A damaged file ends in whatever zipfile, h5py, json or a layer raises.
     except Exception as error:
         # Keras's words where it refuses to run code.

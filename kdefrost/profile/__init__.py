@@ -5,6 +5,7 @@ search       ask what is worth its cost
 curve        what the scores of some cuts say of all of them, and what one more may be worth
 trial        one training, as a profile has it (`Trial`)
 choice       which cut is best, and which are not told apart from it
+checks       whether the parts of a profile that is read fit together
 result       raw scores over cuts × sizes × seeds or folds, and what follows from them (`DefrostProfile`)
 sizes        sizes of training sets, in words and in examples
 facts        what only a run can know, and a profile keeps

@@ -1,9 +1,9 @@
 """The trained tails of the best trials, one for each size of the training set."""
 
 import dataclasses
+import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kdefrost.arguments import as_path
-from kdefrost.files import writing
+from kdefrost.files import converted, set_aside, writing
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.profile.trial import Trial
 from kdefrost.trials.question import Answer, Question
@@ -86,17 +86,26 @@ class BestTails:
             return
         with writing(self._path(tail.trial.per_class)) as file:
             arrays = {f"w{number}": array for number, array in enumerate(tail.weights)}
-            np.savez(file, address=tail.address, trial=json.dumps(dataclasses.asdict(tail.trial)), **arrays)
+            text = json.dumps(dataclasses.asdict(tail.trial))
+            np.savez(file, address=tail.address, trial=text, digest=_digest(tail.address, text, tail.weights), **arrays)
 
     def _read(self, per_class: int | None) -> "_Tail | None":
         if self.directory is None or not self._path(per_class).exists():
             return None
+        path = self._path(per_class)
         try:
-            with self._path(per_class).open("rb") as opened, np.load(opened) as file:
-                weights = [file[f"w{number}"] for number in range(len(file.files) - 2)]
-                return _Tail(str(file["address"]), Trial(**json.loads(str(file["trial"]))), weights)
-        # A damaged file ends in whatever zipfile, NumPy or json raises; its tail is trained again.
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            with path.open("rb") as opened, np.load(opened) as file:
+                if "digest" not in file.files:
+                    # Of an earlier version.
+                    return None
+                address, text = str(file["address"]), str(file["trial"])
+                weights = [file[f"w{number}"] for number in range(len(file.files) - 3)]
+                if _digest(address, text, weights) != str(file["digest"]):
+                    raise ValueError("it is not as it was written")
+                return _Tail(address, converted(json.loads(text), Trial), weights)
+        # A damaged file ends in whatever zipfile, zlib or NumPy raises.
+        except Exception as error:
+            set_aside(path, str(error) or type(error).__name__, "The tail is trained again")
             return None
 
     def _path(self, per_class: int | None) -> Path:
@@ -109,6 +118,15 @@ class _Tail(NamedTuple):
     address: str
     trial: Trial
     weights: list[np.ndarray]
+
+
+def _digest(address: str, text: str, weights: list[np.ndarray]) -> str:
+    """What tells whether a tail is as it was written."""
+    digest = hashlib.sha256(json.dumps([address, text, [array.shape for array in weights]]).encode())
+    for array in weights:
+        # As bytes: bfloat16 has no name in a file of NumPy's.
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def same_scores(one: Trial, other: Trial) -> bool:

@@ -3,12 +3,12 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Self
 
 import numpy as np
 
-from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cut import Cut, check_cuts
 from kdefrost.profile.bound import Bound
+from kdefrost.profile.checks import check_configuration, check_searched, check_trials
 from kdefrost.profile.choice import best_column, column_of, near_best_columns, variance_share
 from kdefrost.profile.search import Searched
 from kdefrost.profile.trial import Trial
@@ -262,23 +262,17 @@ class DefrostProfile(Bound, Result):
         columns = [(on, metric) for on in ("test", "validation") for metric in self.metrics]
         block = ["seed"] if self.folds is None else ["seed", "repeat", "fold"]
         rows = [["cut", "layer", "per_class", *block, *(f"{on}_{metric}" for on, metric in columns), "seconds"]]
-        sizes = {size: place for place, size in enumerate(self.per_class)}
-        for t in sorted(self.trials, key=lambda trial: (trial.cut, sizes[trial.per_class], trial.block)):
+        for t in sorted(self.trials, key=lambda trial: trial.order):
             values = [(getattr(t, on) or {}).get(metric) for on, metric in columns]
             rows.append([t.cut, names[t.cut], t.per_class, *t.block, *values, t.seconds])
         return rows
 
-    @classmethod
-    def from_dict(cls, values: dict) -> Self:
-        """Makes a profile from what `dataclasses.asdict` and JSON made of it."""
-        return cls(
-            cuts=tuple(Cut.from_dict(cut) for cut in values["cuts"]),
-            trials=tuple(Trial(**trial) for trial in values["trials"]),
-            objective=Objective(**values["objective"]),
-            configuration=values["configuration"],
-            # Earlier versions did not search.
-            searched=tuple(Searched(**search) for search in values.get("searched", [])),
-        )
+    def check(self):
+        """Refuses parts that do not fit together, by a `ValueError`."""
+        check_cuts(self.cuts)
+        check_configuration(self.configuration)
+        check_trials(self.trials, self.cuts, self.objective.name)
+        check_searched(self.searched)
 
     def _worth(self, trial: Trial) -> float:
         """The score that chooses, more being better; that of a diverged training is the worst."""

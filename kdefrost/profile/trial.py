@@ -1,6 +1,7 @@
 """One trial of a profile."""
 
 import dataclasses
+import math
 from typing import Self
 
 from kdefrost.trials.question import Answer
@@ -40,6 +41,11 @@ class Trial:
     def block(self) -> tuple[int, ...]:
         """`(seed,)`, or with folds `(seed, repeat, fold)`, for which all cuts see the same examples in one order."""
         return (self.seed,) if self.fold is None else (self.seed, self.repeat, self.fold)
+
+    @property
+    def order(self) -> tuple[float, ...]:
+        """What trials are sorted by: their key, all examples there are after every number of them."""
+        return self.cut, math.inf if self.per_class is None else self.per_class, *self.block
 
     @classmethod
     def of(cls, answer: Answer) -> Self:

@@ -2,11 +2,11 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cut import Cut, check_cuts
 from kdefrost.results import Result
 from kdefrost.statistics import error_over_seeds, mean_over_seeds
 from kdefrost.tables import align
@@ -162,17 +162,18 @@ class LayerwiseSimilarity(Result):
             rows.append([c.pair, c.a, names_a[c.a], c.b, names_b[c.b], *(c.numbers[name] for name in self.names)])
         return rows
 
-    @classmethod
-    def from_dict(cls, values: dict) -> Self:
-        """Makes a result from what `dataclasses.asdict` and JSON made of it."""
-        if not values["comparisons"]:
-            raise KeyError("comparisons")
-        return cls(
-            layers_a=tuple(map(Cut.from_dict, values["layers_a"])),
-            layers_b=tuple(map(Cut.from_dict, values["layers_b"])),
-            comparisons=tuple(LayerComparison(**comparison) for comparison in values["comparisons"]),
-            configuration=values["configuration"],
-        )
+    def check(self):
+        """Refuses parts that do not fit together, by a `ValueError`."""
+        check_cuts(self.layers_a)
+        check_cuts(self.layers_b)
+        rows, columns = ({cut.index for cut in cuts} for cuts in (self.layers_a, self.layers_b))
+        keys = [(each.pair, each.a, each.b) for each in self.comparisons]
+        if not keys or len(set(keys)) < len(keys):
+            raise ValueError("it has no comparison, or one twice")
+        if not all(0 <= pair < 2**63 and a in rows and b in columns for pair, a, b in keys):
+            raise ValueError("its comparisons are not of its layers")
+        if len({frozenset(each.numbers) for each in self.comparisons}) > 1 or not set(self.names) <= set(LABELS):
+            raise ValueError("its comparisons have not all the same numbers")
 
     @classmethod
     def joined(cls, results: "Sequence[LayerwiseSimilarity]") -> "LayerwiseSimilarity":

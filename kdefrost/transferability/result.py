@@ -1,19 +1,27 @@
 """Scores of cuts without training: raw numbers, and what follows from them."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from kdefrost.cutting.cut import Cut
+from kdefrost.cutting.cut import Cut, check_cuts
+from kdefrost.files import converted
 from kdefrost.results import Result
 from kdefrost.statistics import error_over_seeds, mean_over_seeds
+from kdefrost.transferability.names import LABELS
 
 if TYPE_CHECKING:
     from kdefrost.transferability import figures, words
 
 # What averaging features over positions takes, which all scores of pooled features share, as `seconds` has it.
 POOLING = "pooling"
+
+
+class _Configuration(TypedDict):
+    """What is said of a configuration."""
+
+    sizes: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,16 +131,18 @@ class Transferability(Result):
             rows.append([each.cut, layers[each.cut], each.seed, *numbers])
         return rows
 
-    @classmethod
-    def from_dict(cls, values: dict) -> Self:
-        """Makes a result from what `dataclasses.asdict` and JSON made of it."""
-        if not values["measured"]:
-            raise KeyError("measured")
-        return cls(
-            cuts=tuple(map(Cut.from_dict, values["cuts"])),
-            measured=tuple(CutScores(**each) for each in values["measured"]),
-            configuration=values["configuration"],
-        )
+    def check(self):
+        """Refuses parts that do not fit together, by a `ValueError`."""
+        check_cuts(self.cuts)
+        if "all" not in converted(self.configuration, _Configuration)["sizes"]:
+            raise ValueError("it does not say of how many examples its scores are")
+        indices, keys = {cut.index for cut in self.cuts}, [(each.cut, each.seed) for each in self.measured]
+        if not keys or len(set(keys)) < len(keys):
+            raise ValueError("it has no scores, or those of a cut and a seed twice")
+        for each in self.measured:
+            fits = each.cut in indices and 0 <= each.seed < 2**63 and set(each.scores) == set(self.names)
+            if not fits or not {POOLING, *self.names} <= set(each.seconds) or not set(self.names) <= set(LABELS):
+                raise ValueError(f"its scores of cut {each.cut} and seed {each.seed} are not those of the others")
 
     def _check(self, name: str, known: list[str]):
         if name not in known:

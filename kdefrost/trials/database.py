@@ -14,6 +14,7 @@ from kdefrost.files import versions
 _FORMAT = 1
 # Seconds to wait for another process to end its writing, of which each takes milliseconds.
 _PATIENCE = 60.0
+_FACTS = {"format": int, "configuration": dict}
 _TABLES = {
     "about": "name TEXT PRIMARY KEY, value TEXT NOT NULL, digest TEXT NOT NULL",
     "answers": """
@@ -44,6 +45,8 @@ class Database:
             try:
                 # What is no text any more is found by its digest.
                 self._connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
+                # A file that others made runs nothing of its own.
+                self._connection.execute("PRAGMA trusted_schema = OFF")
                 (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
                 if found != "ok":
                     raise sqlite3.DatabaseError(found)
@@ -80,17 +83,13 @@ class Database:
             return False
         if not self.rows("SELECT number FROM answers LIMIT 1"):
             return False
-        about = {}
-        for name, text, digest in self.rows("SELECT name, value, digest FROM about"):
-            if digest_of(name, text) != digest:
-                raise ValueError(f"{self.path} is damaged: its {name} is not as it was written. {_WAY_OUT}")
-            about[name] = json.loads(text)
-        if about.get("format") != _FORMAT:
+        form = self._fact("format")
+        if form != _FORMAT:
             raise ValueError(
-                f"{self.path} is of another version of kdefrost (format {about.get('format')}, here {_FORMAT}). Choose "
+                f"{self.path} is of another version of kdefrost (format {form}, here {_FORMAT}). Choose "
                 "another folder, or go on with the version that wrote it."
             )
-        kept = about["configuration"]
+        kept = self._fact("configuration")
         different = [name for name, value in configuration.items() if kept.get(name) != value]
         if different:
             changes = "; ".join(_change(name, kept.get(name), configuration[name]) for name in different)
@@ -99,6 +98,15 @@ class Database:
                 "folder, or delete this one."
             )
         return True
+
+    def _fact(self, name: str):
+        """A fact of the folder, refused where it is not there or not as it was written."""
+        for text, digest in self.rows("SELECT value, digest FROM about WHERE name = ?", name):
+            with contextlib.suppress(ValueError, TypeError, RecursionError):
+                value = json.loads(text)
+                if digest_of(name, text) == digest and isinstance(value, _FACTS[name]):
+                    return value
+        raise ValueError(f"{self.path} is damaged: its {name} is not as it was written. {_WAY_OUT}")
 
     def rows(self, statement: str, *values) -> list[tuple]:
         """What a question to the database gives."""

@@ -80,14 +80,6 @@ class Question:
         """The question at a cut, with all else as the class takes it."""
         return cls(cut.index, cut.frozen_layers, *asked, **others)
 
-    @classmethod
-    def from_dict(cls, values: dict) -> Self:
-        """Makes a question from what `dataclasses.asdict` and JSON made of it."""
-        springs = values["springs"] and Springs(**values["springs"])
-        fold = values["fold"] and Fold(**values["fold"])
-        recipe, compared = Recipe(**values["recipe"]), tuple(values["compared"])
-        return cls(**{**values, "recipe": recipe, "springs": springs, "compared": compared, "fold": fold})
-
     @property
     def key(self) -> tuple[int | None, ...]:
         """`(cut index, per_class, seed)`, and with folds repeat and fold: what tells trials of one profile apart."""

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from kdefrost.files import check_folder, make_folder
+from kdefrost.files import check_folder, converted, make_folder
 from kdefrost.trials.database import Database, digest_of
 from kdefrost.trials.presence import Presence
 from kdefrost.trials.question import Answer, Question
@@ -167,8 +167,9 @@ def _answer_of(row: tuple[str, str, str, str], path: Path) -> Answer | None:
     address, question, answer, digest = row
     try:
         if digest_of(address, question, answer) == digest:
-            return Answer(Question.from_dict(json.loads(question)), **json.loads(answer))
-    except (ValueError, KeyError, TypeError):
+            return converted({**json.loads(answer), "question": json.loads(question)}, Answer)
+    # What is no text has no digest; brackets may never close.
+    except (ValueError, AttributeError, TypeError, RecursionError):
         pass
     warnings.warn(
         f"A record of {path} is damaged and left out; its trial runs again. It is the one at {address}: "

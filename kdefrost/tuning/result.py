@@ -1,6 +1,8 @@
 """What tuning found: raw scores of every recipe, and the recipe that they choose."""
 
 import dataclasses
+import itertools
+import math
 from typing import Self
 
 import numpy as np
@@ -160,12 +162,18 @@ class Tuning(Result):
             rows.append([trial.recipe, *recipe.values(), trial.cut, trial.per_class, *draw, *scores, trial.seconds])
         return rows
 
-    @classmethod
-    def from_dict(cls, values: dict) -> Self:
-        """Makes a tuning from what `dataclasses.asdict` and JSON made of it."""
-        trials = (TuningTrial(**{**each, "draw": tuple(each["draw"])}) for each in values["trials"])
-        recipes = tuple(Recipe(**each) for each in values["recipes"])
-        return cls(recipes, tuple(trials), Objective(**values["objective"]), values["flops"])
+    def check(self):
+        """Refuses parts that do not fit together, by a `ValueError`."""
+        found = [(trial.recipe, trial.cut, trial.per_class, trial.draw) for trial in self.trials]
+        asked = itertools.product(range(len(self.recipes)), self.cuts, self.draws)
+        if not found or sorted(map(str, found)) != sorted(str((recipe, cut, *draw)) for recipe, cut, draw in asked):
+            raise ValueError("its trials are not the same for each of its recipes")
+        numbers = [self.flops, *(trial.seconds for trial in self.trials)]
+        if not all(0 <= number < math.inf for number in numbers):
+            raise ValueError("its tuning took what nothing takes")
+        metrics = {frozenset(scores) for each in self.trials for scores in (each.test, each.validation) if scores}
+        if len(metrics) > 1 or self.objective.name not in self.trials[0].validation:
+            raise ValueError(f"its trials have not all scores of the same metrics, {self.objective.name} among them")
 
     def _worth(self, recipe: int) -> np.ndarray:
         """The scores that choose, more being better; those of a diverged training are the worst."""

@@ -11,6 +11,7 @@ import pytest
 
 import kdefrost
 from kdefrost.cutting.surgery import segment, tail_of
+from kdefrost.files import converted
 
 
 def _branched():
@@ -356,7 +357,7 @@ def test_join_refuses_shapes_that_do_not_fit(plain):
 
 def test_a_cut_survives_json(residual):
     for cut in kdefrost.cut_points(residual):
-        assert kdefrost.Cut.from_dict(json.loads(json.dumps(dataclasses.asdict(cut)))) == cut
+        assert converted(json.loads(json.dumps(dataclasses.asdict(cut))), kdefrost.Cut) == cut
 
 
 def test_adapted_preprocessing_is_copied_with_its_statistics(images):

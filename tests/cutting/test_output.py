@@ -10,6 +10,7 @@ import tensorflow as tf
 import kdefrost
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.surgery import kept_layers, tail_of
+from kdefrost.files import converted
 
 layers = keras.layers
 
@@ -113,7 +114,7 @@ def test_a_cut_of_an_earlier_version_is_read_as_the_model_is():
     model = _ending(layers.Dense(5, activation="relu"))
     cut = kdefrost.cut_points(model)[1]
     saved = {name: value for name, value in vars(cut).items() if name != "features"}
-    assert kdefrost.cut_points(model, [Cut.from_dict(saved)]) == [cut]
+    assert kdefrost.cut_points(model, [converted(saved, Cut)]) == [cut]
 
 
 def test_convolutions_without_a_softmax_end_in_features_unless_said():

@@ -1,5 +1,6 @@
 """Arrays on disk and rows of arrays: indexed, they are the arrays."""
 
+import os
 import pickle
 
 import numpy as np
@@ -115,3 +116,12 @@ def test_a_full_disk_is_told(array, on_disk, monkeypatch):
 
 def test_the_file_is_gone_with_the_array(on_disk, tmp_path):
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_became_shorter_is_said_and_not_waited_for():
+    array = DiskArray((4,), np.float32)
+    array.append(np.ones((10, 4), np.float32))
+    os.ftruncate(array._file.fileno(), 100)
+    assert (array[:6] == 1).all()
+    with pytest.raises(OSError, match="is shorter than it was written"):
+        array[5:8]

@@ -3,9 +3,12 @@
 import contextlib
 import dataclasses
 import json
+import warnings
 
 import numpy as np
-from conftest import RECIPE
+import pytest
+from conftest import FUZZED, RECIPE, damaged
+from hypothesis import given
 
 import kdefrost
 from kdefrost.profile.best_tails import BestTails, _Tail, same_scores
@@ -28,7 +31,33 @@ def test_a_damaged_tail_is_as_good_as_none(tmp_path):
     assert BestTails(tmp_path).find(dataclasses.replace(QUESTION, frozen_layers=1), TRIALS[0]) is None
     for content in (b"", b"half a file", (tmp_path / "tail-4.npz").read_bytes()[:-40]):
         (tmp_path / "tail-4.npz").write_bytes(content)
-        assert BestTails(tmp_path).find(QUESTION, TRIALS[0]) is None
+        with pytest.warns(
+            UserWarning, match=r"tail-4\.npz is damaged \(.*The tail is trained again; what was there is"
+        ):
+            assert BestTails(tmp_path).find(QUESTION, TRIALS[0]) is None
+        assert [path.name for path in tmp_path.iterdir()] == ["tail-4.npz.damaged"]
+
+
+def test_a_tail_with_any_damage_is_right_or_set_aside(tmp_path):
+    tails, path, weights = BestTails(tmp_path), tmp_path / "tail-4.npz", [np.ones((3, 2), "float32"), np.array(0.5)]
+    tails._keep(_Tail(QUESTION.address, TRIALS[0], weights))
+    whole, outcomes = path.read_bytes(), {"right": 0, "set aside": 0, "of another version": 0}
+
+    @FUZZED
+    @given(damaged(whole))
+    def read(content):
+        path.write_bytes(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = BestTails(tmp_path).find(QUESTION, TRIALS[0])
+        if found is not None:
+            assert [array.tolist() for array in found] == [array.tolist() for array in weights]
+        aside = "set aside" if not path.exists() else "of another version"
+        outcomes[aside if found is None else "right"] += 1
+
+    read()
+    print(outcomes)
+    assert min(outcomes["right"], outcomes["set aside"]) > 50
 
 
 def test_the_same_scores_are_the_same_even_where_they_are_no_numbers():

@@ -25,7 +25,7 @@ def make_profile(cuts, scores, on="test", per_class=16, metric="accuracy", direc
                 test, validation = (None if value is None else {metric: value, "auc": value / 2} for value in pair)
                 trials.append(kdefrost.Trial(cut, per_class, seed, test, validation, 1.0))
     objective = kdefrost.Objective(metric, direction)
-    return kdefrost.DefrostProfile(cuts, tuple(trials), objective, {"recipe": {}})
+    return kdefrost.DefrostProfile(cuts, tuple(trials), objective, {"recipe": {"epochs": 3}})
 
 
 SCORES = np.array([[0.50, 0.60, 0.72, 0.71, 0.40], [0.52, 0.66, 0.74, 0.75, 0.41], [0.51, 0.63, 0.76, 0.70, 0.42]])

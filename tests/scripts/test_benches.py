@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import os
 import sys
 
 import keras
@@ -15,9 +16,9 @@ from kdefrost.cutting.graph import Graph
 
 # The scripts are no package that is installed.
 sys.path.append(str(PROJECT))
-growth, in_kdefrost, in_keras, profile, tasks, trials, work = (
+growth, in_kdefrost, in_keras, profile, soak, tasks, trials, work = (
     importlib.import_module(f"scripts.benches.{name}")
-    for name in ("growth", "in_kdefrost", "in_keras", "profile", "tasks", "trials", "work")
+    for name in ("growth", "in_kdefrost", "in_keras", "profile", "soak", "tasks", "trials", "work")
 )
 TINY = tasks.Task(
     "wide_resnet_10_1",
@@ -362,3 +363,18 @@ def test_rounds_reach_the_measurements(monkeypatch, words, rounds):
     monkeypatch.setattr(sys, "argv", ["bench.py", *words])
     load_script("bench.py")()
     assert asked == rounds
+
+
+def test_a_soak_finds_what_grows():
+    looks = [{"trial": trial, "memory": 100 + trial / 50 * (trial > 20), "files": 7} for trial in range(10, 110, 10)]
+    # As the last look is, when workers have ended, and the first ones, while tails are compiled.
+    looks.append({"trial": 100, "memory": 0, "files": 0})
+    assert soak.growth(looks, "memory") == pytest.approx(20) and soak.growth(looks, "files") == pytest.approx(0)
+
+
+def test_a_soak_leaves_nothing_open():
+    before = len(os.listdir("/proc/self/fd"))
+    *looks, ended = soak.soak(20)
+    assert [each["trial"] for each in looks] == [10, 20, *([] if ended["trial"] == 20 else [30])]
+    assert ended["files"] <= before and ended["folder"] == 2
+    assert "20 trials of one defroster in two runs, at once" in soak.say("at once", [*looks, ended])

@@ -147,6 +147,21 @@ def test_folders_of_other_versions_are_told(tmp_path, filled):
         _everything(filled)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM about WHERE name = 'configuration'",
+        "UPDATE about SET value = 5 WHERE name = 'configuration'",
+        "UPDATE about SET value = '[]', digest = '{digest}' WHERE name = 'configuration'",
+        "UPDATE about SET digest = x'00' WHERE name = 'format'",
+    ],
+)
+def test_a_store_that_does_not_say_what_it_holds_is_damaged(filled, statement):
+    _execute(filled, statement.format(digest=digest_of("configuration", "[]")))
+    with pytest.raises(ValueError, match=r"is damaged: its (configuration|format) is not as it was written"):
+        read_answers(filled, CONFIGURATION)
+
+
 @pytest.mark.parametrize("column", ["question", "answer", "digest", "address"])
 def test_a_flipped_digit_in_a_record_is_found_and_its_trial_asked_again(filled, column):
     (number, text), *_ = _execute(filled, f"SELECT number, {column} FROM answers ORDER BY number DESC")

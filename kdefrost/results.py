@@ -40,7 +40,7 @@ class Result(abc.ABC):
         """The raw numbers, one measurement a row, in order; the first row names the columns."""
 
     @abc.abstractmethod
-    def check(self):
+    def check(self) -> None:
         """Refuses what is of the right types and does not fit together, by a `ValueError`."""
 
     @classmethod

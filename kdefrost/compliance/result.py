@@ -262,13 +262,8 @@ class ComplianceProfile(Result):
     def rows(self) -> list[list]:
         """The trials, one a row, in order; the first row names the columns."""
         sets = [on for on in ("test", "validation") if all(getattr(t, on) is not None for t in self.trials)]
-        head = [
-            "layers",
-            "strength",
-            "per_class",
-            "seed",
-            *(f"{on}_{metric}" for on in sets for metric in self.metrics),
-        ]
+        head = ["layers", "strength", "per_class", "seed"]
+        head += [f"{on}_{metric}" for on in sets for metric in self.metrics]
         head += [f"{kind}_{name}" for kind in DISTANCES for name in self.layers]
         rows = [[*head, *(f"cka_cut_{cut.index}" for cut in self.cuts), "seconds"]]
         for trial in sorted(self.trials, key=lambda trial: trial.key):
@@ -276,7 +271,7 @@ class ComplianceProfile(Result):
             rows.append([*trial.key, *scores, *trial.cosine, *trial.euclidean, *trial.cka, trial.seconds])
         return rows
 
-    def check(self):
+    def check(self) -> None:
         """Refuses parts that do not fit together, by a `ValueError`."""
         check_cuts(self.cuts)
         if not self.trials or len({trial.per_class for trial in self.trials}) > 1:

@@ -267,7 +267,7 @@ class DefrostProfile(Bound, Result):
             rows.append([t.cut, names[t.cut], t.per_class, *t.block, *values, t.seconds])
         return rows
 
-    def check(self):
+    def check(self) -> None:
         """Refuses parts that do not fit together, by a `ValueError`."""
         check_cuts(self.cuts)
         check_configuration(self.configuration)

@@ -162,7 +162,7 @@ class LayerwiseSimilarity(Result):
             rows.append([c.pair, c.a, names_a[c.a], c.b, names_b[c.b], *(c.numbers[name] for name in self.names)])
         return rows
 
-    def check(self):
+    def check(self) -> None:
         """Refuses parts that do not fit together, by a `ValueError`."""
         check_cuts(self.layers_a)
         check_cuts(self.layers_b)

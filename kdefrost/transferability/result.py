@@ -131,7 +131,7 @@ class Transferability(Result):
             rows.append([each.cut, layers[each.cut], each.seed, *numbers])
         return rows
 
-    def check(self):
+    def check(self) -> None:
         """Refuses parts that do not fit together, by a `ValueError`."""
         check_cuts(self.cuts)
         if "all" not in converted(self.configuration, _Configuration)["sizes"]:

@@ -162,7 +162,7 @@ class Tuning(Result):
             rows.append([trial.recipe, *recipe.values(), trial.cut, trial.per_class, *draw, *scores, trial.seconds])
         return rows
 
-    def check(self):
+    def check(self) -> None:
         """Refuses parts that do not fit together, by a `ValueError`."""
         found = [(trial.recipe, trial.cut, trial.per_class, trial.draw) for trial in self.trials]
         asked = itertools.product(range(len(self.recipes)), self.cuts, self.draws)

@@ -34,7 +34,7 @@ def model_card(
     Returns:
         The text.
     """
-    title = "Model" if profile is None else f"{profile.configuration['source_name']}, transferred"
+    title = "Model" if profile is None else f"{profile.configuration.get('source_name', 'A network')}, transferred"
     lines = [f"# {title}", "", f"Takes {_shape(model.inputs[0])}, gives {_shape(model.outputs[0])}."]
     if class_names is not None:
         # Names of folders may have several lines.

@@ -1,7 +1,7 @@
 """The profile's figure for a report, and where in it which numbers are.
 
 It is Matplotlib's own, so that there is one drawing of a profile; what shows numbers lies over it. A library that draws
-in the browser would be 4 MB in each file.
+in the browser would be several MB in each file.
 """
 
 import dataclasses

@@ -64,6 +64,9 @@ def test_it_fits_a_phone(opened):
     _, open_in, said = opened
     page = open_in(390)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    # Names of layers stay legible where the scores beside them do not fit.
+    page.evaluate("document.querySelectorAll('#scores td').forEach(cell => { cell.style.paddingLeft = '20rem'; })")
+    assert all(cell.bounding_box()["width"] >= 100 for cell in page.locator("#scores tbody .name").all())
     page.locator(".points circle").first.click()
     assert page.locator("#numbers").inner_text().startswith("Cut 0")
     assert said == []

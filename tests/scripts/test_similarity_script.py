@@ -98,7 +98,7 @@ def test_two_devices_share_the_work(run, result, monkeypatch):
         used.append(kdefrost.devices.in_use().num_replicas_in_sync)
         return layerwise(*arguments, **options)
 
-    monkeypatch.setattr(kdefrost.similarity, "layerwise", noted)
+    monkeypatch.setattr("kdefrost.similarity.kept_pairs.layerwise", noted)
     run("--layers", "pool", "--devices", "CPU:0", "CPU:1")
     assert used == [2, 2]
 

@@ -130,6 +130,7 @@ class Answer:
         seconds: Time that training and evaluation took; the first trial of a cut in a run
             also compiles its tail.
         observed: What was measured of the trained network beside its scores, by name.
+        failure: Why the trial came to no end and its scores are not-a-number; `None` where it did.
     """
 
     question: Question
@@ -137,3 +138,4 @@ class Answer:
     validation: dict[str, float] | None
     seconds: float
     observed: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+    failure: str | None = None

@@ -138,7 +138,7 @@ class Cluster(SideBySide):
         # Where nothing came to an end, it is not the trial's fault; what is observed of a network has no such number.
         if not self._has_answered or self._setting.observe is not None:
             raise error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = f"{type(error).__name__}: {error}"
         tqdm.write(f"The trial of {question} failed {_TRIES} times, and has no score: {reason}")
         yield failure(self._setting, question, reason), []
 

@@ -1,6 +1,7 @@
 """Questions, *how well does the tail after this cut do, trained so on these examples?*, and their answers."""
 
 import dataclasses
+import functools
 import math
 from typing import Self
 
@@ -103,7 +104,7 @@ class Question:
         """`(seed,)`, with folds repeat and fold too: the seeds of all that is drawn, whatever the cut and the size."""
         return (self.seed,) if self.fold is None else (self.seed, self.fold.repeat, self.fold.number)
 
-    @property
+    @functools.cached_property
     def address(self) -> str:
         """The content address: a hash of all that is asked."""
         return fingerprint.of_settings(dataclasses.asdict(self))

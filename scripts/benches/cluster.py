@@ -11,7 +11,7 @@ from ray.cluster_utils import Cluster
 
 import kdefrost
 from kdefrost.trials.store import Store
-from scripts.benches.faults import bench_drivers, bench_kills
+from scripts.benches.faults import ONE_CORE, bench_drivers, bench_kills
 from scripts.benches.measuring import random_images, spread
 from scripts.benches.simulated import bench_answers
 
@@ -48,12 +48,12 @@ def bench_throughput(rounds: int):
 
 
 @contextlib.contextmanager
-def nodes(count: int, cores: int = 1, head: int | None = None) -> Iterator[str]:
-    """A cluster of so many nodes on this machine, as `executor` names it."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cores if head is None else head})
+def nodes(count: int) -> Iterator[str]:
+    """A cluster of so many nodes of a core on this machine, as `executor` names it."""
+    cluster = Cluster(initialize_head=True, head_node_args=ONE_CORE)
     try:
         for _ in range(count - 1):
-            cluster.add_node(num_cpus=cores)
+            cluster.add_node(**ONE_CORE)
         yield f"ray:{cluster.address}"
     finally:
         ray.shutdown()

@@ -63,7 +63,8 @@ def connected(address: str) -> Iterator[None]:
     check_reachable(address)
     try:
         ray.init(address=address, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    # Ray raises whatever, a bare Exception where this machine is no node.
+    except Exception as error:
         raise ConnectionError(
             f"This process could not join the Ray cluster ({str(error).strip().splitlines()[0]}). Start kdefrost on a "
             "machine of the cluster: one on which `ray start --head`, or `ray start --address HOST:PORT`, was called "

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import RECIPE, scores_of
+from conftest import RECIPE, load_script, scores_of
 
 import kdefrost
 from kdefrost.trials import engine, executors
@@ -151,6 +151,15 @@ def test_an_address_at_which_nothing_answers_is_told(small, easy, monkeypatch):
     monkeypatch.setattr(ray, "init", lambda **_: (_ for _ in ()).throw(ConnectionError("Could not find any")))
     with pytest.raises(ConnectionError, match=r"could not join the Ray cluster \(Could not find any\)"):
         _profile(small, easy)
+
+
+def test_the_command_line_names_a_cluster_before_anything_is_trained(monkeypatch):
+    monkeypatch.setattr(nodes, "_PATIENCE", 0.5)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    words = ["profile.py", "--src", "gm", "--tgt", "digits", "--preset", "smoke", "--cluster", "127.0.0.1:9"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit, match=r"^error: No Ray cluster answers at 127\.0\.0\.1:9 "):
+        load_script("profile.py")()
 
 
 @pytest.mark.parametrize("executor", ["spark", "ray:", 1, True])

@@ -61,10 +61,11 @@ class Seats:
         if time.monotonic() - self._looked > _LOOK_EVERY:
             self._looked = time.monotonic()
             self._fill(nodes.alive())
-        for begun in (
-            ray.wait(self.beginning, num_returns=len(self._beginning), timeout=0)[0] if self._beginning else []
-        ):
-            self._take(begun)
+        if beginning := self.beginning:
+            for begun in ray.wait(beginning, num_returns=len(beginning), timeout=0)[0]:
+                # One that is left out takes others of its node along.
+                if begun in self._beginning:
+                    self._take(begun)
         self._tell_if_empty()
         return bool(self._idle)
 

@@ -40,11 +40,17 @@ def bench_throughput(rounds: int):
     for _ in range(rounds):
         for kind, count in ways:
             with nodes(count) if kind == "ray" else contextlib.nullcontext() as executor:
-                found[kind, count].append(timed_trials(source, images, executor, count))
-    for (kind, count), measures in found.items():
+                rate, beside = timed_trials(source, images, executor, count)
+            found[kind, count].append((rate, beside))
+            print(f"  {name(kind, count)}: {rate:.2f} trials/s; {1000 * beside:.0f} ms beside each", flush=True)
+    print("Over the rounds:")
+    for way, measures in found.items():
         rates, beside = zip(*measures, strict=True)
-        print(f"  {kind:>4}, {count} workers: {spread(rates, '.2f')} trials/s", end="")
-        print(f"; beside each trial {spread(1000 * np.array(beside), '.1f')} ms" if count == 1 else "")
+        print(f"  {name(*way)}: {spread(rates, '.2f')} trials/s; {spread(1000 * np.array(beside), '.0f')} ms")
+
+
+def name(kind: str, count: int) -> str:
+    return f"{kind:>4}, {count} worker{'s' * (count > 1)}"
 
 
 @contextlib.contextmanager

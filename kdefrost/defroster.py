@@ -45,7 +45,7 @@ from kdefrost.transferability.names import as_scores
 from kdefrost.transferability.scoring import each_cut
 from kdefrost.trials.asking import Policy, all_of, ask, missing
 from kdefrost.trials.engine import Engine
-from kdefrost.trials.executors import check_jobs
+from kdefrost.trials.executors import check_cluster, check_jobs, cluster_address
 from kdefrost.trials.experiment import Experiment, Learning, prepare
 from kdefrost.trials.plan import Plan
 from kdefrost.trials.predicting import cross_predict
@@ -107,10 +107,14 @@ class Defroster:
         features: Whether the source ends in features, after which the new output layer comes; `False` where its
             last layer with a kernel is its output layer, in whose place it comes. By default it is concluded, and
             `plan` says what; see `cut_points`.
+        executor: `"ray"` runs trials on the Ray cluster of which this machine is a part, `"ray:HOST:PORT"` on one by
+            its address: one on each GPU, on machines without any one on each core; `jobs` is then the largest number
+            of them. `None` runs them on this machine. See docs/scale.md.
 
     Raises:
         ValueError: If the source cannot be cut, a cut does not exist, `recipe` is no `Recipe`, or `strategy` is none
             of one process or, of several replicas, not the only one that this process trains under.
+        ImportError: If `executor` needs Ray, which is not installed.
 
     Example:
 
@@ -139,7 +143,9 @@ class Defroster:
         tails: str = "new",
         labels: str | None = None,
         features: bool | None = None,
+        executor: str | None = None,
     ):
+        cluster_address(executor)
         if tails not in TAILS:
             raise ValueError(f"`tails` must be one of {', '.join(TAILS)}. Received: tails={tails!r}")
         if labels is not None and labels not in FORMS:
@@ -155,7 +161,7 @@ class Defroster:
                 f'`recipe` must be a kdefrost.Recipe, "tuned", a kdefrost.tuning.Tuned, or None. Received: {recipe!r}'
             )
         check_training(in_use(strategy))
-        self.source, self.strategy, self.tails = source, strategy, tails
+        self.source, self.strategy, self.tails, self.executor = source, strategy, tails, executor
         # The one to start from, to which a folder keeps, and that by which trials are trained: tuned by `profile`.
         self._tuned = recipe if isinstance(recipe, Tuned) else None
         self._start = self.recipe = recipe if self._tuned is None else self._tuned.start
@@ -728,8 +734,10 @@ class Defroster:
     ) -> Experiment:
         """Reads and checks what is given, and concludes from it what is learnt."""
         check_jobs(jobs)
-        if jobs is not None and (self.strategy is not None or is_scoped()):
-            raise ValueError("`jobs` must be None under a distribution strategy: each process has one device.")
+        for name, value in (("jobs", jobs), ("executor", self.executor)):
+            if value is not None and (self.strategy is not None or is_scoped()):
+                raise ValueError(f"`{name}` must be None under a distribution strategy: each process has one device.")
+        check_cluster(self.executor)
         if self.directory is not None:
             check_folder(self.directory)
         sizes = as_sizes(per_class)
@@ -828,7 +836,7 @@ class Defroster:
         observe: Callable | None = None,
         holds: bool = False,
     ) -> Engine:
-        given = self.memory_budget, self.feature_dtype, self.directory, jobs, observe, holds
+        given = self.memory_budget, self.feature_dtype, self.directory, jobs, observe, holds, self.executor
         return Engine(experiment, self.cuts if cuts is None else cuts, *given)
 
     def _configuration(self, experiment: Experiment) -> dict:

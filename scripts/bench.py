@@ -36,6 +36,9 @@
   models     every layer class of Keras's in a small model, networks of keras.applications and backbones of KerasHub,
              where it is installed: whether both sides of cuts compute what the whole does, whether a profile
              runs and its best model is exported (hours; it runs only by name)
+  cluster    a Ray cluster of several nodes on this machine: trials a second with 1, 2 and 4 workers; what is lost where
+             workers, nodes and the process that asks are killed; what that process takes for 100,000 answers
+             of 1,000 simulated workers (with Ray installed; about half an hour; it runs only by name)
 
 Without a name: training and head. Images are random unless it says otherwise: speed does not depend on
 what they show. `bench.py profile --help` lists what one of them takes.
@@ -112,6 +115,15 @@ def add_soak_options(parser: argparse.ArgumentParser):
     parser.add_argument("--side-by-side", type=count, default=300, metavar="N", help="over two (%(default)s)")
 
 
+def add_cluster_options(parser: argparse.ArgumentParser):
+    parts = ("throughput", "kills", "drivers", "answers")
+    parser.add_argument("--parts", nargs="+", default=parts, choices=parts, help="what to measure (all)")
+    parser.add_argument(
+        "--answers", type=count, default=100_000, metavar="N", help="of simulated workers (%(default)s)"
+    )
+    parser.add_argument("--workers", type=count, default=1000, metavar="N", help="simulated (%(default)s)")
+
+
 def add_no_options(parser: argparse.ArgumentParser):
     pass
 
@@ -161,6 +173,7 @@ BENCHES = {
     "choice": Bench("choice", "bench_choice", None, add_choice_options),
     "search": Bench("search", "bench_search", None, add_search_options),
     "models": Bench("models", "bench_models", None, add_models_options),
+    "cluster": Bench("cluster", "bench_cluster", 3, add_cluster_options),
     "streaming": Bench("streaming", "bench_streaming"),
 }
 

@@ -50,6 +50,10 @@ _OPTIONS = {
         "metavar": "N",
         "help": "processes that run whole trials side by side, on a core or GPU each (all in one process)",
     },
+    "--cluster": {
+        "metavar": "ADDRESS",
+        "help": "run trials on a Ray cluster, this machine's (auto) or that at HOST:PORT, at most --jobs at a time",
+    },
     "--out": {"metavar": "DIR", "help": "folder of the results (runs/<what runs>)"},
     "--devices": {
         "nargs": "+",
@@ -147,6 +151,11 @@ def _in_one_line(text: str) -> str:
 def is_trained(source: str) -> bool:
     """Whether a source is there already, and not trained by a command."""
     return source.endswith(".keras") or source.startswith("imagenet:")
+
+
+def executor(cluster: str | None) -> str | None:
+    """What `--cluster` says, as `kdefrost.Defroster(executor=)` has it."""
+    return None if cluster is None else "ray" if cluster == "auto" else f"ray:{cluster}"
 
 
 def indices_or_names(words: list[str]) -> str | int | list[int | str]:

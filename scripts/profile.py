@@ -91,7 +91,7 @@ def add_size(group):
     add("--metrics", nargs="+", metavar="NAME", help="Keras metrics, and balanced_accuracy (by the number of classes)")
     add("--objective", metavar="NAME", help="the metric that chooses the cut (the first)")
     add("--memory", type=positive, metavar="GIB", help="what cached features may take (a quarter of the machine's)")
-    command.add_options(group, "--jobs")
+    command.add_options(group, "--jobs", "--cluster")
     halves = "numbers in which features are cached; those of 2 bytes take half the memory (float32)"
     add("--feature-dtype", default="float32", choices=["float32", "float16", "bfloat16"], help=halves)
     command.add_options(group, "--devices")
@@ -206,6 +206,7 @@ def make_defroster(network, data, preset, arguments, out: Path, strategy, tails:
         feature_dtype=arguments.feature_dtype,
         strategy=strategy,
         tails=tails,
+        executor=command.executor(arguments.cluster),
     )
 
 

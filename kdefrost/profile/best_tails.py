@@ -28,6 +28,8 @@ class BestTails:
         self.directory = None if directory is None else as_path("directory", directory)
         self._kept: dict[int | None, _Tail] = {}
         self._candidates: dict[tuple[int, int | None], _Tail] = {}
+        self._asked: Sequence[Question] | None = None
+        self._groups: dict[int | None, dict[int, list[Question]]] = {}
 
     def offer(self, answer: Answer, weights: list[np.ndarray], profile: DefrostProfile):
         """Takes the weights of a trial that has just ended, if it is the best of its cut and size so far.
@@ -58,16 +60,25 @@ class BestTails:
             answers: The answers so far.
             profile_of: Gives the profile of some questions that are answered.
         """
-        waiting = {(question.cut, question.per_class) for question in questions if question not in answers}
-        complete = self._candidates.keys() - waiting
-        if not complete:
-            return
-        profile = profile_of([q for q in questions if (q.cut, q.per_class) not in waiting])
-        for group in complete:
-            tail = self._candidates.pop(group)
-            size = tail.trial.per_class
+        of_size = self._grouped(questions)
+
+        def is_complete(cut: int, size: int | None) -> bool:
+            return all(question in answers for question in of_size[size][cut])
+
+        for cut, size in [group for group in self._candidates if is_complete(*group)]:
+            tail = self._candidates.pop((cut, size))
+            profile = profile_of([q for each, mine in of_size[size].items() if is_complete(each, size) for q in mine])
             if profile.is_scored(size) and profile.best_trial(size).key == tail.trial.key:
                 self._keep(tail)
+
+    def _grouped(self, questions: Sequence[Question]) -> dict[int | None, dict[int, list[Question]]]:
+        """Questions by size and cut; grouped once where all are asked at once, which may be very many."""
+        if questions is not self._asked:
+            self._asked, self._groups = questions, {}
+            for question in questions:
+                of_cut = self._groups.setdefault(question.per_class, {})
+                of_cut.setdefault(question.cut, []).append(question)
+        return self._groups
 
     def keep(self, answer: Answer, weights: list[np.ndarray]):
         """Keeps the weights of a trial, as those of its size."""

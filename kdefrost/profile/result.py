@@ -68,12 +68,12 @@ class DefrostProfile(Bound, Result):
         # A search may have tried the first one alone.
         return self.configuration.get("folds") or tried
 
-    @property
+    @functools.cached_property
     def chosen_on(self) -> str:
         """The set whose scores choose the cut: `"validation"`, be it of folds, or `"test"` where there is none."""
         return "validation" if all(trial.validation is not None for trial in self.trials) else "test"
 
-    @property
+    @functools.cached_property
     def reported_on(self) -> str:
         """The set whose scores are shown: `"test"`, or `"validation"` where there is none."""
         return "test" if all(trial.test is not None for trial in self.trials) else "validation"

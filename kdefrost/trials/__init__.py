@@ -9,7 +9,11 @@
     placement    where the features at each cut are held
     held         what trials are scored on, held from one run of the engine to the next
     tails        a tail, compiled once and asked question by question
-    executors    trials run here, or in processes side by side
+    executors    trials run here, in processes side by side, or on a cluster
+    side_by_side  what all that runs several trials at a time has in common
+    cluster      trials on the machines of a Ray cluster, those of a machine that dies asked again elsewhere
+    nodes        its machines: joined, and held to have the same code as this one
+    seats        workers on their devices
     worker       what another process does
     engine       questions in, answers and weights out; it does not know why it is asked
     predicting   what networks of folds make of the examples that they have not seen

@@ -1,5 +1,6 @@
 """Asking what a policy wants to know, until it wants to know nothing more, and remembering each answer."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -47,13 +48,16 @@ def ask(
         remembered before, or that another process gave, are in the store.
     """
     is_told = False
-    while questions := missing(policy, store.answers):
-        if store.is_any_free(questions):
-            for answer, weights in engine.run(questions, verbose, store.claim):
-                store.keep(answer)
-                yield answer, weights
-            continue
-        if verbose and not is_told:
-            tqdm.write(f"Waiting for another process, which runs what is left here ({len(questions)} trials).")
-            is_told = True
-        time.sleep(_LOOK_EVERY)
+    with contextlib.ExitStack() as staff:
+        while questions := missing(policy, store.answers):
+            if store.is_any_free(questions):
+                # Only where something is asked, and from then on until the policy is content.
+                staff.enter_context(engine.staffed())
+                for answer, weights in engine.run(questions, verbose, store.claim):
+                    store.keep(answer)
+                    yield answer, weights
+                continue
+            if verbose and not is_told:
+                tqdm.write(f"Waiting for another process, which runs what is left here ({len(questions)} trials).")
+                is_told = True
+            time.sleep(_LOOK_EVERY)

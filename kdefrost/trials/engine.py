@@ -1,5 +1,6 @@
 """The engine: questions in, answers and the tails' weights out. It does not know why it is asked."""
 
+import contextlib
 import dataclasses
 import os
 from collections import Counter
@@ -12,7 +13,7 @@ from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.features import FeatureFlow
 from kdefrost.data.storage import existing_folder
 from kdefrost.trials.bar import ProgressBar
-from kdefrost.trials.executors import make_executor
+from kdefrost.trials.executors import cluster_address, make_executor, on_cluster
 from kdefrost.trials.experiment import Examples, Experiment
 from kdefrost.trials.held import HeldFeatures
 from kdefrost.trials.placement import free_disk_space, measured_costs, place
@@ -32,9 +33,10 @@ class Engine:
         memory_budget: Bytes that cached features may take in memory.
         feature_dtype: In which numbers they are cached.
         directory: Folder for what exceeds the budget; by default the system's for temporary files.
-        jobs: Number of processes that run trials; `None` for this one.
+        jobs: Number of processes that run trials; `None` for this one. On a cluster the largest number of workers.
         observe: As for `Setting`.
         holds: Whether features of what trials are scored on are held from one run to the next, in half of the budget.
+        executor: Which cluster runs trials, as for `cluster_address`; `None` for this machine.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Engine:
         jobs: int | None = None,
         observe: Callable | None = None,
         holds: bool = False,
+        executor: str | None = None,
     ):
         self._experiment, self._cuts, self._jobs = experiment, tuple(cuts), jobs
         self._budget, self._dtype, self._directory = memory_budget, feature_dtype, existing_folder(directory)
@@ -54,6 +57,19 @@ class Engine:
         self._held = HeldFeatures(memory_budget // 2) if holds else None
         # By cut index, the share of features there that are nearly the same for all that is trained on.
         self._constant: dict[int, float | None] = {}
+        self._cluster, self._seats = cluster_address(executor), None
+
+    @contextlib.contextmanager
+    def staffed(self) -> Iterator[None]:
+        """Keeps a cluster's workers, which take seconds to start, from one run to the next until the end of `with`."""
+        if self._cluster is None or self._seats is not None:
+            yield
+            return
+        with on_cluster(self._cluster, self._jobs) as self._seats:
+            try:
+                yield
+            finally:
+                self._seats = None
 
     def plan(self, questions: Sequence[Question]) -> Plan:
         """Says what answering questions takes.
@@ -91,7 +107,11 @@ class Engine:
         examples = experiment.gather(experiment.draw(q.rows for q in questions), self._budget, self._directory, verbose)
         setting = Setting(experiment.source, experiment.task, examples.labels, experiment.class_weight, self._observe)
         jobs = None if self._jobs is None else min(self._jobs, len(questions))
-        with ProgressBar(plan, verbose) as bar, make_executor(setting, jobs, self._directory) as executor:
+        with (
+            self.staffed(),
+            ProgressBar(plan, verbose) as bar,
+            make_executor(setting, jobs, self._directory, self._seats) as executor,
+        ):
             assignments = self._assignments(plan, examples, claim, executor.release, bar)
             for answer, weights in executor.run(assignments, bar.advance):
                 bar.end(answer)
@@ -147,14 +167,14 @@ class Engine:
 
     def _places(self, examples: int, uses: dict[int, int]) -> dict[int, str]:
         """Where the features at each cut are held."""
-        start, jobs = self._images_cut, self._jobs
+        start = self._images_cut
         return place(
             [start, *(cut for cut in self._cuts if cut.index != start.index)],
             examples,
             uses,
             self._memory,
-            # Processes go on with the features of one cut while those of the next are made.
-            free_disk_space(self._directory) // (1 if jobs is None else jobs + 1),
+            # Others go on with the features of one cut while those of the next are made.
+            free_disk_space(self._directory) // (1 + self._others),
             self._dtype,
             measured_costs(self._experiment.source, self._dtype, self._directory),
         )
@@ -167,6 +187,11 @@ class Engine:
     @property
     def _memory(self) -> int:
         """Bytes that features at one cut may take in memory."""
-        # Beside those here, each process may still be at an earlier cut than the one whose features are being shared.
-        budget = self._budget if self._jobs is None else self._budget // (self._jobs + 2)
+        # Beside those here, each other may still be at an earlier cut than the one whose features are being shared.
+        budget = self._budget // (self._others + 2) if self._others else self._budget
         return budget if self._held is None else budget // 2
+
+    @property
+    def _others(self) -> int:
+        """How many others have features beside this process: each of `jobs`, or the store of a cluster's node."""
+        return 1 if self._cluster is not None else self._jobs or 0

@@ -1,4 +1,4 @@
-"""Executors: what runs trials, in this process or in others side by side.
+"""Executors: what runs trials, in this process, in others side by side, or on a cluster.
 
 A small tail does not fill a machine: its steps are too short to be divided. One trial for each core does.
 """
@@ -6,6 +6,7 @@ A small tail does not fill a machine: its steps are too short to be divided. One
 import concurrent.futures
 import contextlib
 import ctypes
+import importlib
 import multiprocessing
 import multiprocessing.context
 import multiprocessing.reduction
@@ -13,13 +14,17 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from kdefrost.trials import worker
 from kdefrost.trials.question import Answer, Question
+from kdefrost.trials.side_by_side import SideBySide
 from kdefrost.trials.tails import Assignment, Setting, TailRunner
+
+if TYPE_CHECKING:
+    from kdefrost.trials.seats import Seats
 
 # Seconds between looks at how far the trials of other processes are.
 _LOOK_EVERY = 0.5
@@ -56,19 +61,82 @@ def check_jobs(jobs: int | None):
         raise ValueError("`jobs` must be None on this system, whose processes cannot share open files.")
 
 
+def cluster_address(executor: str | None) -> str | None:
+    """The address of the Ray cluster that an executor names.
+
+    Args:
+        executor: `"ray"` for the cluster of which this machine is a part, `"ray:HOST:PORT"` for one by its address;
+            `None` for none.
+
+    Returns:
+        The address, `None` of none.
+
+    Raises:
+        ValueError: If it is none of these.
+        ImportError: If Ray is not installed.
+    """
+    if executor is None:
+        return None
+    kind, _, address = executor.partition(":") if isinstance(executor, str) else ("", "", "")
+    if kind != "ray" or executor == "ray:":
+        raise ValueError(f'`executor` must be "ray", "ray:HOST:PORT", or None. Received: executor={executor!r}')
+    # Not `find_spec`, to which a folder of this name is a package.
+    try:
+        importlib.import_module("ray.actor")
+    except ImportError as error:
+        raise ImportError(
+            "`executor` runs trials by Ray, which is not installed: pip install 'kdefrost[cluster]', on each machine "
+            "of the cluster."
+        ) from error
+    return address or "auto"
+
+
+def check_cluster(executor: str | None):
+    """Checks that the cluster of an executor answers; see `nodes.check_reachable`."""
+    address = cluster_address(executor)
+    if address is not None:
+        from kdefrost.trials.nodes import check_reachable
+
+        check_reachable(address)
+
+
+@contextlib.contextmanager
+def on_cluster(address: str, most: int | None) -> Iterator["Seats"]:
+    """Gives workers on a cluster, which are there until the end of `with`.
+
+    Args:
+        address: That of `cluster_address`.
+        most: Largest number of workers; `None` for one on each device.
+
+    Raises:
+        ConnectionError: If this process cannot join the cluster.
+    """
+    # Ray need not be installed.
+    from kdefrost.trials.nodes import connected
+    from kdefrost.trials.seats import Seats
+
+    with connected(address), contextlib.closing(Seats(most)) as seats:
+        yield seats
+
+
 def make_executor(
-    setting: Setting, jobs: int | None, directory: str | os.PathLike | None = None
+    setting: Setting, jobs: int | None, directory: str | os.PathLike | None = None, seats: "Seats | None" = None
 ) -> contextlib.AbstractContextManager[Executor]:
-    """Makes what runs trials: this process, or others.
+    """Makes what runs trials: this process, others, or a cluster.
 
     Args:
         setting: What the trials have in common.
         jobs: Number of processes; `None` for this one.
         directory: Folder of the files by which processes share features; by default the system's for temporary files.
+        seats: Workers `on_cluster`, which run the trials where they are given.
 
     Returns:
         A context manager that gives the `Executor`.
     """
+    if seats is not None:
+        from kdefrost.trials.cluster import Cluster
+
+        return Cluster(setting, seats)
     return contextlib.nullcontext(TailRunner(setting)) if jobs is None else Processes(setting, jobs, directory)
 
 
@@ -85,7 +153,7 @@ class _Spawning(multiprocessing.context.SpawnContext):
         return self.started[-1]
 
 
-class Processes:
+class Processes(SideBySide):
     """Processes that run trials side by side.
 
     The scores are the same whatever their number: a trial depends on nothing but its assignment, and each runs on
@@ -103,8 +171,8 @@ class Processes:
     """
 
     def __init__(self, setting: Setting, jobs: int, directory: str | os.PathLike | None = None):
-        self._jobs, self._directory, self._setup = jobs, directory, worker.packed(setting)
-        self._held, self._features, self._running = None, {}, {}
+        super().__init__()
+        self._jobs, self._directory, self._setup = jobs, directory, worker.packed(setting, "jobs")
 
     def __enter__(self):
         context = _Spawning()
@@ -124,42 +192,20 @@ class Processes:
                     process.terminate()
         self._pool.shutdown(cancel_futures=True)
 
-    def run(
-        self, assignments: Iterable[Assignment], on_progress: Callable[[Question, float], None]
-    ) -> Iterator[tuple[Answer, list[np.ndarray]]]:
-        """Answers questions; the next one is drawn while the others run. See `TailRunner.run`."""
-        for assignment in assignments:
-            while len(self._running) == self._jobs:
-                yield from self._ended(on_progress)
-            self._submit(assignment)
-            # Drawing the next one may let its features go.
-            del assignment
-        while self._running:
-            yield from self._ended(on_progress)
+    def _has_room(self) -> bool:
+        return len(self._running) < self._jobs
 
-    def release(self):
-        """Lets go of the features in this process: those that still run have the file."""
-        self._held, self._features = None, {}
-
-    def _submit(self, assignment: Assignment):
+    def _begin(self, assignment: Assignment):
         free = next(iter(set(range(self._jobs)) - {slot for _, slot in self._running.values()}))
         self._shares[free] = _WAITING
-        shared = assignment._replace(features=self._shared(assignment))
         try:
-            future = self._pool.submit(worker.answer, shared, free)
+            future = self._pool.submit(worker.answer, assignment, free)
         except BrokenProcessPool as error:
             raise self._reason() from error
         self._running[future] = assignment.question, free
 
-    def _shared(self, assignment: Assignment) -> dict[str, tuple[worker.Shared, ...]]:
-        """The features, in files, which are written once for each cut at which they are held."""
-        if assignment.held != self._held:
-            self._features = {
-                name: tuple(worker.Shared.of(part, self._directory) for part in parts)
-                for name, parts in assignment.features.items()
-            }
-            self._held = assignment.held
-        return self._features
+    def _share(self, part) -> worker.Shared:
+        return worker.Shared.of(part, self._directory)
 
     def _ended(self, on_progress: Callable) -> Iterator[tuple[Answer, list[np.ndarray]]]:
         """Waits for a while, and gives what has come meanwhile."""

@@ -1,6 +1,7 @@
 """Questions, *how well does the tail after this cut do, trained so on these examples?*, and their answers."""
 
 import dataclasses
+import functools
 import math
 from typing import Self
 
@@ -95,7 +96,7 @@ class Question:
         """`(seed,)`, with folds repeat and fold too: the seeds of all that is drawn, whatever the cut and the size."""
         return (self.seed,) if self.fold is None else (self.seed, self.fold.repeat, self.fold.number)
 
-    @property
+    @functools.cached_property
     def address(self) -> str:
         """The content address: a hash of all that is asked."""
         return fingerprint.of_settings(dataclasses.asdict(self))
@@ -127,6 +128,7 @@ class Answer:
             many examples that it was scored on are exact copies of ones that it was trained on; `"transparent"`, of
             how many of its images transparency hid colours; `"constant"`, the share of the features at its cut that
             are nearly the same for all examples.
+        failure: Why the trial came to no end and its scores are not-a-number; `None` where it did.
     """
 
     question: Question
@@ -135,3 +137,4 @@ class Answer:
     seconds: float
     observed: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     noticed: dict = dataclasses.field(default_factory=dict)
+    failure: str | None = None

@@ -1,12 +1,15 @@
 """What another process does: it takes a setting once, and features and trials as they come."""
 
 import dataclasses
+import functools
+import io
 import multiprocessing
 import os
 import pickle
 import signal
 import threading
 import traceback
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -14,7 +17,7 @@ import numpy as np
 
 from kdefrost.data.storage import DiskArray, collect
 from kdefrost.devices import take_share
-from kdefrost.trials.question import Answer, Question
+from kdefrost.trials.question import Answer
 from kdefrost.trials.tails import Assignment, Setting, TailRunner
 
 
@@ -40,16 +43,30 @@ class Shared(NamedTuple):
         return self.file.mapped() if self.is_mapped else self.file
 
 
-class _Worker:
-    """What another process is: a runner, and the features that it has."""
+class Worker:
+    """What another process is: a runner, and the features that it has.
 
-    def __init__(self, setup: bytes, number: int, shares):
-        self.shares, self._held, self._features = shares, None, {}
-        _take_share(number)
+    Args:
+        setup: What `packed` gave.
+
+    Raises:
+        ValueError: If the setting cannot be loaded here.
+    """
+
+    def __init__(self, setup: bytes):
+        self._held, self._features = None, {}
         self._runner = TailRunner(_unpacked(setup))
 
-    def answer(self, assignment: Assignment, slot: int) -> tuple[Answer, list[np.ndarray]]:
-        """Answers a question, and says in a slot how far it is."""
+    def answer(self, assignment: Assignment, report: Callable[[float], None]) -> tuple[Answer, list[np.ndarray]]:
+        """Answers a question.
+
+        Args:
+            assignment: The question, with features whose `array()` gives them here.
+            report: Called with the share of the training that is done.
+
+        Returns:
+            The answer, and the weights of its tail.
+        """
         if assignment.held != self._held:
             # So that the old ones are gone before there are others.
             self._runner.release()
@@ -58,16 +75,12 @@ class _Worker:
                 name: tuple(part.array() for part in parts) for name, parts in assignment.features.items()
             }
             self._held = assignment.held
-
-        def report(question: Question, share: float):
-            self.shares[slot] = share
-
-        return self._runner.answer(assignment._replace(features=self._features), report)
+        return self._runner.answer(assignment._replace(features=self._features), lambda _, share: report(share))
 
 
-# Of a process that runs trials: what it was given, and once it has a trial its `_Worker`.
+# Of a process that runs trials: what it was given, and once it has a trial its `Worker`.
 _given: list = []
-_worker: list[_Worker] = []
+_worker: list[Worker] = []
 
 
 def begin(setup: bytes, started, shares):
@@ -88,12 +101,14 @@ def _end_with_parent():
 
 def answer(assignment: Assignment, slot: int) -> tuple[Answer, list[np.ndarray]]:
     """What a process does for a trial."""
+    setup, number, shares = _given
     try:
         if not _worker:
-            _worker.append(_Worker(*_given))
-        return _worker[0].answer(assignment, slot)
+            _take_share(number)
+            _worker.append(Worker(setup))
+        return _worker[0].answer(assignment, functools.partial(shares.__setitem__, slot))
     except Exception as error:
-        raise _sendable(error) from None
+        raise sendable(error) from None
 
 
 def _take_share(number: int):
@@ -106,14 +121,15 @@ def _take_share(number: int):
         ) from error
 
 
-def packed(setting: Setting) -> bytes:
+def packed(setting: Setting, by: str) -> bytes:
     """Packs a setting for other processes.
 
     Args:
         setting: The setting.
+        by: The argument that asks for other processes, of which errors speak.
 
     Returns:
-        What `begin` takes.
+        What `begin` and `Worker` take.
 
     Raises:
         ValueError: If it cannot be sent.
@@ -129,38 +145,41 @@ def packed(setting: Setting) -> bytes:
         "dtype_policy": config.dtype_policy().name,
     }
     try:
-        setup = pickle.dumps((settings, dataclasses.replace(setting, source=bare)))
+        setup = pickle.dumps((by, settings)) + pickle.dumps(dataclasses.replace(setting, source=bare))
     # A layer, loss or metric of the user's own ends in whatever its `get_config` raises.
     except Exception as error:
         raise ValueError(
-            "With `jobs` the source, the output, the loss and the metrics are sent to other processes, which these "
-            f"cannot be ({type(error).__name__}: {error}). Leave `jobs` out."
+            f"With `{by}` the source, the output, the loss and the metrics are sent to other processes, which these "
+            f"cannot be ({type(error).__name__}: {error}). Leave `{by}` out."
         ) from error
     if any(getattr(layer, "lora_enabled", False) for layer in source._flatten_layers()):
         raise ValueError(
-            "With `jobs` the source is sent to other processes as Keras saves it, without the adapters of low rank "
-            "(LoRA) that it has: trials there would train something else. Leave `jobs` out."
+            f"With `{by}` the source is sent to other processes as Keras saves it, without the adapters of low rank "
+            f"(LoRA) that it has: trials there would train something else. Leave `{by}` out."
         )
     return setup
 
 
 def _unpacked(setup: bytes) -> Setting:
+    # By itself, because what follows it may be what cannot be loaded.
+    file = io.BytesIO(setup)
+    by, settings = pickle.load(file)
     try:
-        settings, setting = pickle.loads(setup)
+        setting = pickle.load(file)
     # A class of the user's own ends in whatever its `from_config` raises.
     except Exception as error:
         raise ValueError(
-            "With `jobs` the source is sent to other processes, which cannot load it "
+            f"With `{by}` the source is sent to other processes, which cannot load it "
             f"({(str(error).strip() or type(error).__name__).splitlines()[0]}). Layers, losses and metrics of your own "
             "must be registered by keras.saving.register_keras_serializable in a module that is imported, or leave "
-            "`jobs` out."
+            f"`{by}` out."
         ) from error
     for name, value in settings.items():
         getattr(keras.config, f"set_{name}")(value)
     return setting
 
 
-def _sendable(error: Exception) -> Exception:
+def sendable(error: Exception) -> Exception:
     """An error with where it happened, or what it says where it cannot be sent."""
     error.add_note(traceback.format_exc())
     try:

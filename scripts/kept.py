@@ -15,6 +15,7 @@ PROJECT = command.PROJECT
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -56,23 +57,30 @@ def main():
     command.main(lambda: run(parse_arguments()), "What was removed is gone; the rest is as it was.")
 
 
-def run(arguments: argparse.Namespace):
+def run(arguments: argparse.Namespace) -> Callable[[], None]:
+    """Checks the arguments, and gives the work that they ask for."""
     # After parsing, so that --help and a mistyped option answer at once.
-    from kdefrost import inventory
+    with command.without_notes():
+        from kdefrost import inventory
 
     directory = Path(arguments.directory)
     if not directory.is_dir():
         raise ValueError(f"--directory must be a folder. Received: {directory}")
     every = inventory.kept_in(directory)
     if arguments.limit is not None:
-        gone = inventory.keep_within(directory, arguments.limit * 2**30)
-        print_removed(gone, [])
-    elif arguments.clear is not None or arguments.older_than is not None:
-        chosen = named(every, arguments.clear) if arguments.clear else unused(every, arguments.older_than)
-        gone = [kept for kept in chosen if inventory.remove(kept)]
-        print_removed(gone, [kept for kept in chosen if kept not in gone])
-    else:
-        print_list(every, directory)
+        return lambda: print_removed(inventory.keep_within(directory, arguments.limit * 2**30), [])
+    if arguments.clear is None and arguments.older_than is None:
+        return lambda: print_list(every, directory)
+    chosen = named(every, arguments.clear) if arguments.clear else unused(every, arguments.older_than)
+    return lambda: clear(chosen)
+
+
+def clear(chosen: list):
+    """Removes what no process uses of some kept things."""
+    from kdefrost import inventory
+
+    gone = [kept for kept in chosen if inventory.remove(kept)]
+    print_removed(gone, [kept for kept in chosen if kept not in gone])
 
 
 def named(every: list, names: list[str]) -> list:

@@ -12,6 +12,7 @@ PROJECT = command.PROJECT
 import argparse
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -48,26 +49,34 @@ def main():
     command.main(lambda: run(parse_arguments()), stopped)
 
 
-def run(arguments: argparse.Namespace):
+def run(arguments: argparse.Namespace) -> Callable[[], None]:
+    """Checks the arguments, and gives the work that they ask for."""
     # After parsing, so that --help and a mistyped option answer at once.
-    from kdefrost.paper import SCALES, Answers
+    with command.without_notes():
+        from kdefrost.paper import SCALES, Answers
+    from kdefrost.files import check_folder
     from kdefrost.paper.experiments import numbers_of
     from kdefrost.paper.planning import check_disk, cost_of
+    from kdefrost.trials.executors import check_jobs
 
     numbers, scale = numbers_of(arguments.figure), SCALES[arguments.preset]
     figures = [scale.figure(number) for number in numbers]
     if arguments.list:
-        print(listed(figures))
-        return
+        return lambda: print(listed(figures))
     if arguments.dry_run:
-        print(planned(figures, scale))
-        return
+        return lambda: print(planned(figures, scale))
     out = Path(arguments.out or Path("runs") / "paper" / scale.name)
     places = {"idc": arguments.idc, "weights": arguments.weights, "data_dir": arguments.data_dir}
+    check_folder(out)
+    check_jobs(arguments.jobs)
     kept = PROJECT / "saved_models"
     answers = Answers(scale, out, kept, **places, jobs=arguments.jobs)
-    # Mistakes show here, before anything is trained.
     check_disk(cost_of(figures, scale), kept)
+    return lambda: draw_all(figures, answers, out)
+
+
+def draw_all(figures: list, answers, out: Path):
+    """Runs what figures need, and writes them."""
     if any(transfer.source == "imagenet" for figure in figures for transfer in figure.transfers):
         print(answers.medical.missing or "ImageNet → IDC: network and patches are there.", flush=True)
     start = time.perf_counter()

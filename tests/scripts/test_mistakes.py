@@ -12,7 +12,7 @@ from PIL import Image
 
 import kdefrost
 
-SCRIPTS = ["bench.py", "clones.py", "compare.py", "comply.py", "profile.py", "similarity.py"]
+SCRIPTS = ["bench.py", "clones.py", "compare.py", "comply.py", "kept.py", "profile.py", "reproduce.py", "similarity.py"]
 # What each is given that needs something, before the mistakes; of the digits and of small networks.
 SMALL = ["--preset", "smoke", "--model", "tiny_1_1"]
 GIVEN = {
@@ -22,6 +22,8 @@ GIVEN = {
     "similarity.py": ["--src", "gm", *SMALL, "--out", "out"],
     "compare.py": ["--out", "out"],
     "bench.py": [],
+    "kept.py": [],
+    "reproduce.py": ["--out", "out"],
 }
 MISTAKES = {
     "profile.py": {
@@ -116,6 +118,20 @@ MISTAKES = {
         "profile --seeds 0": "--seeds: must be a whole number, at least 1, not 0",
         "profile --out file.txt": "--out: must be a new file in an existing folder, not file.txt",
         "choice --only nowhere": "--only: invalid choice: 'nowhere'",
+    },
+    "kept.py": {
+        "--directory gone": "--directory must be a folder. Received: gone",
+        "--directory empty --clear gm": "--clear must be names of what is kept, or all. Received: gm",
+        "--older-than -1": "--older-than: must be at least 0, not -1",
+        "--limit much": "--limit: invalid number value: 'much'",
+        "--limit 1 --clear all": "not allowed with argument",
+    },
+    "reproduce.py": {
+        "--figure 2": "must be numbers of these, or all: 1",
+        "--preset huge": "--preset: invalid choice: 'huge'",
+        "--idc gone": "gone",
+        "--jobs 0": "`jobs` must be",
+        "--out file.txt": "`directory` (--out) must be a folder",
     },
 }
 ROWS = [(script, arguments) for script, mistakes in MISTAKES.items() for arguments in mistakes]

@@ -305,8 +305,7 @@ class Defroster:
             groups: As for `profile`.
             classes: As for `profile`.
             test_per_class: As for `profile`.
-            jobs: As for `profile`; so many questions are asked at once, on which the course of a search depends. The
-                processes start anew for each step, which pays where trials take longer than that.
+            jobs: As for `profile`; so many questions are asked at once, on which the course of a search depends.
             verbose: Whether to show a progress bar for each step.
             steps: As for `profile`.
 

@@ -5,6 +5,7 @@ import dataclasses
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,13 +14,16 @@ from kdefrost.cutting.cuts import cut_points
 from kdefrost.cutting.features import FeatureFlow
 from kdefrost.data.storage import existing_folder
 from kdefrost.trials.bar import ProgressBar
-from kdefrost.trials.executors import cluster_address, make_executor, on_cluster
+from kdefrost.trials.executors import Pool, cluster_address, make_executor, staff
 from kdefrost.trials.experiment import Examples, Experiment
 from kdefrost.trials.held import HeldFeatures
 from kdefrost.trials.placement import free_disk_space, measured_costs, place
 from kdefrost.trials.plan import Plan
 from kdefrost.trials.question import Answer, Question
 from kdefrost.trials.tails import Assignment, Setting
+
+if TYPE_CHECKING:
+    from kdefrost.trials.seats import Seats
 
 
 class Engine:
@@ -57,19 +61,22 @@ class Engine:
         self._held = HeldFeatures(memory_budget // 2) if holds else None
         # By cut index, the share of features there that are nearly the same for all that is trained on.
         self._constant: dict[int, float | None] = {}
-        self._cluster, self._seats = cluster_address(executor), None
+        self._cluster = cluster_address(executor)
+        self._workers: Pool | Seats | None = None
+        self._is_staffed = False
 
     @contextlib.contextmanager
     def staffed(self) -> Iterator[None]:
-        """Keeps a cluster's workers, which take seconds to start, from one run to the next until the end of `with`."""
-        if self._cluster is None or self._seats is not None:
+        """Keeps workers, which take seconds to start, from one run to the next until the end of `with`."""
+        if self._is_staffed:
             yield
             return
-        with on_cluster(self._cluster, self._jobs) as self._seats:
+        with staff(self._jobs, self._cluster, self._directory) as self._workers:
+            self._is_staffed = True
             try:
                 yield
             finally:
-                self._seats = None
+                self._workers, self._is_staffed = None, False
 
     def plan(self, questions: Sequence[Question]) -> Plan:
         """Says what answering questions takes.
@@ -106,11 +113,10 @@ class Engine:
         experiment, plan = self._experiment, self.plan(questions)
         examples = experiment.gather(experiment.draw(q.rows for q in questions), self._budget, self._directory, verbose)
         setting = Setting(experiment.source, experiment.task, examples.labels, experiment.class_weight, self._observe)
-        jobs = None if self._jobs is None else min(self._jobs, len(questions))
         with (
             self.staffed(),
             ProgressBar(plan, verbose) as bar,
-            make_executor(setting, jobs, self._directory, self._seats) as executor,
+            make_executor(setting, self._workers) as executor,
         ):
             assignments = self._assignments(plan, examples, claim, executor.release, bar)
             for answer, weights in executor.run(assignments, bar.advance):

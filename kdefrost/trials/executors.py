@@ -101,43 +101,53 @@ def check_cluster(executor: str | None):
 
 
 @contextlib.contextmanager
-def on_cluster(address: str, most: int | None) -> Iterator["Seats"]:
-    """Gives workers on a cluster, which are there until the end of `with`.
+def staff(
+    jobs: int | None, address: str | None = None, directory: str | os.PathLike | None = None
+) -> Iterator["Pool | Seats | None"]:
+    """Gives the workers that run trials, which are there until the end of `with`.
 
     Args:
+        jobs: Number of processes; `None` for this one. On a cluster the largest number of workers.
         address: That of `cluster_address`.
-        most: Largest number of workers; `None` for one on each device.
+        directory: Folder of the files by which processes share features; by default the system's for temporary files.
+
+    Yields:
+        Processes of this machine, workers on a cluster, or `None` for this process.
 
     Raises:
         ConnectionError: If this process cannot join the cluster.
     """
-    # Ray need not be installed.
-    from kdefrost.trials.nodes import connected
-    from kdefrost.trials.seats import Seats
+    if address is not None:
+        # Ray need not be installed.
+        from kdefrost.trials.nodes import connected
+        from kdefrost.trials.seats import Seats
 
-    with connected(address), contextlib.closing(Seats(most)) as seats:
-        yield seats
+        with connected(address), contextlib.closing(Seats(jobs)) as seats:
+            yield seats
+    elif jobs is not None:
+        with Pool(jobs, directory) as pool:
+            yield pool
+    else:
+        yield None
 
 
-def make_executor(
-    setting: Setting, jobs: int | None, directory: str | os.PathLike | None = None, seats: "Seats | None" = None
-) -> contextlib.AbstractContextManager[Executor]:
-    """Makes what runs trials: this process, others, or a cluster.
+def make_executor(setting: Setting, workers: "Pool | Seats | None") -> contextlib.AbstractContextManager[Executor]:
+    """Makes what runs the trials of a setting.
 
     Args:
         setting: What the trials have in common.
-        jobs: Number of processes; `None` for this one.
-        directory: Folder of the files by which processes share features; by default the system's for temporary files.
-        seats: Workers `on_cluster`, which run the trials where they are given.
+        workers: Those of `staff`.
 
     Returns:
         A context manager that gives the `Executor`.
     """
-    if seats is not None:
-        from kdefrost.trials.cluster import Cluster
+    if workers is None:
+        return contextlib.nullcontext(TailRunner(setting))
+    if isinstance(workers, Pool):
+        return contextlib.nullcontext(Processes(setting, workers))
+    from kdefrost.trials.cluster import Cluster
 
-        return Cluster(setting, seats)
-    return contextlib.nullcontext(TailRunner(setting)) if jobs is None else Processes(setting, jobs, directory)
+    return Cluster(setting, workers)
 
 
 class _Spawning(multiprocessing.context.SpawnContext):
@@ -153,34 +163,27 @@ class _Spawning(multiprocessing.context.SpawnContext):
         return self.started[-1]
 
 
-class Processes(SideBySide):
-    """Processes that run trials side by side.
+class Pool:
+    """Processes of this machine, which run the trials of one setting after another.
 
-    The scores are the same whatever their number: a trial depends on nothing but its assignment, and each runs on
-    one thread, so that all sums are taken in the same order. The pool is Python's own. What it lacks stands here:
-    features go by one file for all processes and not with every trial, progress, the exit code of a process that died,
-    and an end with this process, whose workers the pool would leave behind where it is killed.
+    The pool is Python's own. What it lacks stands here: progress, the exit code of a process that died, and an end
+    with this process, whose workers the pool would leave behind where it is killed.
 
     Args:
-        setting: What the trials have in common.
-        jobs: Number of processes.
-        directory: As for `make_executor`.
-
-    Raises:
-        ValueError: If the setting cannot be sent to another process.
+        jobs: Number of processes. They start as there are trials for them.
+        directory: Folder of the files by which they share features.
     """
 
-    def __init__(self, setting: Setting, jobs: int, directory: str | os.PathLike | None = None):
-        super().__init__()
-        self._jobs, self._directory, self._setup = jobs, directory, worker.packed(setting, "jobs")
+    def __init__(self, jobs: int, directory: str | os.PathLike | None = None):
+        self.jobs, self.directory = jobs, directory
 
     def __enter__(self):
         context = _Spawning()
         self._watched = context.started
         # A slot for each trial that runs. No lock: a process that dies with it would stop all others.
-        self._shares = context.RawArray(ctypes.c_double, self._jobs)
-        given = self._setup, context.Value("i", 0), self._shares
-        self._pool = concurrent.futures.ProcessPoolExecutor(self._jobs, context, worker.begin, given)
+        self.shares = context.RawArray(ctypes.c_double, self.jobs)
+        given = context.Value("i", 0), self.shares
+        self._pool = concurrent.futures.ProcessPoolExecutor(self.jobs, context, worker.begin, given)
         return self
 
     def __exit__(self, kind, *_):
@@ -192,35 +195,20 @@ class Processes(SideBySide):
                     process.terminate()
         self._pool.shutdown(cancel_futures=True)
 
-    def _has_room(self) -> bool:
-        return len(self._running) < self._jobs
-
-    def _begin(self, assignment: Assignment):
-        free = next(iter(set(range(self._jobs)) - {slot for _, slot in self._running.values()}))
-        self._shares[free] = _WAITING
+    def submit(self, setup: worker.Setup, assignment: Assignment, slot: int) -> concurrent.futures.Future:
+        """Has a process run a trial, which says in a slot of `shares` how far it is."""
+        self.shares[slot] = _WAITING
         try:
-            future = self._pool.submit(worker.answer, assignment, free)
+            return self._pool.submit(worker.answer, setup, assignment, slot)
         except BrokenProcessPool as error:
             raise self._reason() from error
-        self._running[future] = assignment.question, free
 
-    def _share(self, part) -> worker.Shared:
-        return worker.Shared.of(part, self._directory)
-
-    def _ended(self, on_progress: Callable) -> Iterator[tuple[Answer, list[np.ndarray]]]:
-        """Waits for a while, and gives what has come meanwhile."""
-        first = concurrent.futures.FIRST_COMPLETED
-        done, _ = concurrent.futures.wait(self._running, timeout=_LOOK_EVERY, return_when=first)
-        for question, slot in self._running.values():
-            if self._shares[slot] != _WAITING:
-                on_progress(question, self._shares[slot])
-        for future in done:
-            del self._running[future]
-            try:
-                answer = future.result()
-            except BrokenProcessPool as error:
-                raise self._reason() from error
-            yield answer
+    def result(self, future: concurrent.futures.Future) -> tuple[Answer, list[np.ndarray]]:
+        """What came of a trial that has ended; a `ChildProcessError` where its process died."""
+        try:
+            return future.result()
+        except BrokenProcessPool as error:
+            raise self._reason() from error
 
     def _reason(self) -> Exception:
         """Why the pool is broken."""
@@ -234,3 +222,44 @@ class Processes(SideBySide):
             "fewer `jobs` or a smaller `memory_budget` help. A script that gives `jobs` must have all that it does "
             'behind `if __name__ == "__main__":`. The trials that have finished are kept.'
         )
+
+
+class Processes(SideBySide):
+    """Runs trials in processes side by side.
+
+    The scores are the same whatever their number: a trial depends on nothing but its assignment, and each runs on
+    one thread, so that all sums are taken in the same order. Features go by one file for all processes and not with
+    every trial, as does the setting.
+
+    Args:
+        setting: What the trials have in common.
+        pool: The processes, which may have served another setting before.
+
+    Raises:
+        ValueError: If the setting cannot be sent to another process.
+    """
+
+    def __init__(self, setting: Setting, pool: Pool):
+        super().__init__()
+        self._pool, self._setup = pool, worker.Setup.of(worker.packed(setting, "jobs"), pool.directory)
+
+    def _has_room(self) -> bool:
+        return len(self._running) < self._pool.jobs
+
+    def _begin(self, assignment: Assignment):
+        free = next(iter(set(range(self._pool.jobs)) - {slot for _, slot in self._running.values()}))
+        self._running[self._pool.submit(self._setup, assignment, free)] = assignment.question, free
+
+    def _share(self, part) -> worker.Shared:
+        return worker.Shared.of(part, self._pool.directory)
+
+    def _ended(self, on_progress: Callable) -> Iterator[tuple[Answer, list[np.ndarray]]]:
+        """Waits for a while, and gives what has come meanwhile."""
+        first = concurrent.futures.FIRST_COMPLETED
+        done, _ = concurrent.futures.wait(self._running, timeout=_LOOK_EVERY, return_when=first)
+        for question, slot in self._running.values():
+            if self._pool.shares[slot] != _WAITING:
+                on_progress(question, self._pool.shares[slot])
+        for future in done:
+            del self._running[future]
+            yield self._pool.result(future)

@@ -1,4 +1,4 @@
-"""What another process does: it takes a setting once, and features and trials as they come."""
+"""What another process does: it takes settings, features and trials as they come."""
 
 import dataclasses
 import functools
@@ -9,6 +9,7 @@ import pickle
 import signal
 import threading
 import traceback
+import uuid
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -78,12 +79,30 @@ class Worker:
         return self._runner.answer(assignment._replace(features=self._features), lambda _, share: report(share))
 
 
-# Of a process that runs trials: what it was given, and once it has a trial its `Worker`.
+class Setup(NamedTuple):
+    """A setting as several processes read it.
+
+    Attributes:
+        address: What tells it from others.
+        packed: What `packed` gave, as an array of bytes.
+    """
+
+    address: str
+    packed: Shared
+
+    @classmethod
+    def of(cls, packed: bytes, directory) -> "Setup":
+        """Shares what `packed` gave, in a file in a folder."""
+        return cls(uuid.uuid4().hex, Shared.of(np.frombuffer(packed, np.uint8), directory))
+
+
+# Of a process that runs trials: its number, until it has taken its share of the devices, and what it reports in; and
+# once it has a trial its `Worker`, with the setup's address.
 _given: list = []
-_worker: list[Worker] = []
+_worker: list[tuple[str, Worker]] = []
 
 
-def begin(setup: bytes, started, shares):
+def begin(started, shares):
     """What a process does first; what can fail is left to its first trial, whose errors the pool brings back."""
     # Ctrl-C goes to all processes of a terminal; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -91,7 +110,7 @@ def begin(setup: bytes, started, shares):
     with started.get_lock():
         number = started.value
         started.value += 1
-    _given.extend((setup, number, shares))
+    _given.extend((number, shares))
 
 
 def _end_with_parent():
@@ -99,14 +118,18 @@ def _end_with_parent():
     os._exit(1)
 
 
-def answer(assignment: Assignment, slot: int) -> tuple[Answer, list[np.ndarray]]:
+def answer(setup: Setup, assignment: Assignment, slot: int) -> tuple[Answer, list[np.ndarray]]:
     """What a process does for a trial."""
-    setup, number, shares = _given
+    number, shares = _given
     try:
-        if not _worker:
+        if number is not None:
             _take_share(number)
-            _worker.append(Worker(setup))
-        return _worker[0].answer(assignment, functools.partial(shares.__setitem__, slot))
+            _given[0] = None
+        if not _worker or _worker[0][0] != setup.address:
+            # So that the old one is gone before there is another.
+            _worker.clear()
+            _worker.append((setup.address, Worker(setup.packed.array().tobytes())))
+        return _worker[0][1].answer(assignment, functools.partial(shares.__setitem__, slot))
     except Exception as error:
         raise sendable(error) from None
 
@@ -129,7 +152,7 @@ def packed(setting: Setting, by: str) -> bytes:
         by: The argument that asks for other processes, of which errors speak.
 
     Returns:
-        What `begin` and `Worker` take.
+        What `Setup.of` and `Worker` take.
 
     Raises:
         ValueError: If it cannot be sent.

@@ -60,13 +60,13 @@ def cluster(node):
 @pytest.fixture(scope="module")
 def seats(cluster):
     """Workers that serve one profile after another, as they serve the steps of one, because they take long to start."""
-    with executors.on_cluster("auto", None) as seats:
+    with executors.staff(None, "auto") as seats:
         yield seats
 
 
 @pytest.fixture
 def staffed(seats, monkeypatch):
-    monkeypatch.setattr(engine, "on_cluster", lambda *_: contextlib.nullcontext(seats))
+    monkeypatch.setattr(engine, "staff", lambda *_: contextlib.nullcontext(seats))
 
 
 @pytest.fixture

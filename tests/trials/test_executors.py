@@ -106,6 +106,28 @@ def test_springs_are_felt_in_other_processes_too(small, easy, one):
     assert len(read_answers(directory, {})) == len(profile.trials) + len(compliance.trials)
 
 
+def test_a_search_keeps_its_process_from_step_to_step(small, easy, one, monkeypatch):
+    _, profile, _ = one
+    contexts, steps = [], []
+
+    class Watched(_Forking):
+        def __init__(self):
+            super().__init__()
+            contexts.append(self)
+
+    class Counted(Processes):
+        def __init__(self, *given):
+            super().__init__(*given)
+            steps.append(self)
+
+    monkeypatch.setattr(executors, "_Spawning", Watched)
+    monkeypatch.setattr(executors, "Processes", Counted)
+    given = {"per_class": [2, 5], "seeds": 2, "budget": 1.0, "jobs": 1, "verbose": False}
+    found = _defroster(small).search(**easy, **given)
+    assert len(steps) > 1 and [len(context.started) for context in contexts] == [1]
+    assert scores_of(found).items() <= scores_of(profile).items()
+
+
 class Unregistered(keras.layers.Layer):
     def call(self, inputs):
         return inputs
@@ -167,7 +189,7 @@ def test_the_end_of_a_process_is_told_and_finished_trials_are_kept(small, easy, 
         for number, ended in enumerate(run(self, assignments, on_progress)):
             yield ended
             if number == 2:
-                os.kill(self._watched[0].pid, signal.SIGKILL)
+                os.kill(self._pool._watched[0].pid, signal.SIGKILL)
 
     monkeypatch.setattr(Processes, "run", killed)
     with pytest.raises(ChildProcessError, match=r"A process of `jobs` has ended with exit code -9"):

@@ -76,9 +76,18 @@ def as_path(name: str, value, expected: str = _A_PATH) -> Path:
         ValueError: If it is no path of text, or one that no file can have.
     """
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
-    if not isinstance(path, str) or not path or "\0" in path:
+    if not isinstance(path, str) or not path or "\0" in path or not _is_encodable(path):
         raise _refused(name, expected, value)
     return Path(path)
+
+
+def _is_encodable(path: str) -> bool:
+    """Whether the system has bytes for a text; half of a character has none."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refused(name: str, expected: str, value) -> ValueError:

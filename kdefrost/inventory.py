@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from kdefrost.files import ASIDE, part_of
+from kdefrost.files import ASIDE, clear_parts, part_of
 from kdefrost.trials.presence import Presence, is_used
 
 MANIFEST = "manifest.json"
@@ -91,7 +91,7 @@ def limit() -> float:
 
 
 def kept_in(directory: Path) -> list[Kept]:
-    """All that is kept.
+    """All that is kept; what killed processes left of it is cleared.
 
     Args:
         directory: The folder of `KINDS`, such as `saved_models`.
@@ -99,6 +99,10 @@ def kept_in(directory: Path) -> list[Kept]:
     Returns:
         A list; first what goes first where room is needed: what is damaged, then what was used longest ago.
     """
+    # Of processes that were killed as they wrote or removed something.
+    for kind in KINDS:
+        if (directory / kind).is_dir():
+            clear_parts(directory / kind)
     folders = [(kind, folder) for kind in KINDS for folder in (directory / kind).glob("*") if _is_kept(folder)]
     return sorted(
         (_described(kind, folder) for kind, folder in folders), key=lambda kept: (not kept.is_aside, kept.used)

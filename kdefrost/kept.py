@@ -83,6 +83,8 @@ def writing(folder: Path, report: dict) -> Iterator[Path]:
     Yields:
         The folder beside it to write the files in.
     """
+    # What it says wrong is to show before the work.
+    limit()
     folder.parent.mkdir(parents=True, exist_ok=True)
     clear_parts(folder.parent, glob.escape(folder.name))
     beside = part_of(folder)

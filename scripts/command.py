@@ -67,7 +67,7 @@ class Parser(argparse.ArgumentParser):
     """A parser with `--debug`, whose errors are one line."""
 
     def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, allow_abbrev=False, **kwargs)
         self.add_argument("--debug", action="store_true", help="show the traceback of an error, too")
 
     def error(self, message: str):

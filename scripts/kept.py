@@ -79,8 +79,13 @@ def clear(chosen: list):
     """Removes what no process uses of some kept things."""
     from kdefrost import inventory
 
-    gone = [kept for kept in chosen if inventory.remove(kept)]
-    print_removed(gone, [kept for kept in chosen if kept not in gone])
+    gone, stayed = [], []
+    for kept in chosen:
+        try:
+            (gone if inventory.remove(kept) else stayed).append(kept)
+        except OSError as error:
+            print(f"{kept} stays: it cannot be removed ({error.strerror}).")
+    print_removed(gone, stayed)
 
 
 def named(every: list, names: list[str]) -> list:

@@ -294,6 +294,9 @@ def edited(values, place, change, junk):
         before = inside[place[-1]]
     except (KeyError, IndexError, TypeError):
         return values
+    # Of a text that another change put there, no part can be changed.
+    if not isinstance(inside, (dict, list)):
+        return values
     if change == "drop":
         del inside[place[-1]]
     elif change == "repeat" and isinstance(inside, list):

@@ -44,6 +44,16 @@ def _tuned():
         "data": {"train": "abc", "test": None},
         "examples": 60,
         "folds": None,
+        "facts": {
+            "examples": {"train": 60, "test": 30, "validation": 12},
+            "classes": {"train": [20, 20, 20], "test": [10, 10, 10], "validation": [4, 4, 4]},
+            "copies": [[4, "test", 3, 30], [None, "validation", 1, 12]],
+            "constant": [[0, 0.95], [1, 0.1], [2, 0.0]],
+            "transparent": [5, 60],
+            "diverged": [[1, 4, 0]],
+            "undefined": [[1, None, 0]],
+            "failed": [],
+        },
         "tuning": dataclasses.asdict(Tuning(RECIPES, tuple(tuned), OBJECTIVE, 1e9)),
     }
     return kdefrost.DefrostProfile(CUTS, tuple(trials), OBJECTIVE, configuration)

@@ -194,7 +194,8 @@ def test_a_tail_of_pickles_is_made_anew_and_runs_nothing(run_profile, small, eas
     defroster = kdefrost.Defroster(small, RECIPE, cuts=(1, 2), directory=tmp_path)
     again = defroster.profile(**easy, per_class=2, seeds=2, verbose=False)
     assert again.trials == profile.trials
-    assert defroster.best_model(again, verbose=False).output_shape == (None, 3)
+    with pytest.warns(UserWarning, match="is damaged .*The tail is trained again"):
+        assert defroster.best_model(again, verbose=False).output_shape == (None, 3)
     assert not (tmp_path / "ran").exists()
     # The file would have: what is refused is what runs.
     pickle.loads(pickle.dumps(objects))
@@ -294,7 +295,6 @@ def test_nothing_that_is_read_from_a_disk_is_code():
         "compile",
         "os.system",
         "os.popen",
-        "pickle.load",
         "marshal.load",
         "marshal.loads",
         "yaml.load",
@@ -304,7 +304,7 @@ def test_nothing_that_is_read_from_a_disk_is_code():
         assert called not in run and called.split(".")[-1] not in unpack, f"{file} calls {called}"
         assert not options.keys() & {"allow_pickle", "shell"}, f"{file}: {called}({options})"
         # What the process that started this one hands over.
-        assert called != "pickle.loads" or file == "worker.py"
+        assert called not in ("pickle.load", "pickle.loads") or file == "worker.py"
         # A file that was written a moment ago, and what a user trusts.
         trusted = {("export.py", "False"), ("loading.py", "not trust")}
         assert "safe_mode" not in options or (file, options["safe_mode"]) in trusted

@@ -37,8 +37,8 @@ class Constancy:
         if not self._count:
             self._sums = [np.zeros_like(part) for part in example]
             self._squares = [np.zeros_like(part) for part in example]
-        # Infinities of both signs have no sum.
-        with np.errstate(invalid="ignore"):
+        # Infinities of both signs have no sum, and numbers near the largest no square.
+        with np.errstate(invalid="ignore", over="ignore"):
             for sums, squares, part in zip(self._sums, self._squares, example, strict=True):
                 sums += part
                 squares += np.square(part)

@@ -39,6 +39,9 @@ class BestTails:
             weights: Those of its tail.
             profile: A profile with the trial, for what is better.
         """
+        # What came to no end has no tail.
+        if answer.failure is not None:
+            return
         tail = _Tail(answer.question.address, Trial.of(answer), weights)
         group = tail.trial.cut, tail.trial.per_class
         if group not in self._candidates or profile.is_better(tail.trial, self._candidates[group].trial):

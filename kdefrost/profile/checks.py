@@ -1,8 +1,9 @@
 """What of a profile is checked when it is read: whether its parts, of the right types each, fit together."""
 
+import itertools
 import math
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
 
@@ -10,14 +11,29 @@ from kdefrost.cutting.cut import Cut
 from kdefrost.files import converted
 from kdefrost.profile.search import SETTLED, SPENT, Searched
 from kdefrost.profile.trial import Trial
+from kdefrost.training.recipe import Recipe
 from kdefrost.tuning.result import Tuning
 
 _MOST = float(np.finfo(np.float32).max)
+_Set = Literal["train", "validation", "test"]
 
 
-class _Task(TypedDict, total=False):
-    kind: str
+class _Task(TypedDict):
+    kind: Literal["classification", "multi-label", "regression"]
     units: int
+
+
+class _Facts(TypedDict, total=False):
+    """What a run noticed, as `facts.facts_of` has it."""
+
+    examples: dict[_Set, int]
+    classes: dict[_Set, list[int]]
+    copies: list[tuple[int | None, _Set, int, int]]
+    constant: list[tuple[int, float]]
+    transparent: tuple[int, int]
+    diverged: list[tuple[int | None, ...]]
+    undefined: list[tuple[int | None, ...]]
+    failed: list[tuple[int | None, ...]]
 
 
 class _Configuration(TypedDict, total=False):
@@ -27,26 +43,48 @@ class _Configuration(TypedDict, total=False):
     target: str | None
     source: str
     data: dict[str, str | None]
-    recipe: dict[str, int | float | str]
+    recipe: Recipe
     task: _Task
     tails: str
     examples: int
     folds: int | None
     tuning: Tuning | None
+    facts: _Facts
 
 
-def check_configuration(configuration: dict):
+def check_configuration(configuration: dict, trials: Sequence[Trial]):
     """Refuses a configuration that has something else in the place of what results say of it.
 
     Args:
         configuration: That of a profile.
+        trials: The profile's trials.
 
     Raises:
         ValueError: If it has.
     """
-    tuning = converted(configuration, _Configuration).get("tuning")
-    if tuning is not None:
-        tuning.check()
+    known = converted(configuration, _Configuration)
+    if known.get("tuning") is not None:
+        known["tuning"].check()
+    in_folds = any(trial.fold is not None for trial in trials)
+    if known.get("folds") is not None and (not in_folds or known["folds"] < 2):
+        raise ValueError(f"it has {known['folds']} folds and trials of none")
+    if known.get("task", {}).get("units", 1) < 1:
+        raise ValueError("its task has no unit")
+    _check_facts(known.get("facts", {}))
+
+
+def _check_facts(facts: _Facts):
+    """Refuses numbers that nothing that was counted has."""
+    counted = [*facts.get("examples", {}).values(), *itertools.chain(*facts.get("classes", {}).values())]
+    parts = [(part, whole) for *_, part, whole in facts.get("copies", [])] + [facts.get("transparent", (0, 1))]
+    shares = [share for _, share in facts.get("constant", [])]
+    fits = are_counts(*counted) and all(0 <= part <= whole and whole for part, whole in parts)
+    if (
+        not fits
+        or not all(0 <= share <= 1 for share in shares)
+        or not all(facts.get("classes", {"train": [1]}).values())
+    ):
+        raise ValueError("its facts have numbers that no run counts")
 
 
 def check_trials(trials: Sequence[Trial], cuts: Sequence[Cut], objective: str):

@@ -15,9 +15,9 @@ def facts_of(experiment: Experiment, answers: Sequence[Answer]) -> dict:
 
     Returns:
         `"examples"`, their number by set; `"classes"`, by set the number of each class where there are classes;
-        `"diverged"` and `"undefined"`, the keys of such trials; `"copies"`, for each size and set that is scored
-        `[per_class, set, copies, scored]` of the trial with most; `"transparent"`, `[images, of]` of the trial with
-        most; `"constant"`, for each cut `[cut, share]` of its trial with least.
+        `"diverged"`, `"undefined"` and `"failed"`, the keys of such trials; `"copies"`, for each size and set that is
+        scored `[per_class, set, copies, scored]` of the trial with most; `"transparent"`, `[images, of]` of the trial
+        with most; `"constant"`, for each cut `[cut, share]` of its trial with least.
     """
     facts = {
         "examples": {name: len(part.y) for name, part in experiment.sets.items()},
@@ -27,6 +27,7 @@ def facts_of(experiment: Experiment, answers: Sequence[Answer]) -> dict:
     }
     for state in ("diverged", "undefined"):
         facts[state] = [list(each.question.key) for each in answers if state in each.noticed]
+    facts["failed"] = [list(each.question.key) for each in answers if each.failure is not None]
     transparent = [each.noticed["transparent"] for each in answers if "transparent" in each.noticed]
     return facts | ({"transparent": max(transparent, key=_share)} if transparent else {})
 

@@ -270,7 +270,7 @@ class DefrostProfile(Bound, Result):
     def check(self) -> None:
         """Refuses parts that do not fit together, by a `ValueError`."""
         check_cuts(self.cuts)
-        check_configuration(self.configuration)
+        check_configuration(self.configuration, self.trials)
         check_trials(self.trials, self.cuts, self.objective.name)
         check_searched(self.searched)
 

@@ -53,10 +53,20 @@ def profile_warnings(profile: DefrostProfile) -> list[ProfileWarning]:
     return [ProfileWarning(name, *said) for name, check in CHECKS.items() if profile.trials for said in check(profile)]
 
 
+def _failed(profile: DefrostProfile) -> Iterator[tuple]:
+    """Trainings that came to no end."""
+    failed = _noticed(profile, "failed")
+    if failed:
+        number, at = _trainings(profile, failed)
+        why = "by an error, or because what ran them died: the run folder says why (`$.failure` in `trials.sqlite`)"
+        yield f"{number} came to no end {at}, {why}.", f"{number} came to no end"
+
+
 def _diverged(profile: DefrostProfile) -> Iterator[tuple]:
     """Trainings whose weights or scores are no numbers."""
-    undefined, diverged = ({tuple(key) for key in facts(profile).get(kind, [])} for kind in ("undefined", "diverged"))
+    undefined, diverged = _noticed(profile, "undefined"), _noticed(profile, "diverged")
     diverged |= {trial.key for trial in profile.trials if not _has_numbers(profile, trial)}
+    diverged -= _noticed(profile, "failed")
     if undefined:
         number, at = _trainings(profile, undefined)
         said = (
@@ -68,6 +78,11 @@ def _diverged(profile: DefrostProfile) -> Iterator[tuple]:
         rate = _recipe(profile).get("learning_rate")
         lower = "" if rate is None else f" A lower learning rate than {rate:g} may help."
         yield f"{number} diverged {at}: their scores say nothing of the cut.{lower}", f"{number} diverged"
+
+
+def _noticed(profile: DefrostProfile, kind: str) -> set[tuple]:
+    """The keys of the profile's trials of which the run noticed something."""
+    return {tuple(key) for key in facts(profile).get(kind, [])} & {trial.key for trial in profile.trials}
 
 
 def _trainings(profile: DefrostProfile, keys: set[tuple]) -> tuple[str, str]:
@@ -113,7 +128,7 @@ def _guessed(profile: DefrostProfile, all_of_them: bool) -> Iterator[tuple]:
 def _copies(profile: DefrostProfile) -> Iterator[tuple]:
     """Examples that are scored on and trained on."""
     for on in ("test", "validation"):
-        of_set = [each for each in facts(profile).get("copies", []) if each[1] == on]
+        of_set = [each for each in facts(profile).get("copies", []) if each[1] == on and each[0] in profile.per_class]
         sizes = tuple(size for size, _, copies, scored in of_set if copies and copies >= _COPIES * scored)
         if not sizes:
             continue
@@ -215,6 +230,7 @@ def _few_steps(profile: DefrostProfile) -> Iterator[tuple]:
 
 # By name, most grave first.
 CHECKS: dict[str, Callable[[DefrostProfile], Iterator[tuple]]] = {
+    "failed": _failed,
     "diverged": _diverged,
     "chance": lambda profile: _guessed(profile, all_of_them=True),
     "copies": _copies,

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from markupsafe import Markup, escape
 
+from kdefrost.data.examples import Labelled
 from kdefrost.data.sets import read_sets
 from kdefrost.files import write_atomically
 from kdefrost.profile.result import DefrostProfile
@@ -26,7 +27,7 @@ def report(
     profile: DefrostProfile,
     path: str | os.PathLike,
     model: keras.Model | None = None,
-    examples=None,
+    examples: Labelled | None = None,
     outputs: np.ndarray | None = None,
     per_class: int | None = None,
     class_names: Sequence[str] | None = None,
@@ -62,7 +63,7 @@ def report(
 
     ```python
     model = defroster.best_model(profile, per_class=256)
-    kdefrost.report(profile, "runs/mine/report.html", model, data.test, class_names=data.classes)
+    kdefrost.report(profile, "runs/mine/report.html", model, (x_test, y_test), class_names=data.classes)
     ```
     """
     if not profile.trials:

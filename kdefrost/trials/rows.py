@@ -169,8 +169,8 @@ def as_seeds(seeds: int | Sequence[int]) -> list[int]:
     """The seeds, from their number or a list."""
     if isinstance(seeds, (int, np.integer)) and not isinstance(seeds, bool) and seeds >= 1:
         return list(range(as_whole("seeds", seeds, least=1, most=_MOST_SEEDS)))
-    if isinstance(seeds, Sequence) and seeds and all(isinstance(s, (int, np.integer)) and s >= 0 for s in seeds):
-        return sorted({int(seed) for seed in seeds})
+    if isinstance(seeds, Sequence) and not isinstance(seeds, (str, bytes)) and seeds:
+        return sorted({as_whole("seeds", seed, least=0, most=2**63 - 1) for seed in seeds})
     raise ValueError(f"`seeds` must be a number of repeats, at least 1, or a list of seeds. Received: seeds={seeds!r}")
 
 

@@ -14,6 +14,7 @@ import pytest
 from conftest import PROJECT, load_script
 
 import kdefrost
+from kdefrost.profile import ProfileWarning
 from kdefrost.profile.search import Searched
 from kdefrost.reporting.figure import figure_of
 from kdefrost.reporting.page import page
@@ -198,8 +199,10 @@ def test_folds_are_not_called_seeds(cuts):
 
 
 def test_warnings_stand_before_the_figure(profile, monkeypatch):
+    said = [ProfileWarning("few", "Few images.", "few"), ProfileWarning("one", "One seed.", "one")]
+    monkeypatch.setattr(kdefrost.DefrostProfile, "warnings", [])
     assert 'id="warnings"' not in page(profile)
-    monkeypatch.setattr(kdefrost.DefrostProfile, "warnings", ("Few images.", "One seed."), raising=False)
+    monkeypatch.setattr(kdefrost.DefrostProfile, "warnings", said)
     html = page(profile)
     assert [item.text for item in section(parse(html), "warnings").iter("li")] == ["Few images.", "One seed."]
     assert html.index('id="findings"') < html.index('id="warnings"') < html.index('id="figure"')

@@ -78,18 +78,6 @@ def test_what_is_in_use_is_said_and_stays(run, folder):
     inventory.leave(folder / NAMES[0])
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--clear", "gm"], r"--clear must be names of what is kept, or all\. Received: gm; kept is sources/gm-digits"),
-        (["--directory", "nowhere"], r"--directory must be a folder\. Received: nowhere"),
-    ],
-)
-def test_mistakes_end_in_a_sentence(run, options, words):
-    with pytest.raises(SystemExit, match=words):
-        run(*options)
-
-
 def test_an_empty_folder_is_said(run):
     run("--clear", "all")
     assert run()[0].startswith("Nothing is kept in ")

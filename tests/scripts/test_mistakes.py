@@ -121,7 +121,7 @@ MISTAKES = {
     },
     "kept.py": {
         "--directory gone": "--directory must be a folder. Received: gone",
-        "--directory empty --clear gm": "--clear must be names of what is kept, or all. Received: gm",
+        "--directory empty --clear gm": "--clear must be names of what is kept, or all. Received: gm; kept is nothing",
         "--older-than -1": "--older-than: must be at least 0, not -1",
         "--limit much": "--limit: invalid number value: 'much'",
         "--limit 1 --clear all": "not allowed with argument",

@@ -150,7 +150,7 @@ def test_the_form_of_the_paper_differs_by_two_over_n(brute):
 
 def test_measures_may_be_any_sequence():
     x, y = _pair()
-    assert [*compare(x, y, iter(["cka"]))] == ["cka", "cka_unbiased"]
+    assert [*compare(x, y, ("cka",))] == ["cka", "cka_unbiased"]
 
 
 def test_comparing_again_and_again_is_not_traced_again(monkeypatch):

@@ -671,7 +671,8 @@ class Defroster:
         question = Question.at(cut, size, seed, self.recipe, tail=self.tails)
         weights = self._best_tails.find(question, trial)
         if weights is None:
-            weights = self._train_again(question, trial, verbose)
+            is_best = trial is None or trial == profile.best_trial(per_class)
+            weights = self._train_again(question, trial, is_best, verbose)
         extractor, tail = split(self.source, cut, output=experiment.task.output)
         tail.set_weights(weights)
         return with_keras_layers(join(extractor, tail))
@@ -871,7 +872,7 @@ class Defroster:
         configuration = {**self._configuration(experiment), **own}
         return DefrostProfile(self.cuts, trials, experiment.task.objective, configuration)
 
-    def _train_again(self, question: Question, trial: Trial | None, verbose: bool) -> list[np.ndarray]:
+    def _train_again(self, question: Question, trial: Trial | None, is_best: bool, verbose: bool) -> list[np.ndarray]:
         """The tail's weights of a question, which a trial has answered before unless it is `None`."""
         experiment, engine = self._last
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
@@ -888,4 +889,6 @@ class Defroster:
                 "round otherwise.",
                 stacklevel=3,
             )
+        elif is_best:
+            self._best_tails.keep(answer, weights)
         return weights

@@ -185,6 +185,8 @@ PLAN = [
     ("seeds", "3", "`seeds` must be", "'3'"),
     ("seeds", [-1], "`seeds` must be", "[-1]"),
     ("seeds", [], "`seeds` must be"),
+    ("seeds", [True], "`seeds` must be", "True"),
+    ("seeds", [2**63], "`seeds` must be a whole number, from 0 to 9223372036854775807", "9223372036854775808"),
     ("seeds", 2**40, "`seeds` must be a whole number, from 1 to 10000", "1099511627776"),
     ("folds", 1, "`folds` must be a whole number, at least 2", "folds=1"),
     ("folds", 2.5, "`folds` must be a whole number", "2.5"),

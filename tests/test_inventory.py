@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import platform
 import subprocess
 import sys
 import textwrap
@@ -159,3 +160,15 @@ def test_what_another_process_uses_stays_until_it_is_killed(tmp_path):
         assert thing.is_used and not inventory.keep_within(tmp_path, 0)
         process.kill()
     assert len(inventory.keep_within(tmp_path, 0)) == 1 and not folder.exists()
+
+
+def test_what_killed_processes_left_is_cleared(tmp_path):
+    left = tmp_path / "clones" / f"thing-00000001.{platform.node()}.999999999.part"
+    left.mkdir(parents=True)
+    assert inventory.kept_in(tmp_path) == [] and not left.exists()
+
+
+def test_a_limit_that_is_none_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setenv(inventory.LIMIT, "20GB")
+    with pytest.raises(ValueError, match=inventory.LIMIT), kept.writing(tmp_path / "sources" / "thing", SOURCE):
+        pytest.fail("It has begun.")

@@ -74,7 +74,8 @@ def score_error(profile: DefrostProfile, score: float) -> float | None:
     if profile.folds is not None or sampled or profile.objective.name not in (*_SHARES, "balanced_accuracy"):
         return None
     count = facts(profile).get("examples", {}).get(on)
-    return None if count is None or not math.isfinite(score) else math.sqrt(score * (1 - score) / count)
+    # Of no accuracy, which a file may hold, there is none either.
+    return math.sqrt(score * (1 - score) / count) if count and 0 <= score <= 1 else None
 
 
 def nothing_told_apart(profile: DefrostProfile, per_class: int | None = None) -> bool:

@@ -63,7 +63,7 @@ def report(
 
     ```python
     model = defroster.best_model(profile, per_class=256)
-    kdefrost.report(profile, "runs/mine/report.html", model, (x_test, y_test), class_names=data.classes)
+    kdefrost.report(profile, "report.html", model, (x_test, y_test), class_names=data.classes)
     ```
     """
     if not profile.trials:

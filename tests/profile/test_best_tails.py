@@ -91,3 +91,19 @@ def test_the_best_tail_is_kept_in_whatever_order_trials_end(residual, easy, monk
     assert profile.best_cut(5).index == 4
     question = Question.at(profile.best_cut(5), 5, profile.best_trial(5).seed, RECIPE)
     assert defroster._best_tails.find(question, profile.best_trial(5)) == [np.array(0.6)]
+
+
+def test_a_tail_that_was_lost_is_kept_again_once_it_is_trained_again(small, easy, tmp_path, monkeypatch):
+    def run():
+        defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[1, 2], directory=tmp_path)
+        return defroster, defroster.profile(**easy, per_class=5, seeds=1, verbose=False)
+
+    run()
+    (tmp_path / "tail-5.npz").unlink()
+    defroster, profile = run()
+    model = defroster.best_model(profile, verbose=False)
+    defroster, profile = run()
+    monkeypatch.setattr(engine, "make_executor", None)
+    again = defroster.best_model(profile, verbose=False)
+    for first, second in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)

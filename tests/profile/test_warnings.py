@@ -85,6 +85,17 @@ def test_diverged_trainings_by_their_scores_and_by_what_the_run_noticed(make):
     assert sentence.startswith("The source gives NaN or infinity to 1 of 15 trainings at cut 1: ")
 
 
+def test_a_training_that_came_to_no_end_is_not_called_diverged(make):
+    scores = CLEAR.copy()
+    scores[0, 1] = np.nan
+    profile = make(scores, facts=with_facts(failed=[[1, 32, 0]]))
+    (sentence,) = said(profile, "failed")
+    assert sentence.startswith("1 of 15 trainings came to no end at cut 1, by an error, or because")
+    assert not said(profile, "diverged")
+    # Of a profile that lacks the trial nothing is said.
+    assert not said(make(CLEAR, facts=with_facts(failed=[[1, 99, 0]], diverged=[[1, 99, 0]])), "failed")
+
+
 def test_a_guess_by_hand(make):
     # Shares 0.6, 0.3 and 0.1 of 300.
     uneven = with_facts(classes={"test": [180, 90, 30], "train": [300] * 3})
@@ -270,7 +281,7 @@ def grave(make):
 
 def test_the_most_grave_comes_first(grave):
     names = list(dict.fromkeys(each.name for each in grave.warnings))
-    assert names == [name for name in CHECKS if name != "some at chance"]
+    assert names == [name for name in CHECKS if name not in ("failed", "some at chance")]
 
 
 def test_saved_and_loaded_it_says_the_same(grave, tmp_path):

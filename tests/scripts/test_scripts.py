@@ -58,7 +58,9 @@ def test_a_profile_from_one_command_and_more_seeds_later(run_here, tmp_path):
     assert second.returncode == 0, second.stderr
     for seed, (printed, progress) in enumerate([(first.out, first.err), (second.stdout, second.stderr)]):
         assert "digits: 10 classes, 1295 to train on, 142 to choose the cut on, 360 to test on images." in printed
-        assert "Freeze the first" in printed and str(out / "profile.png") in printed
+        # Two seeds may not tell the two cuts apart.
+        advice = ("Freeze the first", "Nothing tells these cuts apart")
+        assert any(each in printed for each in advice) and str(out / "profile.png") in printed
         assert printed.endswith(f"  {out / 'report.html'}\n")
         assert f"per class, seed {seed}" in progress and "left" in progress
     assert answers.items() <= read_answers(out, {}).items()
@@ -182,7 +184,7 @@ def test_a_folder_of_few_images_is_used_whole(photos, run_here, tmp_path):
     network.save_weights(tmp_path / "mobilenet.weights.h5")
     source = ["--src", "imagenet:MobileNet:0.25", "--weights", tmp_path / "mobilenet.weights.h5", "--image-size", "32"]
     command = [*source, "--tgt", photos, "--epochs", "2", "--out", tmp_path / "out", "--export", tmp_path / "exported"]
-    cuts = ["--cuts", "21", "25", "27"]
+    cuts = ["--cuts", "25", "27"]
     printed = run_here(*command, *cuts).out
     images = len(kdefrost.load_data(photos, image_size=32, test_share=0).train.labels)
     assert "all images serve to train and to choose, by 3 folds" in printed

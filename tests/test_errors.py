@@ -183,7 +183,7 @@ PLAN = [
     ("per_class", 1000, "`per_class` must be at most 20", "1000"),
     ("seeds", 0, "`seeds` must be", "0"),
     ("seeds", "3", "`seeds` must be", "'3'"),
-    ("seeds", [-1], "`seeds` must be", "[-1]"),
+    ("seeds", [-1], "`seeds` must be", "-1"),
     ("seeds", [], "`seeds` must be"),
     ("seeds", [True], "`seeds` must be", "True"),
     ("seeds", [2**63], "`seeds` must be a whole number, from 0 to 9223372036854775807", "9223372036854775808"),

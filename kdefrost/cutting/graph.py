@@ -238,10 +238,16 @@ def has_graph(model) -> bool:
 
 def ends_in_probabilities(layer: keras.layers.Layer) -> bool:
     """Whether the last operation of a layer or model that makes other numbers is a softmax or a sigmoid."""
-    operations = [call.operation for call in Graph(layer).calls] if has_graph(layer) else [layer]
-    while len(operations) > 1 and _passes_on(operations[-1]):
-        operations.pop()
-    return gives_probabilities(operations[-1])
+    return gives_probabilities(_last_operation(layer))
+
+
+def _last_operation(layer: keras.layers.Layer) -> keras.Operation:
+    """What makes the numbers of a layer or model, found from its output on, whose batches may be of one size alone."""
+    while has_graph(layer):
+        layer, node, _ = layer.outputs[0]._keras_history
+        while _passes_on(layer):
+            layer, node, _ = layer._inbound_nodes[node].input_tensors[0]._keras_history
+    return layer
 
 
 def _passes_on(operation: keras.Operation) -> bool:

@@ -90,7 +90,6 @@ def _keras_lines(model: keras.Model) -> list[str]:
     words = ["With Keras alone:"]
     if own:
         words = [f"Keras needs what is not its own, to load it: {', '.join(thing.__name__ for thing in own.values())}."]
-    words.append("The file is a zip archive, whose `metadata.json` says the classes and how image files are read.")
     if holds_code(model):
         words.append("The file holds a function (of a Lambda layer), which runs where it is loaded.")
     return [
@@ -103,6 +102,8 @@ def _keras_lines(model: keras.Model) -> list[str]:
         f'model = keras.models.load_model(f"{{folder}}/{KERAS_FILE}"{"".join(arguments)})',
         f"outputs = model.predict(images{'' if batch is None else f', batch_size={batch}'})",
         "```",
+        "",
+        "The file is a zip archive, whose `metadata.json` says the classes and how image files are read.",
         "",
     ]
 

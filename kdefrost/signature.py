@@ -94,11 +94,14 @@ def write_metadata(file: Path, model: keras.Model, class_names: Sequence[str] | 
         "preprocessing": preprocessing(model),
     }
     beside = file.with_name(f"{file.name}.part")
-    with zipfile.ZipFile(file) as former, zipfile.ZipFile(beside, "w") as archive:
-        for member in former.infolist():
-            with former.open(member) as content, archive.open(copy.copy(member), "w") as written:
-                if member.filename == _METADATA:
-                    written.write(json.dumps({**json.load(content), **said}).encode())
-                else:
-                    shutil.copyfileobj(content, written)
-    beside.replace(file)
+    try:
+        with zipfile.ZipFile(file) as former, zipfile.ZipFile(beside, "w") as archive:
+            for member in former.infolist():
+                with former.open(member) as content, archive.open(copy.copy(member), "w") as written:
+                    if member.filename == _METADATA:
+                        written.write(json.dumps({**json.load(content), **said}).encode())
+                    else:
+                        shutil.copyfileobj(content, written)
+        beside.replace(file)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -26,8 +26,6 @@ EXAMPLES = """examples:
 
 Photographs are read as those of the folder that was trained on: upright, as phones note in them, in the colours that
 the model takes, and stretched to its size."""
-
-
 # As many classes fit a line.
 BEST = 5
 

@@ -93,6 +93,15 @@ def _fixed_batch():
     return keras.Model(inputs, keras.layers.Dense(2, "softmax")(keras.layers.Flatten()(x)))
 
 
+def _passing_on():
+    """Of two inputs of a nested model, the one that it gives on holds probabilities."""
+    inputs, other = keras.Input((2,)), keras.Input((2,))
+    nested = keras.Model([other, inputs], keras.layers.Flatten()(inputs))
+    taken = keras.Input((3,))
+    outputs = nested([keras.layers.Dense(2)(taken), keras.layers.Dense(2, "softmax")(taken)])
+    return keras.Model(taken, outputs)
+
+
 @pytest.mark.parametrize(
     ("model", "name"),
     [
@@ -104,11 +113,12 @@ def _fixed_batch():
             ),
             "probabilities",
         ),
+        (_passing_on, "probabilities"),
         (_fixed_batch, "probabilities"),
         (lambda: _ending(2, "tanh"), "outputs"),
         (lambda: keras.Sequential([keras.Input((3,)), keras.layers.Flatten()]), "outputs"),
     ],
-    ids=["a layer", "nested", "then linear", "a fixed batch", "tanh", "no numbers made"],
+    ids=["a layer", "nested", "then linear", "nested, passing on", "a fixed batch", "tanh", "no numbers made"],
 )
 def test_probabilities_are_known_by_how_a_model_ends(model, name):
     assert output_name(model()) == name

@@ -242,12 +242,24 @@ def ends_in_probabilities(layer: keras.layers.Layer) -> bool:
 
 
 def _last_operation(layer: keras.layers.Layer) -> keras.Operation:
-    """What makes the numbers of a layer or model, found from its output on, whose batches may be of one size alone."""
-    while has_graph(layer):
-        layer, node, _ = layer.outputs[0]._keras_history
-        while _passes_on(layer):
-            layer, node, _ = layer._inbound_nodes[node].input_tensors[0]._keras_history
-    return layer
+    """What makes the numbers of a layer or model, found from its output back, so that any batch size is as good."""
+    if not has_graph(layer):
+        return layer
+    tensor, outer = layer.outputs[0], []
+    while True:
+        operation, node, _ = tensor._keras_history
+        if has_graph(operation):
+            outer.append((operation, node))
+            tensor = operation.outputs[0]
+        elif _passes_on(operation):
+            tensor = operation._inbound_nodes[node].input_tensors[0]
+        elif isinstance(operation, keras.layers.InputLayer) and outer:
+            # All of a nested model passes its numbers on.
+            model, node = outer.pop()
+            given = model._inbound_nodes[node].input_tensors
+            tensor = next(outside for inside, outside in zip(model.inputs, given, strict=True) if inside is tensor)
+        else:
+            return operation
 
 
 def _passes_on(operation: keras.Operation) -> bool:

@@ -16,6 +16,7 @@
     data             images and labels, wherever they come from
     export           a model as people use it
     card             what its card says of it
+    signature        what it says of itself where it is loaded
     reporting        a profile as one HTML file, to be sent around
     results          how results are saved, loaded and handed on
     statistics       means and standard errors over seeds

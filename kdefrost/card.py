@@ -6,8 +6,10 @@ import keras
 import numpy as np
 
 from kdefrost.cutting.objects import held
+from kdefrost.data.colors import COLOR_MODES
 from kdefrost.files import versions
 from kdefrost.profile import DefrostProfile
+from kdefrost.signature import output_name, preprocessing
 from kdefrost.tables import format_score, label_of, markdown
 
 KERAS_FILE = "model.keras"
@@ -46,7 +48,7 @@ def model_card(
         lines += ["", *_facts(profile, profile.per_class[-1] if per_class is None else per_class)]
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
     loading = _keras_lines(model) if missing is None else [f"There is no `{KERAS_FILE}`: {missing}", ""]
-    texts = [*_reading(model.inputs[0]), *_texts(model.inputs[0]), _SAVED_MODEL, *loading]
+    texts = [*_reading(model), *_texts(model.inputs[0]), _SAVED_MODEL, *_named(model, class_names), *loading]
     return "\n".join([*lines, "", *texts, f"Written with {packages}.", ""])
 
 
@@ -59,6 +61,24 @@ loaded = tf.saved_model.load(folder)
 outputs = loaded.serve(images)
 ```
 """
+
+
+def _named(model: keras.Model, class_names: Sequence[str] | None) -> list[str]:
+    """How to have the outputs by name."""
+    name, names = output_name(model), class_names is not None
+    lines = [f'{name} = named["{name}"].numpy()']
+    if names:
+        lines.append('class_names = [name.decode() for name in named["class_names"].numpy()[0]]')
+    code = "\n".join(lines)
+    return [
+        f"""By name{", a column for each class, with the classes' names" if names else ""}:
+
+```python
+named = loaded.signatures["serving_default"](tf.constant(images))
+{code}
+```
+"""
+    ]
 
 
 def _keras_lines(model: keras.Model) -> list[str]:
@@ -82,6 +102,8 @@ def _keras_lines(model: keras.Model) -> list[str]:
         f'model = keras.models.load_model(f"{{folder}}/{KERAS_FILE}"{"".join(arguments)})',
         f"outputs = model.predict(images{'' if batch is None else f', batch_size={batch}'})",
         "```",
+        "",
+        "The file is a zip archive, whose `metadata.json` says the classes and how image files are read.",
         "",
     ]
 
@@ -141,13 +163,12 @@ images = tf.reshape(tf.constant(texts), [{shape}])
     ]
 
 
-def _reading(taken) -> list[str]:
+def _reading(model: keras.Model) -> list[str]:
     """How to read an image file as `load_data` does; nothing for a model that takes no images."""
-    sizes = taken.shape[1:]
-    modes = {1: "L", 3: "RGB"}
-    if len(sizes) != 3 or None in sizes or sizes[-1] not in modes:
+    read = preprocessing(model)
+    if read is None:
         return []
-    height, width, channels = sizes
+    height, width, (mode, channels) = read["height"], read["width"], COLOR_MODES[read["color_mode"]]
     text = f"""An image file, read as those of a folder that kdefrost trains on, with values from 0 to 255:
 
 ```python
@@ -156,9 +177,9 @@ from PIL import Image, ImageOps
 
 with Image.open(file) as image:
     # Phones store an upright photograph lying on its side, and note that in the file.
-    image = ImageOps.exif_transpose(image).convert("{modes[channels]}")
+    image = ImageOps.exif_transpose(image).convert("{mode}")
 image = image.resize(({width}, {height}), Image.Resampling.BILINEAR)
-images = np.asarray(image, "{taken.dtype}").reshape(1, {height}, {width}, {channels})
+images = np.asarray(image, "{model.inputs[0].dtype}").reshape(1, {height}, {width}, {channels})
 ```
 """
     return [text]

@@ -19,6 +19,7 @@ from kdefrost.cutting.layers import Borrowed
 from kdefrost.files import clear_parts, part_of
 from kdefrost.models.normalization import FUSED_LAYERS, with_keras_layers
 from kdefrost.profile import DefrostProfile
+from kdefrost.signature import named_outputs, write_metadata
 
 _CARD = "model_card.md"
 # By so much outputs may differ, in the units of the largest: rounding in another order, by the dtype that rounds most.
@@ -44,6 +45,11 @@ def export(
     graph as it is, before it takes its place. Where Keras cannot write the file or load it
     again, there is the SavedModel alone.
 
+    Both say what they give. The SavedModel's signature `serving_default` has named outputs: `probabilities`, a column
+    for each class, of a model that ends in a softmax or a sigmoid, else `outputs`; and `class_names`, the same
+    row for each image, if there are any. The `.keras` file's `metadata.json` has `output`, which of the two it is,
+    `class_names`, and `preprocessing`, how an image file is read; what is not known is null.
+
     Args:
         model: A functional or sequential Keras model with one input and one output, of whatever dtype.
         path: Folder that is to hold `saved_model.pb`, `model.keras` and `model_card.md`. An
@@ -51,7 +57,8 @@ def export(
         profile: The profile that the model is of, whose facts the card states: those of its
             best trial, not of what may have been trained since.
         per_class: The size that the model was trained with; by default the largest.
-        class_names: Names of the classes, for the card; of a model of one output two, the second its output's.
+        class_names: Names of the classes, in the order of the outputs, for all three to say; of a model of one
+            output two, the second its output's.
 
     Returns:
         The folder.
@@ -69,9 +76,11 @@ def export(
 
     ```python
     model = defroster.best_model(profile, per_class=256)
-    kdefrost.export(model, "saved_models/mine", profile, per_class=256)
+    kdefrost.export(model, "saved_models/mine", profile, per_class=256, class_names=data.classes)
     loaded = tf.saved_model.load("saved_models/mine")
-    probabilities = loaded.serve(images)
+    outputs = loaded.serve(images)
+    named = loaded.signatures["serving_default"](tf.constant(images))
+    probabilities, names = named["probabilities"], named["class_names"]
     ```
     """
     asked = as_path("path", path)
@@ -84,8 +93,8 @@ def export(
     model, missing = _with_keras_layers(model)
     with _taking_the_place_of(path) as beside:
         run = _as_function(model)
-        _write_saved_model(model, run, beside)
-        loaded, missing = (None, missing) if missing else _written_and_loaded(model, beside / KERAS_FILE)
+        _write_saved_model(model, run, class_names, beside)
+        loaded, missing = (None, missing) if missing else _written_and_loaded(model, class_names, beside / KERAS_FILE)
         _compare(model, run, beside, loaded)
         card = model_card(model, profile, per_class, class_names, missing)
         # Names of folders may have bytes that are no text.
@@ -157,11 +166,12 @@ def _as_function(model: keras.Model) -> Callable:
     return tf.function(lambda images: model(images, training=False), signature, autograph=False)
 
 
-def _write_saved_model(model: keras.Model, run: Callable, folder: Path):
+def _write_saved_model(model: keras.Model, run: Callable, class_names: Sequence[str] | None, folder: Path):
     archive = keras.export.ExportArchive()
     archive.track(model)
     try:
         archive.add_endpoint("serve", run, run.input_signature)
+        archive.add_endpoint("serving_default", named_outputs(model, run, class_names), run.input_signature)
         archive.write_out(folder, verbose=False)
     # What a layer does in a graph, and what TensorFlow makes of its names, ends in whatever it raises.
     except Exception as error:
@@ -171,7 +181,9 @@ def _write_saved_model(model: keras.Model, run: Callable, folder: Path):
         ) from error
 
 
-def _written_and_loaded(model: keras.Model, file: Path) -> tuple[keras.Model | None, str | None]:
+def _written_and_loaded(
+    model: keras.Model, class_names: Sequence[str] | None, file: Path
+) -> tuple[keras.Model | None, str | None]:
     """The model from its `.keras` file, or why there is none."""
     borrowed = [type(layer.lender).__name__ for layer in model._flatten_layers() if isinstance(layer, Borrowed)]
     if borrowed:
@@ -179,6 +191,7 @@ def _written_and_loaded(model: keras.Model, file: Path) -> tuple[keras.Model | N
     doing = "write"
     try:
         model.save(file)
+        write_metadata(file, model, class_names)
         doing = "load again"
         # A file that was written here a moment ago may hold the user's own functions.
         return keras.models.load_model(file, own_objects(model), compile=False, safe_mode=False), None

@@ -106,7 +106,7 @@ ROOMS = {
         rf"{ASKING}|trials\.(store|database|presence)|files|training\.(fitting|batches)",
     ),
     "results and what is said of them train nothing": (
-        rf"{SAYING}|profile\.notebook|reporting(\..+)?|results|statistics|tables|drawing|export|card",
+        rf"{SAYING}|profile\.notebook|reporting(\..+)?|results|statistics|tables|drawing|export|card|signature",
         rf"{ASKING}|training\.(fitting|batches)|defroster",
     ),
     "data stand alone": (r"data(\..+)?", r"(?!(data\b|arguments$)).+"),

@@ -205,7 +205,7 @@ def test_a_tail_of_pickles_is_made_anew_and_runs_nothing(run_profile, small, eas
 def _write(text: str):
     """Stands for TensorFlow and Keras: files that all say one thing, in several steps."""
 
-    def write(model, run, folder: Path):
+    def write(model, run, class_names, folder: Path):
         (folder / "variables").mkdir(parents=True)
         for name in ("saved_model.pb", "variables/data", "variables/index"):
             with (folder / name).open("w") as file:
@@ -241,7 +241,7 @@ def _export(path: Path, model: keras.Model, text: str):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exporting, "_with_keras_layers", lambda model: (model, None))
         patch.setattr(exporting, "_write_saved_model", _write(text))
-        patch.setattr(exporting, "_written_and_loaded", lambda model, file: (file.write_text(text), None))
+        patch.setattr(exporting, "_written_and_loaded", lambda model, names, file: (file.write_text(text), None))
         patch.setattr(exporting, "_compare", lambda *_: None)
         kdefrost.export(model, path, class_names=[text] * 3)
 

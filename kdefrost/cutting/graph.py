@@ -238,10 +238,28 @@ def has_graph(model) -> bool:
 
 def ends_in_probabilities(layer: keras.layers.Layer) -> bool:
     """Whether the last operation of a layer or model that makes other numbers is a softmax or a sigmoid."""
-    operations = [call.operation for call in Graph(layer).calls] if has_graph(layer) else [layer]
-    while len(operations) > 1 and _passes_on(operations[-1]):
-        operations.pop()
-    return gives_probabilities(operations[-1])
+    return gives_probabilities(_last_operation(layer))
+
+
+def _last_operation(layer: keras.layers.Layer) -> keras.Operation:
+    """What makes the numbers of a layer or model, found from its output back, so that any batch size is as good."""
+    if not has_graph(layer):
+        return layer
+    tensor, outer = layer.outputs[0], []
+    while True:
+        operation, node, _ = tensor._keras_history
+        if has_graph(operation):
+            outer.append((operation, node))
+            tensor = operation.outputs[0]
+        elif _passes_on(operation):
+            tensor = operation._inbound_nodes[node].input_tensors[0]
+        elif isinstance(operation, keras.layers.InputLayer) and outer:
+            # All of a nested model passes its numbers on.
+            model, node = outer.pop()
+            given = model._inbound_nodes[node].input_tensors
+            tensor = next(outside for inside, outside in zip(model.inputs, given, strict=True) if inside is tensor)
+        else:
+            return operation
 
 
 def _passes_on(operation: keras.Operation) -> bool:

@@ -12,7 +12,8 @@ from PIL import Image
 
 import kdefrost
 
-SCRIPTS = ["bench.py", "clones.py", "compare.py", "comply.py", "kept.py", "profile.py", "reproduce.py", "similarity.py"]
+SCRIPTS = ["bench.py", "clones.py", "compare.py", "comply.py", "kept.py", "predict.py", "profile.py", "reproduce.py"]
+SCRIPTS += ["similarity.py"]
 # What each is given that needs something, before the mistakes; of the digits and of small networks.
 SMALL = ["--preset", "smoke", "--model", "tiny_1_1"]
 GIVEN = {
@@ -23,6 +24,7 @@ GIVEN = {
     "compare.py": ["--out", "out"],
     "bench.py": [],
     "kept.py": [],
+    "predict.py": [],
     "reproduce.py": ["--out", "out"],
 }
 MISTAKES = {
@@ -126,6 +128,14 @@ MISTAKES = {
         "--limit much": "--limit: invalid number value: 'much'",
         "--limit 1 --clear all": "not allowed with argument",
     },
+    "predict.py": {
+        "good": "the following arguments are required: PHOTO",
+        "gone photos/ant/1.png": "MODEL must be a folder that --export or kdefrost.export has written. Received: gone",
+        "good photos/ant/1.png": "MODEL must be a folder that --export or kdefrost.export has written. Received: good",
+        "vectors photos/ant/2.png": "PHOTO must be image files. Received: photos/ant/2.png, which is none",
+        "vectors photos": "PHOTO must be image files. Received: photos, which is none",
+        "vectors photos/ant/1.png": "MODEL must take single images of one size, with 1 or 3 channels",
+    },
     "reproduce.py": {
         "--figure 2": "must be numbers of these, or all: 1",
         "--preset huge": "--preset: invalid choice: 'huge'",
@@ -147,7 +157,9 @@ def place(tmp_path_factory):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(place / "photos" / folder / "1.png")
     (place / "file.txt").touch()
     (place / "corrupt.keras").write_bytes(b"PK\x03\x04")
-    keras.Sequential([keras.Input((5,)), layers.Dense(2)]).save(place / "vector.keras")
+    vectors = keras.Sequential([keras.Input((5,)), layers.Dense(2)])
+    vectors.save(place / "vector.keras")
+    kdefrost.export(vectors, place / "vectors")
     doubling = layers.Lambda(lambda x: 2 * x, name="doubling")
     keras.Sequential([keras.Input((8, 8, 1)), doubling, layers.Flatten(), layers.Dense(2)]).save(place / "lambda.keras")
     inputs = [keras.Input((8, 8, 1)), keras.Input((8, 8, 1))]

@@ -144,9 +144,14 @@ def test_what_is_missing_of_imagenet_to_idc_is_said_and_the_rest_is_drawn(result
 def test_weights_and_patches_that_were_named_must_be_there(tmp_path):
     resnet = dataclasses.replace(SCALES["paper"].medical, image_size=32)
     with pytest.raises(FileNotFoundError, match=r"no folder .*model.safetensors of timm/resnet18.tv_in1k.*--weights"):
-        MedicalSource(resnet, tmp_path, tmp_path / "nowhere").missing  # noqa: B018
+        MedicalSource(resnet, weights=tmp_path / "nowhere").check()
     with pytest.raises(FileNotFoundError, match=r"the weights without top of MobileNetV2:0.35"):
-        MedicalSource(SMALL.medical, tmp_path, tmp_path / "nowhere.h5").missing  # noqa: B018
+        MedicalSource(SMALL.medical, weights=tmp_path / "nowhere.h5").check()
+    # The folder is looked at first.
+    with pytest.raises(ValueError, match=r"^`idc` \(--idc\) must be the folder of the breast cancer patches"):
+        MedicalSource(SMALL.medical, tmp_path, tmp_path / "nowhere.h5").check()
+    with pytest.raises(FileNotFoundError, match=r"nowhere; `idc` \(--idc\)"):
+        MedicalSource(SMALL.medical, tmp_path / "nowhere").missing  # noqa: B018
 
 
 def test_the_command_writes_figures_numbers_and_claims(results, tmp_path, capsys):

@@ -6,7 +6,6 @@ from kdefrost.profile.trial import Trial
 from kdefrost.trials.experiment import Experiment
 from kdefrost.trials.question import Answer
 
-
 _STATES = ("diverged", "undefined", "failed")
 
 

@@ -71,13 +71,20 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     check_jobs(arguments.jobs)
     kept = PROJECT / "saved_models"
     answers = Answers(scale, out, kept, **places, jobs=arguments.jobs)
+    if has_medical(figures):
+        answers.medical.check()
     check_disk(cost_of(figures, scale), kept)
     return lambda: draw_all(figures, answers, out)
 
 
+def has_medical(figures: list) -> bool:
+    """Whether figures show the transfer from ImageNet."""
+    return any(transfer.source == "imagenet" for figure in figures for transfer in figure.transfers)
+
+
 def draw_all(figures: list, answers, out: Path):
     """Runs what figures need, and writes them."""
-    if any(transfer.source == "imagenet" for figure in figures for transfer in figure.transfers):
+    if has_medical(figures):
         print(answers.medical.missing or "ImageNet → IDC: network and patches are there.", flush=True)
     start = time.perf_counter()
     written = report(answers.results(figures), out)

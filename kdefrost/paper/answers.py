@@ -17,7 +17,7 @@ from kdefrost.data.examples import ImageData
 from kdefrost.data.holding_out import hold_out
 from kdefrost.data.images import load_data
 from kdefrost.defroster import Defroster
-from kdefrost.files import make_folder
+from kdefrost.files import make_folder, writing
 from kdefrost.models.networks import build_model
 from kdefrost.paper.experiments import FULL, IMAGENET, MEDICAL, SCRATCH, Figure, Pairs, Springs, Transfer
 from kdefrost.paper.medical import MedicalSource
@@ -154,12 +154,13 @@ class Answers:
 
     def samples(self, name: str) -> np.ndarray:
         """Some test images of a set, kept so that they are there without it."""
-        path = self.directory / f"samples-{name}.npy"
+        path = self.directory / f"samples-{name}-{self.scale.name}.npy"
         if not path.exists():
             test = self.data(name).test
             first = [int(np.flatnonzero(test.labels == label)[0]) for label in range(_SAMPLES) if label in test.labels]
             images = np.asarray(test.take(np.array(first)).images[:])
-            np.save(path, np.rint(np.clip(images, 0, 255)).astype(np.uint8))
+            with writing(path) as file:
+                np.save(file, np.rint(np.clip(images, 0, 255)).astype(np.uint8))
         return np.load(path)
 
     def _run(self, run: Run) -> DefrostProfile:

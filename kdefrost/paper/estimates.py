@@ -120,7 +120,7 @@ def few_cuts(cuts: list[Cut] | tuple[Cut, ...], count: int = 3) -> list[Cut]:
     Returns:
         At most so many cuts.
     """
-    first = next((number for number, (a, b) in enumerate(itertools.pairwise(cuts), 1) if _shrinks(a, b)), 0)
+    first = next((number for number, (a, b) in enumerate(itertools.pairwise(cuts), 1) if shrinks(a, b)), 0)
     # The last place at which an untrained layer follows that is not the output layer.
     last = len(cuts) - 2
     places = np.unique(np.linspace(min(first, last), last, count).round().astype(int))
@@ -147,8 +147,8 @@ def jumps(similarity: LayerwiseSimilarity, number: str) -> Estimate:
     """
     values, cuts = similarity.values(number), similarity.layers_a
     rises = np.diff(values, axis=1)
-    maps = [len(b.shapes[0]) == 3 for _, b in itertools.pairwise(cuts)]
-    down = np.array([_shrinks(a, b) for a, b in itertools.pairwise(cuts)]) & maps
+    maps = [has_maps(after) for after in cuts[1:]]
+    down = np.array([shrinks(a, b) for a, b in itertools.pairwise(cuts)]) & maps
     level = ~down & maps
     if not down.any() or not level.any():
         return Estimate.of([])
@@ -188,7 +188,12 @@ def first_distance(compliance: ComplianceProfile, strength: float) -> Estimate:
     return Estimate.of(compliance.distances(layers)[:, compliance.strengths.index(strength)])
 
 
-def _shrinks(before: Cut, after: Cut) -> bool:
+def has_maps(cut: Cut) -> bool:
+    """Whether features at a cut have height and width."""
+    return len(cut.shapes[0]) == 3
+
+
+def shrinks(before: Cut, after: Cut) -> bool:
     """Whether features lose resolution and still have height and width, or are pooled."""
     a, b = before.shapes[0], after.shapes[0]
-    return len(a) == 3 and (len(b) < 3 or b[0] < a[0])
+    return has_maps(before) and (not has_maps(after) or b[0] < a[0])

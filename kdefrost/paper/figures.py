@@ -110,8 +110,8 @@ def figure_8(results: FigureResults) -> Drawing:
     """Information Imbalance of clones, lighter for better ones."""
     drawing = _drawing(5.6, 3.6)
     ax = drawing.subplots()
-    colours = shades(len(results.similarities), "viridis")[::-1]
-    for (source, similarity), colour in zip(results.similarities.items(), colours[::-1], strict=True):
+    colours = shades(len(results.similarities), "viridis")
+    for (source, similarity), colour in zip(results.similarities.items(), colours, strict=True):
         draw_similarity(ax, similarity, _IMBALANCE, colour, title_of(source))
     mark_downsampling(ax, similarity)
     ax.set_ylabel("Information Imbalance")

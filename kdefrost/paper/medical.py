@@ -11,10 +11,12 @@ from kdefrost.models.imagenet import imagenet_source
 from kdefrost.paper.experiments import MEDICAL
 from kdefrost.paper.scales import Medical
 
-_PATCHES = (
+_UNPACKED = (
     "the breast cancer patches (Kaggle's `paultimothymooney/breast-histopathology-images`), unpacked as "
-    "<patient>/<0 or 1>/<patch>.png; name that folder by --idc or KDEFROST_IDC_DIR"
+    "<patient>/<0 or 1>/<patch>.png"
 )
+_PATCHES = f"{_UNPACKED}; name that folder by --idc or KDEFROST_IDC_DIR"
+_FOLDER = f"the folder of {_UNPACKED}"
 _WEIGHTS = {
     "ResNet18": "config.json and model.safetensors of timm/resnet18.tv_in1k from huggingface.co, in a folder of their "
     "own; name it by --weights. The preset laptop takes MobileNetV2 of width 0.35 instead"
@@ -36,26 +38,50 @@ class MedicalSource:
     ):
         self._medical, self._idc, self._weights = medical, idc, weights
 
+    def check(self):
+        """Refuses what was named and cannot be had. What was not named is neither looked for nor downloaded.
+
+        Raises:
+            ValueError: If what was named is not what it should be.
+            FileNotFoundError: If it is not there.
+            ImportError: If the network is ResNet-18, weights are named, and KerasHub is not installed.
+        """
+        if self._idc is not None:
+            if not os.path.isdir(self._idc):
+                raise FileNotFoundError(f"There is no folder {os.fspath(self._idc)}; `idc` (--idc) must be {_FOLDER}.")
+            try:
+                self.data  # noqa: B018 - to see whether they are there
+            except ValueError as error:
+                raise ValueError(f"`idc` (--idc) must be {_FOLDER}: {error}") from error
+        if self._weights is not None:
+            try:
+                self.network  # noqa: B018 - to see whether it takes them
+            except (ValueError, OSError, ImportError) as error:
+                raise type(error)(f"{error} It takes {self._needed}.") from error
+
     @functools.cached_property
     def missing(self) -> str | None:
         """What is missing, in a sentence that says what to do; `None` where nothing is.
 
         Raises:
-            ValueError: If what was named is not what it should be.
-            FileNotFoundError: If it is not there.
+            ValueError: As `check`.
+            FileNotFoundError: As `check`.
+            ImportError: As `check`.
         """
+        self.check()
         what = "ImageNet → IDC is left out: it needs {}; what was run stays, and the same command adds it then."
         if self._idc is None:
             return what.format(_PATCHES)
         try:
-            self.network  # noqa: B018 - to see whether it can be had
+            self.network  # noqa: B018 - to see whether it can be downloaded
         except (ValueError, OSError, ImportError) as error:
-            needed = _WEIGHTS.get(self._medical.network, _OTHER_WEIGHTS.format(self._medical.network))
-            if self._weights is not None:
-                raise type(error)(f"{error} It takes {needed}.") from error
-            return what.format(f"{needed} ({error})")
-        self.data  # noqa: B018 - a folder that was named must be the right one
+            return what.format(f"{self._needed} ({error})")
         return None
+
+    @property
+    def _needed(self) -> str:
+        """The weights that the network takes, in words."""
+        return _WEIGHTS.get(self._medical.network, _OTHER_WEIGHTS.format(self._medical.network))
 
     @functools.cached_property
     def network(self) -> keras.Model:

@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 
 from kdefrost.drawing import draw_line, place_legend
+from kdefrost.paper.estimates import has_maps, shrinks
 from kdefrost.profile import DefrostProfile
 from kdefrost.similarity import LayerwiseSimilarity
 from kdefrost.tables import in_percent, label_of
@@ -103,9 +104,8 @@ def mark_downsampling(ax, result: DefrostProfile | LayerwiseSimilarity):
 def downsampling(result: DefrostProfile | LayerwiseSimilarity) -> list[int]:
     """The depths at which features are smaller than at the cut before, and still have height and width."""
     cuts = result.cuts if isinstance(result, DefrostProfile) else result.layers_a
-    sides = [(cut.frozen_layers, cut.shapes[0]) for cut in cuts]
     return [
-        depth for (_, before), (depth, shape) in itertools.pairwise(sides) if len(shape) == 3 and shape[0] < before[0]
+        after.frozen_layers for before, after in itertools.pairwise(cuts) if has_maps(after) and shrinks(before, after)
     ]
 
 

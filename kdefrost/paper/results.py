@@ -1,4 +1,4 @@
-"""What a figure is drawn from, and how it is written and read."""
+"""What a figure is drawn from, and how it is written."""
 
 import dataclasses
 import os
@@ -38,13 +38,13 @@ class FigureResults:
             directory: The folder.
 
         Returns:
-            The paths of the JSON files.
+            The paths of the files.
         """
         folder, written = make_folder(directory), []
         for name, result in self._named().items():
-            written.append(folder / f"{name}.json")
-            result.save(written[-1])
-            result.save_csv(folder / f"{name}.csv")
+            written += [folder / f"{name}.json", folder / f"{name}.csv"]
+            result.save(written[-2])
+            result.save_csv(written[-1])
         return written
 
     def _named(self) -> dict[str, DefrostProfile | LayerwiseSimilarity | ComplianceProfile]:

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from kdefrost.profile import DefrostProfile
+from kdefrost.profile.facts import joined_facts
+from kdefrost.profile.trial import Trial
 
 
 def of_sizes(profile: DefrostProfile, sizes: Sequence[int | None], repeats: int) -> DefrostProfile:
@@ -18,7 +20,7 @@ def of_sizes(profile: DefrostProfile, sizes: Sequence[int | None], repeats: int)
         A profile.
     """
     trials = tuple(trial for trial in profile.trials if trial.per_class in sizes and trial.seed < repeats)
-    return dataclasses.replace(profile, trials=trials)
+    return dataclasses.replace(profile, trials=trials, configuration=_configuration([profile], trials))
 
 
 def with_scratch(profile: DefrostProfile, scratch: DefrostProfile) -> DefrostProfile:
@@ -31,7 +33,9 @@ def with_scratch(profile: DefrostProfile, scratch: DefrostProfile) -> DefrostPro
     Returns:
         A profile of all cuts.
     """
-    return dataclasses.replace(profile, cuts=scratch.cuts + profile.cuts, trials=scratch.trials + profile.trials)
+    trials = scratch.trials + profile.trials
+    configuration = _configuration([profile, scratch], trials)
+    return dataclasses.replace(profile, cuts=scratch.cuts + profile.cuts, trials=trials, configuration=configuration)
 
 
 def joined(parts: Sequence[DefrostProfile], named: dict | None = None) -> DefrostProfile:
@@ -45,6 +49,12 @@ def joined(parts: Sequence[DefrostProfile], named: dict | None = None) -> Defros
         The profile, whose configuration has the `epochs` of each size.
     """
     epochs = {str(size): part.configuration["recipe"]["epochs"] for part in parts for size in part.per_class}
-    configuration = {**parts[0].configuration, "epochs": epochs, **(named or {})}
     trials = tuple(trial for part in parts for trial in part.trials)
+    configuration = {**_configuration(parts, trials), "epochs": epochs, **(named or {})}
     return dataclasses.replace(parts[0], trials=trials, configuration=configuration)
+
+
+def _configuration(parts: Sequence[DefrostProfile], trials: Sequence[Trial]) -> dict:
+    """That of the first part, with what was noticed in the trials of all."""
+    facts = [part.configuration.get("facts", {}) for part in parts]
+    return {**parts[0].configuration, "facts": joined_facts(facts, trials)}

@@ -1,9 +1,12 @@
 """Facts that only a run can know and that a profile keeps, because they say how far its scores are to be believed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from kdefrost.profile.trial import Trial
 from kdefrost.trials.experiment import Experiment
 from kdefrost.trials.question import Answer
+
+_STATES = ("diverged", "undefined", "failed")
 
 
 def facts_of(experiment: Experiment, answers: Sequence[Answer]) -> dict:
@@ -32,21 +35,58 @@ def facts_of(experiment: Experiment, answers: Sequence[Answer]) -> dict:
     return facts | ({"transparent": max(transparent, key=_share)} if transparent else {})
 
 
+def joined_facts(parts: Sequence[dict], trials: Sequence[Trial]) -> dict:
+    """The facts of a profile whose trials are some of other profiles', which were run on the same data.
+
+    Args:
+        parts: What the others keep, as `facts_of` has it.
+        trials: The trials.
+
+    Returns:
+        What their profile keeps: nothing of trials, sizes and cuts that are none of its own.
+    """
+    # What is of the data is the same in all.
+    joined = {name: value for part in parts for name, value in part.items()}
+    keys = {trial.key for trial in trials}
+    sizes, cuts = {trial.per_class for trial in trials}, {trial.cut for trial in trials}
+
+    def held(name: str) -> list:
+        return [each for part in parts for each in part.get(name, [])]
+
+    own = {state: [list(key) for key in dict.fromkeys(map(tuple, held(state))) if key in keys] for state in _STATES}
+    own["copies"] = _most(((size, on), counted) for size, on, *counted in held("copies") if size in sizes)
+    own["constant"] = _least((cut, share) for cut, share in held("constant") if cut in cuts)
+    if "transparent" in joined:
+        own["transparent"] = max((part["transparent"] for part in parts if "transparent" in part), key=_share)
+    return joined | {name: value for name, value in own.items() if name in joined}
+
+
 def _copies(answers: Sequence[Answer]) -> list[list]:
+    return _most(
+        ((answer.question.per_class, on), counted)
+        for answer in answers
+        for on, counted in answer.noticed.get("copies", {}).items()
+    )
+
+
+def _most(counts: Iterable[tuple[tuple, list[int]]]) -> list[list]:
+    """Of each size and set the count with the largest share."""
     most = {}
-    for answer in answers:
-        for on, counted in answer.noticed.get("copies", {}).items():
-            key = answer.question.per_class, on
-            most[key] = max(most.get(key, counted), counted, key=_share)
+    for key, counted in counts:
+        most[key] = max(most.get(key, counted), counted, key=_share)
     return [[*key, *counted] for key, counted in most.items()]
 
 
 def _constant(answers: Sequence[Answer]) -> list[list]:
+    noticed = ((answer.question.cut, answer.noticed.get("constant")) for answer in answers)
+    return _least((cut, share) for cut, share in noticed if share is not None)
+
+
+def _least(shares: Iterable[tuple[int, float]]) -> list[list]:
+    """Of each cut the least share, in the order of the cuts."""
     least = {}
-    for answer in answers:
-        share = answer.noticed.get("constant")
-        if share is not None:
-            least[answer.question.cut] = min(share, least.get(answer.question.cut, share))
+    for cut, share in shares:
+        least[cut] = min(share, least.get(cut, share))
     return [[cut, share] for cut, share in sorted(least.items())]
 
 

@@ -1,13 +1,13 @@
 """Which source for this target: sources in the order of what the best cut of each scores."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from kdefrost.cutting.cut import Cut
-from kdefrost.profile.choice import near_best_columns, variance_share
+from kdefrost.profile.choice import BlockFit, fit_blocks, near_best_columns, variance_share
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.statistics import variance_over_seeds
 from kdefrost.tables import format_difference, format_score
@@ -23,9 +23,11 @@ class Ranked(NamedTuple):
         cut: Its best cut, as its profile chose it.
         score: The mean score there, on the set that is reported.
         error: The standard error of it.
-        difference: The mean difference from the best source, over the seeds or folds that both have, 0 of that itself.
+        difference: The difference from the best source, of scores within seeds or folds (see `fit_blocks`): the mean
+            over those that both have where these are the same or there are no other sources; 0 of that itself; NaN
+            where no seeds or folds join the two, or it diverged.
         difference_error: The standard error of it.
-        near: Whether it is not told apart from the best source.
+        near: Whether it is not told apart from the best source, as where no seeds or folds join the two.
     """
 
     source: str
@@ -38,7 +40,7 @@ class Ranked(NamedTuple):
 
 
 def rank_sources(profiles: Mapping[str, DefrostProfile], per_class: int | None = None) -> list[Ranked]:
-    """Puts sources in the order of the scores at their best cuts.
+    """Puts sources in the order of the scores at their best cuts, as far as seeds or folds are the same.
 
     Sources are compared within seeds, or folds, as cuts are: multiple comparisons with the best (Hsu, 1984) in a
     randomised block design; see `DefrostProfile.near_best_cuts`.
@@ -48,7 +50,8 @@ def rank_sources(profiles: Mapping[str, DefrostProfile], per_class: int | None =
         per_class: Number of training examples per class.
 
     Returns:
-        A `Ranked` for each source that has a score, the best one first.
+        A `Ranked` for each source that has a score, the best one first; then those that have seeds or folds in common
+        with it, by way of others too; then those that have none; last those that diverged.
     """
     scored = {name: profile for name, profile in profiles.items() if profile.is_scored(per_class, profile.reported_on)}
     if not scored:
@@ -65,8 +68,11 @@ def rank_sources(profiles: Mapping[str, DefrostProfile], per_class: int | None =
     share = functools.partial(variance_share, folds=first.folds, sets=sets)
     worth = first.objective.sign * table
     near = near_best_columns(worth, _CONFIDENCE, share)
-    # A score that is no number comes last.
-    order = np.argsort(-np.nan_to_num(np.nanmean(worth, axis=0), nan=-np.inf, posinf=-np.inf), kind="stable")
+    fit = fit_blocks(worth)
+    mean = np.nan_to_num(fit.mean, nan=-np.inf, posinf=-np.inf, neginf=-np.inf)
+    best = int(np.argmax(mean))
+    # Means of sources that nothing joins say nothing of each other. A score that is no number comes last.
+    order = np.lexsort((-mean, np.isposinf(fit.spread[best]), np.isneginf(mean)))
     names = list(scored)
 
     def ranked(column: int) -> Ranked:
@@ -75,11 +81,26 @@ def rank_sources(profiles: Mapping[str, DefrostProfile], per_class: int | None =
             names[column],
             best_cuts[names[column]],
             *own,
-            *_mean(table[:, column] - table[:, order[0]], share),
+            *_difference(table, fit, best, column, first.objective.sign, share),
             bool(near[column]),
         )
 
     return [ranked(column) for column in order]
+
+
+def _difference(
+    table: np.ndarray, fit: BlockFit, best: int, column: int, sign: int, share: Callable
+) -> tuple[float, float]:
+    """How far a source is from the best one, and the standard error of that."""
+    spread = fit.spread[best, column]
+    if column != best and not np.isfinite(spread):
+        return np.nan, np.nan
+    there = np.isfinite(table)
+    if (there[:, best] == there[:, column]).all():
+        return _mean(table[:, column] - table[:, best], share)
+    # As of so many blocks in common; see `near_best_columns`.
+    error = np.sqrt(2 * fit.variance * share(2 / spread))
+    return float(sign * (fit.mean[column] - fit.mean[best])), float(error)
 
 
 def _mean(values: np.ndarray, share) -> tuple[float, float]:
@@ -103,9 +124,14 @@ def ranking_sentence(metric: str, ranking: list[Ranked]) -> str:
     first, *others = ranking
     score = format_score(metric, first.score, first.error)
     behind = [
-        f"{each.source}, {format_difference(metric, each.difference, each.difference_error)}"
-        f"{' ~' if each.near else ''} (cut {each.cut.index})"
-        for each in others
+        f"{each.source}, {_behind(metric, each)}{' ~' if each.near else ''} (cut {each.cut.index})" for each in others
     ]
     near = " (~ not told apart from it)" if any(each.near for each in others) else ""
     return f"Best source: {first.source}, {score} at cut {first.cut.index}; then {'; '.join(behind)}{near}."
+
+
+def _behind(metric: str, ranked: Ranked) -> str:
+    """How far a source is from the best one, in words."""
+    if np.isfinite(ranked.difference):
+        return format_difference(metric, ranked.difference, ranked.difference_error)
+    return "no seeds in common" if ranked.near else "diverged"

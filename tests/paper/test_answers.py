@@ -98,9 +98,26 @@ def test_all_images_are_trained_on_with_their_own_epochs(results):
 
 def test_results_are_written_and_read_as_any_other(results, tmp_path):
     written = results[1].save(tmp_path / "out")
-    assert [path.name for path in written] == ["a-gm-digits.json", "similarity-gm.json", "compliance.json"]
+    names = ["a-gm-digits", "similarity-gm", "compliance"]
+    assert [path.name for path in written] == [f"{name}.{ending}" for name in names for ending in ("json", "csv")]
     assert kdefrost.DefrostProfile.load(written[0]) == results[1].profiles[0]
-    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".csv"}
+    assert set((tmp_path / "out").iterdir()) == set(written)
+
+
+def test_samples_are_a_presets_own_and_whole_or_not_there(answers, results, folder, monkeypatch):
+    own, other = answers(), answers(dataclasses.replace(SMALL, name="other"))
+    kept = own.samples("gm")
+    monkeypatch.setattr(np, "rint", lambda images: 0 * images)
+    assert np.array_equal(own.samples("gm"), kept) and not other.samples("gm").any()
+
+    def save(file, images):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "save", save)
+    with pytest.raises(KeyboardInterrupt):
+        answers(dataclasses.replace(SMALL, name="third")).samples("gm")
+    assert not list((folder / "runs").glob("*third*"))
 
 
 def test_the_clones_panels_stand_side_by_side_with_an_image_of_each(results):
@@ -144,14 +161,19 @@ def test_what_is_missing_of_imagenet_to_idc_is_said_and_the_rest_is_drawn(result
 def test_weights_and_patches_that_were_named_must_be_there(tmp_path):
     resnet = dataclasses.replace(SCALES["paper"].medical, image_size=32)
     with pytest.raises(FileNotFoundError, match=r"no folder .*model.safetensors of timm/resnet18.tv_in1k.*--weights"):
-        MedicalSource(resnet, tmp_path, tmp_path / "nowhere").missing  # noqa: B018
+        MedicalSource(resnet, weights=tmp_path / "nowhere").check()
     with pytest.raises(FileNotFoundError, match=r"the weights without top of MobileNetV2:0.35"):
-        MedicalSource(SMALL.medical, tmp_path, tmp_path / "nowhere.h5").missing  # noqa: B018
+        MedicalSource(SMALL.medical, weights=tmp_path / "nowhere.h5").check()
+    # The folder is looked at first.
+    with pytest.raises(ValueError, match=r"^`idc` \(--idc\) must be the folder of the breast cancer patches"):
+        MedicalSource(SMALL.medical, tmp_path, tmp_path / "nowhere.h5").check()
+    with pytest.raises(FileNotFoundError, match=r"nowhere; `idc` \(--idc\)"):
+        MedicalSource(SMALL.medical, tmp_path / "nowhere").missing  # noqa: B018
 
 
 def test_the_command_writes_figures_numbers_and_claims(results, tmp_path, capsys):
     written = load_script("reproduce.py").__globals__["report"]([results[0]], tmp_path)
-    names = ["a-isogm-digits.json", "b-gm-digits.json", "claims.md"]
+    names = ["a-isogm-digits.json", "a-isogm-digits.csv", "b-gm-digits.json", "b-gm-digits.csv", "claims.md"]
     assert written == [tmp_path / f"figure-4.{ending}" for ending in ("png", "svg")] + [
         tmp_path / "figure-4" / name for name in names
     ]

@@ -52,6 +52,39 @@ def test_sources_are_compared_over_the_seeds_that_both_have():
     assert ranking[1].difference == pytest.approx(-0.1) and np.isnan(ranking[1].difference_error)
 
 
+def test_no_sign_contradicts_the_order():
+    """By its own mean b is first, 0.7 before 0.6; within the seed that both have it is 0.1 behind."""
+    rows = {"b": make_profile([[0.0, 0.5], [0.0, 0.9]], [1, 2]), "a": make_profile([[0.0, 0.6], [0.0, 0.6]], [0, 1])}
+    ranking = rank_sources(rows, 4)
+    assert [each.source for each in ranking] == ["a", "b"] and ranking[1].difference == pytest.approx(-0.1)
+    # Seeds of a third join a and c, which have none in common: c is 0.1 before d in one, a 0.3 before d in another.
+    more = {
+        "c": make_profile([[0.0, 0.9], [0.0, 0.9]], [3, 4]),
+        "d": make_profile([[0.0, 0.8], [0.0, 0.3]], [3, 1]),
+    }
+    joined = rank_sources({**rows, **more}, 4)
+    assert [each.source for each in joined] == ["a", "b", "c", "d"]
+    assert [each.difference for each in joined] == pytest.approx([0.0, -0.1, -0.2, -0.3])
+
+
+def test_errors_of_sources_that_lack_seeds_are_those_of_the_seeds_in_common():
+    """By hand: of differences −0.1 and −0.3 in two seeds the mean has the standard error 0.1."""
+    long, short = make_profile([[0.0, 0.9], [0.0, 0.8], [0.0, 0.2]]), make_profile([[0.0, 0.8], [0.0, 0.5]])
+    ranking = rank_sources({"short": short, "long": long}, 4)
+    assert ranking[1].source == "short"
+    assert ranking[1][4:6] == pytest.approx((-0.2, 0.1))
+
+
+def test_sources_without_seeds_in_common_are_not_compared():
+    good, other = make_profile([[0.0, 0.9], [0.0, 0.8]]), make_profile([[0.0, 0.4]], [7])
+    worse, diverged = make_profile([[0.0, 0.3], [0.0, 0.2]]), make_profile([[-np.inf, 0.3], [-np.inf, -np.inf]])
+    ranking = rank_sources({"diverged": diverged, "other": other, "worse": worse, "good": good}, 4)
+    assert [each.source for each in ranking] == ["good", "worse", "other", "diverged"]
+    assert np.isnan(ranking[2].difference) and ranking[2].near
+    said = ranking_sentence("accuracy", ranking)
+    assert "; other, no seeds in common ~ (cut 1); diverged, diverged (cut" in said and "nan" not in said
+
+
 def test_lower_is_better_where_the_objective_says_so():
     ranking = rank_sources({name: make_profile([[2, at]], direction="min") for name, at in (("a", 1.0), ("b", 0.5))}, 4)
     assert [each.source for each in ranking] == ["b", "a"]

@@ -139,7 +139,10 @@ MISTAKES = {
     "reproduce.py": {
         "--figure 2": "must be numbers of these, or all: 1",
         "--preset huge": "--preset: invalid choice: 'huge'",
-        "--idc gone": "gone",
+        "--idc gone": "There is no folder gone; `idc` (--idc) must be the folder of the breast cancer patches",
+        "--figure 1 --idc gone": "There is no folder gone; `idc` (--idc) must be",
+        "--figure 3 --idc photos": "`idc` (--idc) must be the folder of the breast cancer patches",
+        "--figure 1 --weights no.h5": "There is no weights file no.h5. It takes the weights without top of MobileNetV2",
         "--jobs 0": "`jobs` must be",
         "--out file.txt": "`directory` (--out) must be a folder",
     },

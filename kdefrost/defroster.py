@@ -691,7 +691,7 @@ class Defroster:
 
         Returns:
             Array `(examples, units)` of probabilities, or of numbers where these are learnt; NaN for
-            examples that are not in the set of that size.
+            examples that are not in the set of that size, and on a cluster for those of a fold whose training failed.
 
         Raises:
             ValueError: If the profile has no folds, no trial of that size, or is not of this

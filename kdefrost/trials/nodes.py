@@ -1,7 +1,6 @@
 """The machines of a Ray cluster: joined, and held to have the same code as this one."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 
 import ray
@@ -20,7 +19,8 @@ def check_reachable(address: str):
     Ray itself, where nothing does, ends the process after a minute.
 
     Args:
-        address: `"auto"`, of which `connected` tells, or `HOST:PORT`.
+        address: `"auto"`, which is what `RAY_ADDRESS` names or the last `ray start` on this machine recorded, and where
+            there is neither `connected` tells; or `HOST:PORT`.
 
     Raises:
         ValueError: If the address is of another form.
@@ -28,23 +28,37 @@ def check_reachable(address: str):
     """
     import grpc
 
-    address = os.environ.get("RAY_ADDRESS", AUTO) if address == AUTO else address
-    if address == AUTO or ray.is_initialized():
+    if ray.is_initialized():
         return
+    found = _recorded() if address == AUTO else address
+    if found is None:
+        return
+    address, origin = found, ", the cluster of this machine by RAY_ADDRESS or `ray start`," if address == AUTO else ""
     host, _, port = address.rpartition(":")
     if not host or "/" in address or not port.isdigit():
         raise ValueError(
             f'`executor` must name a cluster by the HOST:PORT that `ray start --head` prints, as in "ray:10.0.0.1:6379"'
             f", or be None. Received: {address}"
         )
-    with grpc.insecure_channel(address) as channel:
+    # Ray's own options, by which it goes past a proxy.
+    with grpc.insecure_channel(address, ray._private.ray_constants.GLOBAL_GRPC_OPTIONS) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=_PATIENCE)
         except grpc.FutureTimeoutError as error:
             raise ConnectionError(
-                f"No Ray cluster answers at {address} within {_PATIENCE} s. Give the HOST:PORT that `ray start --head` "
-                f"printed, whose port must be open to this machine; `ray status --address {address}` tells too."
+                f"No Ray cluster answers at {address}{origin} within {_PATIENCE} s. Give the HOST:PORT that "
+                "`ray start --head` printed, whose port must be open to this machine; "
+                f"`ray status --address {address}` tells too."
             ) from error
+
+
+def _recorded() -> str | None:
+    """The address that `"auto"` stands for, as Ray finds it, be it alive or not; `None` where there is none."""
+    try:
+        # Not in Ray's public API, but what `ray.init` itself calls.
+        return ray._private.services.get_ray_address_from_environment(AUTO, None)
+    except ConnectionError:
+        return None
 
 
 @contextlib.contextmanager
@@ -104,7 +118,8 @@ def faults(nodes: Iterable[str]) -> Iterator[tuple[str, Exception]]:
         except ray.exceptions.RayError as error:
             # One that is gone again needs no word.
             if node in alive():
-                yield node, ChildProcessError(f"A node of the cluster does not answer: {str(error).splitlines()[0]}")
+                reason = str(error).splitlines()[0]
+                yield node, ChildProcessError(f"A node of the cluster, {_name(node)}, does not answer: {reason}")
             continue
         differs = [f"{what} {there[what]}, here {version}" for what, version in here.items() if there[what] != version]
         if differs:

@@ -26,12 +26,15 @@ def cross_predict(
         verbose: Whether to show a progress bar.
 
     Returns:
-        Array `(examples, units)`, NaN for examples that are in no fold, as those beyond a size.
+        Array `(examples, units)`, NaN for examples that are in no fold, as those beyond a size, and of a fold
+        whose trial failed.
     """
     drawn = experiment.draw(question.rows for question in questions)
     examples = experiment.sets["train"]
     found = np.full((len(examples.y), experiment.task.units), np.nan, np.float32)
     for answer, weights in engine.run(questions, verbose):
+        if answer.failure is not None:
+            continue
         extractor, tail = split(experiment.source, cut, output=experiment.task.output)
         tail.set_weights(weights)
         rows = drawn[answer.question.rows].held_out

@@ -101,13 +101,16 @@ class Seats:
 
     def _fill(self, alive: dict[str, dict]):
         """Gives each node as many workers as it has devices."""
-        new = alive.keys() - self._checked
+        new, is_start = alive.keys() - self._checked, not self._checked
         self._checked |= new
         for node, error in nodes.faults(new):
+            # Of another version: what can be mended before anything is trained is told then.
+            if is_start and isinstance(error, ValueError):
+                raise error
             self._refuse(node, error)
         there = Counter(self._nodes.values())
         for node in sorted(alive.keys() - self._left_out):
-            gpus, cores = (int(alive[node]["Resources"].get(kind, 0)) for kind in ("GPU", "CPU"))
+            gpus, cores = _devices(alive[node])
             for _ in range(there[node], gpus or cores):
                 if self._most is not None and len(self._nodes) >= self._most:
                     return
@@ -143,9 +146,9 @@ class Seats:
             self._idle.append(seat)
 
     def _refuse(self, node: str, error: Exception):
-        """Does without a node; where there is no other with workers, that is the end."""
+        """Does without a node; where no other that is there has devices, that is the end."""
         self._left_out.add(node)
-        if not set(self._nodes.values()) - self._left_out:
+        if not any(any(_devices(about)) for other, about in nodes.alive().items() if other not in self._left_out):
             raise error
         tqdm.write(f"A node is left out. {error}")
         for begun in [begun for begun, seat in self._beginning.items() if self._nodes[seat] == node]:
@@ -160,6 +163,12 @@ class Seats:
         elif not self._has_told and time.monotonic() - self._empty_since > _TELL_AFTER:
             self._has_told = True
             tqdm.write("Waiting for a free device of the cluster; `ray status` tells who has them.")
+
+
+def _devices(about: dict) -> tuple[int, int]:
+    """How many GPUs and how many cores a node has, by what Ray says of it."""
+    gpus, cores = (int(about["Resources"].get(kind, 0)) for kind in ("GPU", "CPU"))
+    return gpus, cores
 
 
 @ray.remote

@@ -20,6 +20,7 @@ ray = pytest.importorskip("ray")
 
 from kdefrost.trials import nodes  # noqa: E402
 from kdefrost.trials.cluster import Cluster  # noqa: E402
+from kdefrost.trials.seats import Seats  # noqa: E402
 from scripts.benches.faults import kill_node, kill_worker  # noqa: E402
 
 # A loss by which trials of more than two images a class fail; workers import it, as they would a user's own module.
@@ -151,6 +152,53 @@ def test_an_address_at_which_nothing_answers_is_told(small, easy, monkeypatch):
     monkeypatch.setattr(ray, "init", lambda **_: (_ for _ in ()).throw(ConnectionError("Could not find any")))
     with pytest.raises(ConnectionError, match=r"could not join the Ray cluster \(Could not find any\)"):
         _profile(small, easy)
+
+
+@pytest.mark.parametrize("recorded", ["file", "environment"])
+def test_what_auto_finds_is_tried_too(small, easy, monkeypatch, tmp_path, recorded):
+    """Ray remembers the last cluster of a machine in a file, even once it is gone."""
+    monkeypatch.setattr(nodes, "_PATIENCE", 0.5)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray._private.services, "find_gcs_addresses", set)
+    monkeypatch.setattr(ray, "init", None)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if recorded == "file":
+        monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+        (tmp_path / "ray").mkdir()
+        (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:9")
+    else:
+        monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(ConnectionError, match=r"answers at 127\.0\.0\.1:9, the cluster of this machine by RAY_ADDRESS"):
+        _profile(small, easy)
+
+
+def _faulty(monkeypatch, alive: dict[str, int], faults: dict[str, Exception]) -> Seats:
+    """Workers of a cluster that has nodes with so many cores, of which some have faults."""
+    about = {node: {"Resources": {"CPU": cores}} for node, cores in alive.items()}
+    monkeypatch.setattr(nodes, "alive", lambda: about)
+    monkeypatch.setattr(nodes, "faults", lambda new: ((node, faults[node]) for node in sorted(new & faults.keys())))
+    monkeypatch.setattr(Seats, "_start", lambda self, node, device: self._nodes.update({f"on {node}": node}))
+    return Seats()
+
+
+def test_a_node_that_does_not_answer_is_left_out_where_another_does(monkeypatch, capsys):
+    seats = _faulty(monkeypatch, {"good": 1, "hung": 1}, {"hung": ChildProcessError("no answer")})
+    assert not seats.has_idle() and seats.node_of("on good") == "good" and len(seats._nodes) == 1
+    assert capsys.readouterr().out == "A node is left out. no answer\n"
+
+
+@pytest.mark.parametrize(
+    ("alive", "faults", "told"),
+    [
+        ({"head": 0, "hung": 1}, {"hung": ChildProcessError("hung")}, "hung"),
+        ({"a": 1, "b": 1}, {"a": ChildProcessError("first"), "b": ChildProcessError("second")}, "second"),
+        ({"good": 1, "old": 1}, {"old": ValueError("another version")}, "another version"),
+    ],
+    ids=["no other has devices", "none answers", "another version"],
+)
+def test_nodes_that_end_the_run_at_its_start(monkeypatch, alive, faults, told):
+    with pytest.raises((ChildProcessError, ValueError), match=told):
+        _faulty(monkeypatch, alive, faults).has_idle()
 
 
 def test_the_command_line_names_a_cluster_before_anything_is_trained(monkeypatch, capsys):

@@ -1,5 +1,7 @@
 """Folds: who is held out when, in how many steps a fold trains, and tails that start from the source's weights."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import kdefrost
 from kdefrost.data.sets import LabelledSet
 from kdefrost.training.batches import training_batches
 from kdefrost.trials.checks import as_groups
+from kdefrost.trials.engine import Engine
 from kdefrost.trials.question import Fold
 from kdefrost.trials.rows import as_folds, hold_out_fold, subset
 
@@ -245,6 +248,24 @@ def test_networks_of_the_folds_answer_what_they_have_not_seen(small, easy, per_c
     for trial, each in zip([t for t in profile.trials if t.seed == profile.seeds[0]], divided, strict=True):
         right = answers[each.held_out].argmax(axis=1) == labels[each.held_out]
         assert right.mean() == pytest.approx(trial.validation["accuracy"], abs=1e-6)
+
+
+def test_a_fold_that_failed_is_not_answered(small, easy, monkeypatch):
+    """As on a cluster, where a trial that fails twice has no weights."""
+    defroster = kdefrost.Defroster(small, recipe=RECIPE, cuts=[2])
+    profile = defroster.profile(easy["train"], seeds=1, folds=3, verbose=False)
+    run = Engine.run
+
+    def failing(*args):
+        for answer, weights in run(*args):
+            fails = answer.question.fold.number == 1
+            yield (dataclasses.replace(answer, failure="OSError: gone"), []) if fails else (answer, weights)
+
+    monkeypatch.setattr(Engine, "run", failing)
+    answers = defroster.cross_predict(profile, verbose=False)
+    lost = _divided(np.arange(60), easy["train"][1], folds=3, seed=0)[1].held_out
+    np.testing.assert_array_equal(np.flatnonzero(np.isnan(answers).all(axis=1)), lost)
+    assert np.isnan(answers).sum() == answers[lost].size
 
 
 def test_without_folds_there_is_nobody_who_has_not_seen(small, easy):

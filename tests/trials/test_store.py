@@ -4,9 +4,11 @@ import contextlib
 import dataclasses
 import json
 import math
+import re
 import sqlite3
 import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,6 +78,22 @@ def test_other_tools_read_the_file(filled):
         "json_extract(answer, '$.test.accuracy') FROM answers ORDER BY number",
     )
     assert rows == [(answer.question.cut, answer.question.seed, answer.test["accuracy"]) for answer in ANSWERS[:-1]]
+
+
+def test_what_the_docs_ask_is_answered_whatever_the_scores(filled):
+    """Beside trials that diverged, failed, or were held by rigid springs: NaN and Infinity are no JSON."""
+    diverged, rigid, failed = (dataclasses.replace(QUESTIONS[0], seed=seed) for seed in range(7, 10))
+    rigid = dataclasses.replace(rigid, springs=Springs(3, math.inf))
+    scores = {"accuracy": math.nan, "loss": math.inf}
+    with Store(filled, CONFIGURATION) as store:
+        store.keep(Answer(diverged, scores, None, 1.0, noticed={"diverged": True}))
+        store.keep(_answer(rigid))
+        store.keep(Answer(failed, {"accuracy": math.nan}, None, 0.0, failure='OSError: "disk" full'))
+    text = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
+    means, failures = re.findall(r'^sqlite3 [^\n]*trials\.sqlite "\n(.*?)"\n```', text, re.DOTALL | re.MULTILINE)
+    assert _execute(filled, means) == [(0, 4, 2, 5.0), (2, 4, 1, 20.0)]
+    ((_, question, reason),) = _execute(filled, failures.replace(r"\"", '"'))
+    assert json.loads(question)["seed"] == failed.seed and reason == 'OSError: "disk" full'
 
 
 @pytest.mark.parametrize(

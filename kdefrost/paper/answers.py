@@ -1,5 +1,6 @@
 """What figures are drawn from: stored answers, and what is missing of them run first."""
 
+import contextlib
 import functools
 import os
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,18 @@ from kdefrost.training.recipe import Recipe
 
 # Images of each set that insets show.
 _SAMPLES = 3
+
+
+@contextlib.contextmanager
+def _without_warnings_of_tracing() -> Iterator[None]:
+    """Each network is traced anew, of which TensorFlow warns; its level is that of before at the end of `with`."""
+    logger = tf.get_logger()
+    before = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class Answers:
@@ -78,14 +91,13 @@ class Answers:
         Raises:
             ValueError: As `Defroster.profile` and `train_source`.
         """
-        # Each network is traced anew, of which TensorFlow warns.
-        tf.get_logger().setLevel("ERROR")
         make_folder(self.directory)
-        for run in work_of(figures, self.scale).runs:
-            if not run.is_medical or not self.medical.missing:
-                self._say(f"{run.source} to {run.target}, {run.recipe.epochs} epochs")
-                self._profiles[run.source, run.target, run.recipe] = self._run(run)
-        yield from map(self._results, figures)
+        with _without_warnings_of_tracing():
+            for run in work_of(figures, self.scale).runs:
+                if not run.is_medical or not self.medical.missing:
+                    self._say(f"{run.source} to {run.target}, {run.recipe.epochs} epochs")
+                    self._profiles[run.source, run.target, run.recipe] = self._run(run)
+            yield from map(self._results, figures)
 
     def _results(self, figure: Figure) -> FigureResults:
         profiles = tuple(self.profile(transfer) for transfer in figure.transfers)

@@ -349,6 +349,9 @@ def test_models_that_are_compiled_one_after_the_other_bring_no_warning_of_tracin
             logged.append(record.getMessage())
 
     handler, logger = Handler(), tf.get_logger()
+    # As a user has it; a command that was run in this process may have silenced it.
+    level = logger.level
+    logger.setLevel("WARNING")
     logger.addHandler(handler)
     try:
         recipe = kdefrost.Recipe(epochs=1, batch_size=2)
@@ -361,3 +364,4 @@ def test_models_that_are_compiled_one_after_the_other_bring_no_warning_of_tracin
         assert logged == ["something else"]
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -6,7 +6,7 @@ import graphlib
 import re
 
 import pytest
-from conftest import PROJECT
+from conftest import FIRST, PROJECT
 from setuptools import find_packages
 
 PACKAGE = PROJECT / "kdefrost"
@@ -156,3 +156,7 @@ def test_a_page_of_promises_names_tests_that_are_there(page):
     text = (PROJECT / "docs" / page).read_text()
     named = set(re.findall(r"`((?:\w+/)?test_\w+)`", text))
     assert named and all((PROJECT / "tests" / f"{name}.py").exists() for name in named)
+
+
+def test_files_of_tests_that_come_first_are_there():
+    assert set(FIRST) <= {path.name for path in (PROJECT / "tests").rglob("test_*.py")}

@@ -22,7 +22,7 @@ DEFAULT = "nearest_neighbors"
 
 @dataclasses.dataclass(frozen=True)
 class SourceRanking:
-    """Scores without training of several sources on one target, so that sources are compared before any tail is trained.
+    """Scores without training of several sources on one target, by which they are compared before a tail is trained.
 
     A source is scored at its best cut, that of its highest mean over draws. This is chosen by the same scores and
     flatters each source, more so one with more cuts.

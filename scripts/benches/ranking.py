@@ -1,0 +1,177 @@
+"""How far sources are ranked without training as their profiles rank them: Spearman's correlation, and what is lost."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+import kdefrost
+from kdefrost.files import versions, write_atomically
+from kdefrost.paper import SCALES, Answers
+from kdefrost.paper.experiments import Figure, Transfer
+from kdefrost.paper.scales import Scale
+from kdefrost.paper.work import TARGET_SEED, source_network
+from kdefrost.tables import markdown
+from kdefrost.transferability.names import LABELS
+from scripts.benches.situations import RANKINGS
+
+PROJECT = Path(__file__).resolve().parents[2]
+RECORDS, MODELS = PROJECT / "docs" / "ranking", PROJECT / "saved_models"
+
+
+class Setting(NamedTuple):
+    """Sources that are ranked for one target.
+
+    Attributes:
+        scale: How sources and tails are trained.
+        sources: Clones of the target, and the target.
+        sizes: Training images per class.
+        runs: Folder of the trials; of a preset that of `scripts/reproduce.py`, whose trials it shares.
+    """
+
+    scale: Scale
+    sources: tuple[str, ...]
+    sizes: tuple[int, ...]
+    runs: Path
+
+
+def settings() -> dict[str, Setting]:
+    """All of `RANKINGS` by their names."""
+    runs, smoke, laptop = PROJECT / "runs", SCALES["smoke"], SCALES["laptop"]
+    digits = dataclasses.replace(
+        smoke, name="digits", source=kdefrost.Recipe(epochs=20), tails=kdefrost.Recipe(epochs=30), repeats=3
+    )
+    bottlenecks = (1, 2, 3, 4, 6, 8, 16, 32)
+    small = dataclasses.replace(
+        laptop,
+        name="small",
+        model="wide_resnet_10_1",
+        source=kdefrost.Recipe(epochs=1),
+        tails=kdefrost.Recipe(epochs=20),
+        autoencoder=dataclasses.replace(laptop.autoencoder, epochs=1, warmup_epochs=0),
+        cuts=(0, 2, 3, 4),
+    )
+    clones = ("isogm", "gm", "ae4", "ae32", "ae256", "cifar10")
+    made = {
+        "digits": Setting(
+            digits,
+            ("isogm", "gm", *(f"ae{numbers}" for numbers in bottlenecks), "digits"),
+            (4, 16, 64),
+            runs / "ranking" / "digits",
+        ),
+        "small": Setting(small, clones, (64,), runs / "ranking" / "small"),
+        "laptop": Setting(laptop, clones, (16, 64, 256), runs / "paper" / "laptop"),
+    }
+    return {name: made[name] for name in RANKINGS}
+
+
+def bench_ranking(setting: str, data_dir: str | None, record: bool):
+    path = RECORDS / f"{setting}.json"
+    if record:
+        written = recorded(settings()[setting], data_dir)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(written, indent=1) + "\n")
+        print(f"Written: {path}")
+    if not path.exists():
+        raise ValueError(f"There is no {path}; --record trains and scores what it is made of.")
+    print(f"\n{agreement(json.loads(path.read_text()))}")
+
+
+def recorded(setting: Setting, data_dir: str | None) -> dict:
+    """Runs what is missing of the profiles, and scores the sources on the images of their trials.
+
+    Args:
+        setting: What is ranked.
+        data_dir: Folder of TensorFlow Datasets.
+
+    Returns:
+        What the record holds, by size: best test scores and scores without training, of each seed and source.
+    """
+    answers = Answers(setting.scale, setting.runs, MODELS, data_dir=data_dir)
+    profiles = profiles_of(answers, setting)
+    return {
+        "machine": versions(),
+        "model": setting.scale.model,
+        "sources": list(setting.sources),
+        "sizes": {str(size): of_size(answers, setting, profiles, size) for size in setting.sizes},
+    }
+
+
+def profiles_of(answers: Answers, setting: Setting) -> dict[str, kdefrost.DefrostProfile]:
+    """The profile of each source, of which what is missing is run."""
+    target, repeats = setting.scale.names.get("cifar10", "cifar10"), setting.scale.repeats
+    transfers = (Transfer(source, target, setting.sizes, repeats) for source in setting.sources)
+    (results,) = answers.results([Figure(0, "sources", tuple(transfers))])
+    return dict(zip(setting.sources, results.profiles, strict=True))
+
+
+def of_size(answers: Answers, setting: Setting, profiles: dict, size: int) -> dict:
+    """Best test scores `(sources, seeds)` and scores `(sources, seeds)` of one size."""
+    scale = setting.scale
+    data = answers.data(scale.names.get("cifar10", "cifar10"))
+    train, _ = kdefrost.hold_out(data.train, scale.holds_out)
+
+    def network(source: str, seed: int):
+        return kdefrost.standardized(answers.network(source, seed), data.train.images)
+
+    cuts = scale.cuts if isinstance(scale.cuts, str) else list(scale.cuts)
+    sources = {name: kdefrost.Defroster(network(*source_network(name, scale)), cuts=cuts) for name in setting.sources}
+    # Of another start than the source that is trained on the target.
+    target = network(data.name, TARGET_SEED + 1)
+    ranking = kdefrost.rank_sources(
+        sources, train, per_class=size, seeds=scale.repeats, target_network=target, classes=len(data.classes)
+    )
+    best = {name: profile.best_cut(size) for name, profile in profiles.items()}
+    return {
+        "best_cuts": [cut.index for cut in best.values()],
+        "best": [
+            profile.scores(size)[:, profile.cuts.index(best[name])].tolist() for name, profile in profiles.items()
+        ],
+        "scores": {name: ranking.scores(name).T.tolist() for name in ranking.names},
+    }
+
+
+def agreement(record: dict) -> str:
+    """A row for each size and score: Spearman's correlation with the best test scores, and what its choice loses."""
+    rows = [["per class", "score", "sources", "Spearman's ρ", "95 %", "chooses", "loses, points"]]
+    for size, told in record["sizes"].items():
+        best = np.array(told["best"]).mean(axis=1)
+        for name, scores in told["scores"].items():
+            scores = np.array(scores).mean(axis=1)
+            rho = float(stats.spearmanr(scores, best).statistic)
+            low, high = interval(rho, len(best))
+            chosen = int(scores.argmax())
+            rows.append(
+                [
+                    size,
+                    LABELS[name],
+                    str(len(best)),
+                    f"{rho:.2f}",
+                    f"{low:.2f} to {high:.2f}",
+                    record["sources"][chosen],
+                    f"{100 * (best.max() - best[chosen]):.1f}",
+                ]
+            )
+    return markdown(rows, left=(1, 5))
+
+
+def interval(rho: float, count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """A confidence interval of Spearman's correlation, by Fisher's z with the variance of Bonett & Wright (2000).
+
+    Args:
+        rho: The correlation.
+        count: Number of pairs, at least four.
+        confidence: Its confidence.
+
+    Returns:
+        The lower and the upper end.
+    """
+    if abs(rho) == 1:
+        # z is infinite. Of so many pairs this is what is known by an order that is right by chance once in count!.
+        return rho, rho
+    error = np.sqrt((1 + rho**2 / 2) / (count - 3))
+    reach = stats.norm.ppf((1 + confidence) / 2) * error
+    return float(np.tanh(np.arctanh(rho) - reach)), float(np.tanh(np.arctanh(rho) + reach))

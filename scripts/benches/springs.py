@@ -1,0 +1,128 @@
+"""What the cut that springs predict loses against the full profile, and what it costs, beside a search's."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+import kdefrost
+from kdefrost.files import versions, write_atomically
+from kdefrost.paper import Answers
+from kdefrost.paper.work import source_network
+from kdefrost.statistics import standard_error
+from kdefrost.tables import markdown
+from scripts.benches.ranking import MODELS, PROJECT, Setting, profiles_of, settings
+from scripts.benches.replays import Replay, shrinking
+from scripts.benches.searching import ways
+
+RECORD = PROJECT / "docs" / "compliance-digits" / "springs.json"
+SOURCES, SIZES = ("isogm", "gm", "ae2", "ae4", "ae8", "ae32"), (16, 64)
+# Fixed before anything was measured, as `predicted_cut`'s distance was.
+STRENGTHS, ONE_STRENGTH = (0.0, 1e-3, 1e-2, 1e-1, 1.0), 1e-2
+BUDGET = 0.25
+WAYS = {
+    "springs": "springs, λ raised while accuracy does not fall",
+    "one": f"springs, λ = {ONE_STRENGTH:g}, one seed",
+    "search": f"search at {BUDGET:g}",
+    "vanilla": "last cut (vanilla)",
+    "scratch": "from scratch",
+}
+
+
+def bench_springs(record: bool):
+    if record:
+        written = {"machine": versions(), "rows": list(recorded(settings()["digits"]))}
+        RECORD.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(RECORD, json.dumps(written, indent=1) + "\n")
+        print(f"Written: {RECORD}")
+    if not RECORD.exists():
+        raise ValueError(f"There is no {RECORD}; --record trains what it is made of.")
+    print(f"\n{by_way(json.loads(RECORD.read_text())['rows'])}")
+
+
+def recorded(setting: Setting) -> Iterator[dict]:
+    """Regret and cost of each way, of each source and size: the profiles are those of `bench.py ranking`."""
+    answers = Answers(setting.scale, setting.runs, MODELS)
+    profiles = profiles_of(answers, setting)
+    for source in SOURCES:
+        for size in SIZES:
+            profile, springs = profiles[source], under_springs(answers, setting, source, size)
+            replay = Replay(
+                f"{source}, {size}",
+                False,
+                np.array([cut.tail_share for cut in profile.cuts]),
+                100 * profile.scores(size, "validation"),
+                100 * profile.mean(size),
+                shrinking(profile.cuts),
+                {},
+                size,
+            )
+            yield {"source": source, "size": size, **outcomes(replay, profile, springs)}
+
+
+def under_springs(answers: Answers, setting: Setting, source: str, size: int) -> kdefrost.ComplianceProfile:
+    """Trainings with all layers before the output held near a source's, on the images of the profile's trials."""
+    scale = setting.scale
+    data = answers.data(scale.names["cifar10"])
+    train, validation = kdefrost.hold_out(data.train, scale.holds_out)
+    network = kdefrost.standardized(answers.network(*source_network(source, scale)), data.train.images)
+    folder = Path(f"{setting.runs}-springs") / source
+    defroster = kdefrost.Defroster(network, scale.tails, list(scale.cuts), folder)
+    return defroster.compliance(
+        train,
+        data.test,
+        validation,
+        STRENGTHS,
+        layers=defroster.cuts[-1],
+        per_class=size,
+        seeds=scale.repeats,
+        classes=len(data.classes),
+    )
+
+
+def outcomes(replay: Replay, profile: kdefrost.DefrostProfile, springs: kdefrost.ComplianceProfile) -> dict:
+    """By way, the cut, the regret in points against the full profile, and the cost as a share of its cost."""
+    full = replay.costs.sum() * len(replay.choosing)
+    first = kdefrost.ComplianceProfile(
+        springs.layers,
+        springs.cuts,
+        tuple(trial for trial in springs.trials if trial.seed == springs.seeds[0]),
+        springs.objective,
+        springs.configuration,
+    )
+
+    def cut_at(cut) -> list:
+        column = 0 if cut is None else [each.index for each in profile.cuts].index(cut.index)
+        return [profile.cuts[column].index, replay.regret(column)]
+
+    searched = ways([])["search"](replay, BUDGET)
+    return {
+        "strength": springs.harmless_strength(),
+        "best": profile.best_cut(replay.per_class).index,
+        "springs": [*cut_at(springs.predicted_cut()), len(springs.trials) / full],
+        "one": [*cut_at(first.predicted_cut(ONE_STRENGTH)), 1 / full],
+        "search": [None, *searched],
+        "vanilla": [*cut_at(profile.cuts[-1]), 0.0],
+        "scratch": [*cut_at(None), 0.0],
+    }
+
+
+def by_way(rows: list[dict]) -> str:
+    """A row for each way: mean regret ± standard error over sources and sizes, the worst, and the cost."""
+    table = [["way", "profiles", "regret, points", "worst", "cost"]]
+    for way, label in WAYS.items():
+        regret, cost = np.array([row[way][1:] for row in rows]).T
+        spread = f"{regret.mean():.2f} ± {standard_error(regret):.2f}"
+        table.append([label, str(len(rows)), spread, f"{regret.max():.1f}", f"{cost.mean():.2f}"])
+    cuts = [["source, size", "best cut", "λ", *(WAYS[way] for way in ("springs", "one"))]]
+    for row in rows:
+        strength = "none" if row["strength"] is None else f"{row['strength']:g}"
+        cuts.append(
+            [f"{row['source']}, {row['size']}", str(row["best"]), strength, *map(_cut, (row["springs"], row["one"]))]
+        )
+    return f"{markdown(table, left=(0,))}\n\n{markdown(cuts, left=(0,))}"
+
+
+def _cut(outcome: list) -> str:
+    return f"{outcome[0]} ({outcome[1]:.1f})"

@@ -55,8 +55,8 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     with command.without_notes():
         from kdefrost.paper import SCALES, Answers
     from kdefrost.files import check_folder
+    from kdefrost.paper.disk import check_disk
     from kdefrost.paper.experiments import numbers_of
-    from kdefrost.paper.planning import check_disk, cost_of
     from kdefrost.trials.executors import check_jobs
 
     numbers, scale = numbers_of(arguments.figure), SCALES[arguments.preset]
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     answers = Answers(scale, out, kept, **places, jobs=arguments.jobs)
     if has_medical(figures):
         answers.medical.check()
-    check_disk(cost_of(figures, scale), kept)
+    check_disk(figures, scale, kept, out)
     return lambda: draw_all(figures, answers, out)
 
 

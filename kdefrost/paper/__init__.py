@@ -8,6 +8,7 @@ answers            what figures are drawn from: stored answers, and what is miss
 views              parts of profiles, and profiles put together of parts
 results            what a figure is drawn from (`FigureResults`)
 planning           what figures take, by the table alone
+disk               whether what is kept of them fits the disks
 panels             panels of which figures are made
 figures            the figures, drawn from results
 estimates          numbers with their errors that claims are about

@@ -34,8 +34,8 @@
   search     what ways of searching for the best cut lose against the full profile, at parts of its cost, and
              what scores foretell: on the full profiles that docs/ has (minutes, with --record an hour; only by name)
   ranking    how far sources are ranked without training as their profiles rank them, on records in docs/ranking; with
-             --record what they are made of is run first (digits: minutes; small: two hours; laptop: what
-             reproduce.py has not run; only by name)
+             --record what they are made of is run first (digits: a quarter of an hour; laptop: what reproduce.py has
+             not run of it, hours; it runs only by name)
   springs    what the cut that springs predict loses, and costs, beside a search's: on the profiles of the digits that
              ranking records (--record: a quarter of an hour; it runs only by name)
   models     every layer class of Keras's in a small model, networks of keras.applications and backbones of KerasHub,

@@ -1,19 +1,19 @@
 """What scores of several sources say as text; methods of these names are bound where the package is put together."""
 
 from kdefrost.profile.ranking import Ranked, ranking_sentence
-from kdefrost.ranking.result import DEFAULT, SourceRanking
+from kdefrost.ranking.result import SourceRanking
 from kdefrost.tables import align, format_score
 from kdefrost.transferability.names import ACCURACIES, LABELS
 
 
-def table(result: SourceRanking, by: str = DEFAULT) -> str:
+def table(result: SourceRanking, by: str | None = None) -> str:
     """The sources as text: a row for each, the best one first, and a column for each score.
 
     `*` marks the best source of a column, `~` those not told apart from it; in brackets is the cut.
 
     Args:
         result: The result.
-        by: Name of the score that orders the rows.
+        by: Name of the score that orders the rows; by default `SourceRanking.default`.
 
     Returns:
         The table.
@@ -29,12 +29,12 @@ def table(result: SourceRanking, by: str = DEFAULT) -> str:
     return align([head, *rows], left=(0,))
 
 
-def summary(result: SourceRanking, by: str = DEFAULT) -> str:
+def summary(result: SourceRanking, by: str | None = None) -> str:
     """The table, how to read it, and a sentence on the score that orders it.
 
     Args:
         result: The result.
-        by: Name of the score that orders the rows.
+        by: Name of the score that orders the rows; by default `SourceRanking.default`.
 
     Returns:
         The text.
@@ -42,6 +42,7 @@ def summary(result: SourceRanking, by: str = DEFAULT) -> str:
     Raises:
         ValueError: If there is no such score.
     """
+    by = by or result.default
     drawn, examples = result.drawn
     draws = f"{len(result.seeds)} draws of {drawn} of {examples} examples"
     spread = f"Means over {draws}, ± what the choice of examples makes" if drawn != examples else "Of all examples"

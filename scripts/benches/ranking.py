@@ -45,15 +45,6 @@ def settings() -> dict[str, Setting]:
         smoke, name="digits", source=kdefrost.Recipe(epochs=20), tails=kdefrost.Recipe(epochs=30), repeats=3
     )
     bottlenecks = (1, 2, 3, 4, 6, 8, 16, 32)
-    small = dataclasses.replace(
-        laptop,
-        name="small",
-        model="wide_resnet_10_1",
-        source=kdefrost.Recipe(epochs=1),
-        tails=kdefrost.Recipe(epochs=20),
-        autoencoder=dataclasses.replace(laptop.autoencoder, epochs=1, warmup_epochs=0),
-        cuts=(0, 2, 3, 4),
-    )
     clones = ("isogm", "gm", "ae4", "ae32", "ae256", "cifar10")
     made = {
         "digits": Setting(
@@ -62,7 +53,6 @@ def settings() -> dict[str, Setting]:
             (4, 16, 64),
             runs / "ranking" / "digits",
         ),
-        "small": Setting(small, clones, (64,), runs / "ranking" / "small"),
         "laptop": Setting(laptop, clones, (16, 64, 256), runs / "paper" / "laptop"),
     }
     return {name: made[name] for name in RANKINGS}

@@ -56,4 +56,4 @@ SITUATIONS = {
 }
 
 # Sources that are ranked for a target, by `bench.py ranking`.
-RANKINGS = ("digits", "small", "laptop")
+RANKINGS = ("digits", "laptop")

@@ -41,7 +41,9 @@ def _keep(folder, **manifest):
 def test_all_that_is_kept_is_counted_wherever_it_goes(fits, tmp_path):
     assert COST.disk == COST.kept + COST.tails and COST.tails > 0
     assert fits(COST.disk) and not fits(COST.disk - 1)
-    words = r"Sources and clones would take .* GB more in .*kept, best tails .* GB in .*out, and .* GB are free: make room in"
+    words = (
+        r"Sources and clones would take .* GB more in .*kept, best tails .* GB in .*out, and .* GB are free: make room"
+    )
     with pytest.raises(ValueError, match=words):
         check_disk(FIGURES, SCALE, tmp_path / "kept", tmp_path / "out")
 

@@ -35,6 +35,8 @@ def parse_arguments() -> argparse.Namespace:
     command.add_options(parser, "--preset", preset=preset)
     add("--list", action="store_true", help="say what the figures are drawn from, and run nothing")
     add("--dry-run", action="store_true", help="say what it would take, and run nothing")
+    page = "write the figures' sections of this page anew from what has run of the preset, and run nothing"
+    add("--page", metavar="FILE", help=page)
     idc = "folder of the breast cancer patches of Figures 1 and 3 (KDEFROST_IDC_DIR; without it they are left out)"
     add("--idc", default=os.environ.get("KDEFROST_IDC_DIR"), metavar="DIR", help=idc)
     add("--weights", metavar="FILE", help="local ImageNet weights for these, of ResNet18 a folder (downloaded)")
@@ -66,6 +68,8 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     if arguments.dry_run:
         return lambda: print(planned(figures, scale))
     out = Path(arguments.out or Path("runs") / "paper" / scale.name)
+    if arguments.page:
+        return lambda: write_page(Path(arguments.page), scale, out)
     places = {"idc": arguments.idc, "weights": arguments.weights, "data_dir": arguments.data_dir}
     check_folder(out)
     check_jobs(arguments.jobs)
@@ -108,6 +112,17 @@ def report(results, out: Path) -> list[Path]:
         write_atomically(written[-1], f"# Figure {each.figure.number}: {each.figure.title}\n\n{table}\n")
         print(f"\nFigure {each.figure.number}\n\n{table}")
     return written
+
+
+def write_page(page: Path, scale, out: Path):
+    """Writes the figures' sections of a page anew, from results."""
+    from kdefrost.files import write_atomically
+    from kdefrost.paper.page import with_figures
+
+    if not page.is_file():
+        raise ValueError(f"--page must be a file in Markdown, such as docs/paper.md. Received: {page}")
+    write_atomically(page, with_figures(page.read_text(encoding="utf-8"), scale, out))
+    command.print_written([page])
 
 
 def listed(figures: list) -> str:

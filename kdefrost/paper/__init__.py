@@ -16,6 +16,7 @@ verdicts           whether a claim holds, by numbers and their errors
 profile_findings   what profiles say of claims
 network_findings   what pairs of networks, and networks under springs, say of claims
 claims             the paper's claims, and the table of them
+page               a page of what became of them
 """
 
 from kdefrost.paper.answers import Answers

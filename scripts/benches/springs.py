@@ -17,7 +17,7 @@ from scripts.benches.replays import Replay, shrinking
 from scripts.benches.searching import ways
 
 RECORD = PROJECT / "docs" / "compliance-digits" / "springs.json"
-SOURCES, SIZES = ("isogm", "gm", "ae2", "ae4", "ae8", "ae32"), (16, 64)
+SOURCES, SIZES = ("isogm", "gm", "ae4", "ae32"), (16, 64)
 # Fixed before anything was measured, as `predicted_cut`'s distance was.
 STRENGTHS, ONE_STRENGTH = (0.0, 1e-3, 1e-2, 1e-1, 1.0), 1e-2
 BUDGET = 0.25

@@ -139,6 +139,7 @@ MISTAKES = {
         "vectors photos/ant/1.png": "MODEL must take single images of one size, with 1 or 3 channels",
     },
     "reproduce.py": {
+        "--page gone.md": "--page must be a file in Markdown, such as docs/paper.md. Received: gone.md",
         "--figure 2": "must be numbers of these, or all: 1",
         "--preset huge": "--preset: invalid choice: 'huge'",
         "--idc gone": "There is no folder gone; `idc` (--idc) must be the folder of the breast cancer patches",

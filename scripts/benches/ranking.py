@@ -14,6 +14,7 @@ from kdefrost.paper import SCALES, Answers
 from kdefrost.paper.experiments import Figure, Transfer
 from kdefrost.paper.scales import Scale
 from kdefrost.paper.work import TARGET_SEED, source_network
+from kdefrost.profile.choice import best_column
 from kdefrost.tables import markdown
 from kdefrost.transferability.names import LABELS
 from scripts.benches.situations import RANKINGS
@@ -84,6 +85,7 @@ def recorded(setting: Setting, data_dir: str | None) -> dict:
     profiles = profiles_of(answers, setting)
     return {
         "machine": versions(),
+        "target": answers.data(setting.scale.names.get("cifar10", "cifar10")).name,
         "model": setting.scale.model,
         "sources": list(setting.sources),
         "sizes": {str(size): of_size(answers, setting, profiles, size) for size in setting.sizes},
@@ -99,7 +101,7 @@ def profiles_of(answers: Answers, setting: Setting) -> dict[str, kdefrost.Defros
 
 
 def of_size(answers: Answers, setting: Setting, profiles: dict, size: int) -> dict:
-    """Best test scores `(sources, seeds)` and scores `(sources, seeds)` of one size."""
+    """Test scores at best cuts `(sources, seeds)`, see `at_best`, and scores without training likewise."""
     scale = setting.scale
     data = answers.data(scale.names.get("cifar10", "cifar10"))
     train, _ = kdefrost.hold_out(data.train, scale.holds_out)
@@ -114,54 +116,57 @@ def of_size(answers: Answers, setting: Setting, profiles: dict, size: int) -> di
     ranking = kdefrost.rank_sources(
         sources, train, per_class=size, seeds=scale.repeats, target_network=target, classes=len(data.classes)
     )
-    best = {name: profile.best_cut(size) for name, profile in profiles.items()}
-    return {
-        "best_cuts": [cut.index for cut in best.values()],
-        "best": [
-            profile.scores(size)[:, profile.cuts.index(best[name])].tolist() for name, profile in profiles.items()
-        ],
-        "scores": {name: ranking.scores(name).T.tolist() for name in ranking.names},
-    }
+    return {**at_best(profiles, size), "scores": {name: ranking.scores(name).T.tolist() for name in ranking.names}}
+
+
+def at_best(profiles: dict, size: int) -> dict:
+    """The test scores of each source's best cut `(sources, seeds)`, of all cuts and of those that freeze something."""
+    told = {}
+    for what, first in (("best", 0), ("frozen", 1)):
+        columns = [first + best_column(each.scores(size, "validation")[:, first:]) for each in profiles.values()]
+        pairs = list(zip(profiles.values(), columns, strict=True))
+        told[f"{what}_cuts"] = [profile.cuts[column].index for profile, column in pairs]
+        told[what] = [profile.scores(size)[:, column].tolist() for profile, column in pairs]
+    return told
 
 
 def agreement(record: dict) -> str:
-    """A row for each size and score: Spearman's correlation with the best test scores, and what its choice loses."""
-    rows = [["per class", "score", "sources", "Spearman's ρ", "95 %", "chooses", "loses, points"]]
+    """A row for each size and score: its Spearman correlation with test scores at best cuts, and what its choice loses.
+
+    A source that was trained on the target has learnt the very images that are scored: it is left out.
+    """
+    head = ["per class", "score", "sources", "ρ", "95 %", "ρ, something frozen", "95 %", "chooses", "loses, points"]
+    others = [place for place, source in enumerate(record["sources"]) if source != record["target"]]
+    rows = [head]
     for size, told in record["sizes"].items():
-        best = np.array(told["best"]).mean(axis=1)
+        best, frozen = (np.array(told[what]).mean(axis=1)[others] for what in ("best", "frozen"))
         for name, scores in told["scores"].items():
-            scores = np.array(scores).mean(axis=1)
-            rho = float(stats.spearmanr(scores, best).statistic)
-            low, high = interval(rho, len(best))
+            scores = np.array(scores).mean(axis=1)[others]
             chosen = int(scores.argmax())
-            rows.append(
-                [
-                    size,
-                    LABELS[name],
-                    str(len(best)),
-                    f"{rho:.2f}",
-                    f"{low:.2f} to {high:.2f}",
-                    record["sources"][chosen],
-                    f"{100 * (best.max() - best[chosen]):.1f}",
-                ]
-            )
-    return markdown(rows, left=(1, 5))
+            loss = f"{100 * (best.max() - best[chosen]):.1f}"
+            correlations = [*correlation(scores, best), *correlation(scores, frozen)]
+            source = record["sources"][others[chosen]]
+            rows.append([size, LABELS[name], str(len(others)), *correlations, source, loss])
+    return markdown(rows, left=(1, 7))
+
+
+def correlation(scores: np.ndarray, best: np.ndarray) -> tuple[str, str]:
+    """Spearman's correlation, and its interval, which there is none of where the orders are the same."""
+    rho = float(stats.spearmanr(scores, best).statistic)
+    return f"{rho:.2f}", "–" if abs(rho) == 1 else "{:.2f} to {:.2f}".format(*interval(rho, len(best)))
 
 
 def interval(rho: float, count: int, confidence: float = 0.95) -> tuple[float, float]:
     """A confidence interval of Spearman's correlation, by Fisher's z with the variance of Bonett & Wright (2000).
 
     Args:
-        rho: The correlation.
+        rho: The correlation, between -1 and 1.
         count: Number of pairs, at least four.
         confidence: Its confidence.
 
     Returns:
         The lower and the upper end.
     """
-    if abs(rho) == 1:
-        # z is infinite. Of so many pairs this is what is known by an order that is right by chance once in count!.
-        return rho, rho
     error = np.sqrt((1 + rho**2 / 2) / (count - 3))
     reach = stats.norm.ppf((1 + confidence) / 2) * error
     return float(np.tanh(np.arctanh(rho) - reach)), float(np.tanh(np.arctanh(rho) + reach))

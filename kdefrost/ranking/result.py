@@ -37,7 +37,10 @@ class SourceRanking:
     Example:
 
     ```python
-    results = {name: kdefrost.Transferability.load(f"runs/{name}/scores.json") for name in ("isogm", "gm")}
+    sources = {"mine": source, "another": model}
+    results = {
+        name: kdefrost.Defroster(each).transferability((x, y), per_class=16, seeds=3) for name, each in sources.items()
+    }
     ranking = kdefrost.SourceRanking(results)
     print(ranking.summary())
     ```

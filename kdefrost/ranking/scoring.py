@@ -26,6 +26,7 @@ def rank_sources(
     target_network: keras.Model | None = None,
     classes: int | None = None,
     verbose: bool = True,
+    steps: int | None = None,
 ) -> SourceRanking:
     """Ranks sources for a target without training tails, by scores of their features and the labels alone.
 
@@ -44,6 +45,7 @@ def rank_sources(
         target_network: A network trained on the target; see `Defroster.transferability`.
         classes: As for `Defroster.profile`.
         verbose: Whether to show a progress bar for each source.
+        steps: As for `Defroster.profile`.
 
     Returns:
         A `SourceRanking`.
@@ -54,7 +56,7 @@ def rank_sources(
     Example:
 
     ```python
-    ranking = kdefrost.rank_sources({"as it is": source, "another": another}, (x, y), seeds=5)
+    ranking = kdefrost.rank_sources({"mine": source, "another": model}, (x, y), seeds=5)
     print(ranking.summary())
     ranking.ranking("logme")[0].source
     ```
@@ -66,7 +68,7 @@ def rank_sources(
         check_kind("sources", source, (keras.Model, Defroster), _EXPECTED)
     defrosters = {name: each if isinstance(each, Defroster) else Defroster(each) for name, each in sources.items()}
     # Once, because a data set that shuffles gives each source others.
-    (examples,) = read_sets(machine_memory() // 4, None, verbose, train=train).values()
+    (examples,) = read_sets(machine_memory() // 4, None, verbose, steps, train=train).values()
     if per_class is None:
         per_class = max(1, _smallest_class(examples.y) // 2)
     if scores is None:

@@ -10,6 +10,7 @@ import kdefrost
 from kdefrost.files import versions, write_atomically
 from kdefrost.paper import Answers
 from kdefrost.paper.work import source_network
+from kdefrost.profile.choice import best_column
 from kdefrost.statistics import standard_error
 from kdefrost.tables import markdown
 from scripts.benches.ranking import MODELS, PROJECT, Setting, profiles_of, settings
@@ -20,10 +21,13 @@ RECORD = PROJECT / "docs" / "compliance-digits" / "springs.json"
 SOURCES, SIZES = ("isogm", "gm", "ae4", "ae32"), (16, 64)
 # Fixed before anything was measured, as `predicted_cut`'s distance was.
 STRENGTHS, ONE_STRENGTH = (0.0, 1e-3, 1e-2, 1e-1, 1.0), 1e-2
+# Added when distances had turned out to say nothing: accuracy with the layers before each cut held by stiff springs.
+STIFF = 1.0
 BUDGET = 0.25
 WAYS = {
     "springs": "springs, λ raised while accuracy does not fall",
     "one": f"springs, λ = {ONE_STRENGTH:g}, one seed",
+    "each": f"springs, λ = {STIFF:g}, the layers before each cut held",
     "search": f"search at {BUDGET:g}",
     "vanilla": "last cut (vanilla)",
     "scratch": "from scratch",
@@ -47,7 +51,9 @@ def recorded(setting: Setting) -> Iterator[dict]:
     profiles = profiles_of(answers, setting)
     for source in SOURCES:
         for size in SIZES:
-            profile, springs = profiles[source], under_springs(answers, setting, source, size)
+            profile, defroster, asked = profiles[source], *held_near(answers, setting, source, size)
+            springs = defroster.compliance(**asked, strengths=STRENGTHS, layers=defroster.cuts[-1])
+            each = defroster.compliance(**asked, strengths=(0.0, STIFF), layers=defroster.cuts[1:])
             replay = Replay(
                 f"{source}, {size}",
                 False,
@@ -58,30 +64,27 @@ def recorded(setting: Setting) -> Iterator[dict]:
                 {},
                 size,
             )
-            yield {"source": source, "size": size, **outcomes(replay, profile, springs)}
+            yield {"source": source, "size": size, **outcomes(replay, profile, springs, each)}
 
 
-def under_springs(answers: Answers, setting: Setting, source: str, size: int) -> kdefrost.ComplianceProfile:
-    """Trainings with all layers before the output held near a source's, on the images of the profile's trials."""
+def held_near(answers: Answers, setting: Setting, source: str, size: int) -> tuple[kdefrost.Defroster, dict]:
+    """What trains with layers held near a source's, on the images of the profile's trials, and these."""
     scale = setting.scale
     data = answers.data(scale.names["cifar10"])
     train, validation = kdefrost.hold_out(data.train, scale.holds_out)
     network = kdefrost.standardized(answers.network(*source_network(source, scale)), data.train.images)
     folder = Path(f"{setting.runs}-springs") / source
+    sets = {"train": train, "test": data.test, "validation": validation, "classes": len(data.classes)}
     defroster = kdefrost.Defroster(network, scale.tails, list(scale.cuts), folder)
-    return defroster.compliance(
-        train,
-        data.test,
-        validation,
-        STRENGTHS,
-        layers=defroster.cuts[-1],
-        per_class=size,
-        seeds=scale.repeats,
-        classes=len(data.classes),
-    )
+    return defroster, {**sets, "per_class": size, "seeds": scale.repeats}
 
 
-def outcomes(replay: Replay, profile: kdefrost.DefrostProfile, springs: kdefrost.ComplianceProfile) -> dict:
+def outcomes(
+    replay: Replay,
+    profile: kdefrost.DefrostProfile,
+    springs: kdefrost.ComplianceProfile,
+    each: kdefrost.ComplianceProfile,
+) -> dict:
     """By way, the cut, the regret in points against the full profile, and the cost as a share of its cost."""
     full = replay.costs.sum() * len(replay.choosing)
     first = kdefrost.ComplianceProfile(
@@ -93,18 +96,32 @@ def outcomes(replay: Replay, profile: kdefrost.DefrostProfile, springs: kdefrost
     )
 
     def cut_at(cut) -> list:
-        column = 0 if cut is None else [each.index for each in profile.cuts].index(cut.index)
+        column = 0 if cut is None else [known.index for known in profile.cuts].index(cut.index)
         return [profile.cuts[column].index, replay.regret(column)]
 
+    # Without springs, and up to each cut.
+    held = [each.scores(each.counts[0], "validation")[:, 0]]
+    held += [each.scores(cut.frozen_layers, "validation")[:, -1] for cut in profile.cuts[1:]]
     searched = ways([])["search"](replay, BUDGET)
     return {
         "strength": springs.harmless_strength(),
+        "distances": distances(springs),
         "best": profile.best_cut(replay.per_class).index,
         "springs": [*cut_at(springs.predicted_cut()), len(springs.trials) / full],
         "one": [*cut_at(first.predicted_cut(ONE_STRENGTH)), 1 / full],
+        "each": [*cut_at(profile.cuts[best_column(np.stack(held, axis=1))]), len(each.trials) / full],
         "search": [None, *searched],
         "vanilla": [*cut_at(profile.cuts[-1]), 0.0],
         "scratch": [*cut_at(None), 0.0],
+    }
+
+
+def distances(springs: kdefrost.ComplianceProfile) -> dict[str, list[float]]:
+    """By strength, the cosine distance of each layer from the source, mean over seeds."""
+    means = [springs.distances(springs.counts[-1], name).mean(axis=0) for name in springs.layers]
+    return {
+        f"{strength:g}": [round(float(layer), 4) for layer in column]
+        for strength, column in zip(springs.strengths, np.stack(means, axis=1), strict=True)
     }
 
 
@@ -115,13 +132,19 @@ def by_way(rows: list[dict]) -> str:
         regret, cost = np.array([row[way][1:] for row in rows]).T
         spread = f"{regret.mean():.2f} ± {standard_error(regret):.2f}"
         table.append([label, str(len(rows)), spread, f"{regret.max():.1f}", f"{cost.mean():.2f}"])
-    cuts = [["source, size", "best cut", "λ", *(WAYS[way] for way in ("springs", "one"))]]
+    shown = ("springs", "one", "each")
+    cuts = [["source, size", "best cut", "λ", *(WAYS[way] for way in shown)]]
     for row in rows:
         strength = "none" if row["strength"] is None else f"{row['strength']:g}"
-        cuts.append(
-            [f"{row['source']}, {row['size']}", str(row["best"]), strength, *map(_cut, (row["springs"], row["one"]))]
-        )
-    return f"{markdown(table, left=(0,))}\n\n{markdown(cuts, left=(0,))}"
+        name = f"{row['source']}, {row['size']}"
+        cuts.append([name, str(row["best"]), strength, *(_cut(row[way]) for way in shown)])
+    spans = [["λ", "per class", "cosine distance, all layers of all sources"]]
+    for size in dict.fromkeys(row["size"] for row in rows):
+        mine = [row["distances"] for row in rows if row["size"] == size]
+        for strength in mine[0]:
+            values = np.concatenate([each[strength] for each in mine])
+            spans.append([strength, str(size), f"{values.min():.2f} to {values.max():.2f}"])
+    return "\n\n".join(markdown(each, left=(0,)) for each in (table, cuts, spans))
 
 
 def _cut(outcome: list) -> str:

@@ -70,10 +70,21 @@ def test_what_springs_predict_is_held_to_the_full_profile(profile):
     costs = np.array([cut.tail_share for cut in CUTS])
     shown = 100 * profile.scores(4, "validation"), 100 * profile.mean(4)
     replay = Replay("one", False, costs, *shown, None, {}, 4)
-    told = springs.outcomes(replay, profile, compliance)
+    # By accuracy, with the layers before cuts 1 and 4 held: at cut 2 and 3 they do harm.
+    held = [
+        kdefrost.ComplianceTrial(
+            count, float(count > 0), 4, seed, None, {"accuracy": accuracy}, [0.0] * 3, [0.0] * 3, [1.0] * 4, 1.0
+        )
+        for count, accuracy in zip((cut.frozen_layers for cut in CUTS), (0.5, 0.6, 0.2, 0.3, 0.4), strict=True)
+        for seed in (0, 1)
+    ]
+    each = kdefrost.ComplianceProfile(layers, CUTS[1:], tuple(held), ACCURACY, {})
+    told = springs.outcomes(replay, profile, compliance, each)
+    assert told["each"] == pytest.approx([1, 16, 10 / (2 * costs.sum())])
     frozen = [cut.frozen_layers for cut in CUTS]
     predicted = max(place for place, count in enumerate(frozen) if count < 5)
     assert told["strength"] == 1.0 and told["springs"][0] == predicted
+    assert told["distances"] == {"0": [1.0] * 3, "0.01": [0.1, 0.9, 0.9], "1": [0.1, 0.1, 0.9]}
     assert told["springs"][1:] == pytest.approx([100 * (TEST[3] - TEST[predicted]), 6 / (2 * costs.sum())])
     alone = max(place for place, count in enumerate(frozen) if count < 3)
     assert told["one"] == pytest.approx([alone, 100 * (TEST[3] - TEST[alone]), 1 / (2 * costs.sum())])

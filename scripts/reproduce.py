@@ -69,7 +69,10 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
         return lambda: print(planned(figures, scale))
     out = Path(arguments.out or Path("runs") / "paper" / scale.name)
     if arguments.page:
-        return lambda: write_page(Path(arguments.page), scale, out)
+        page = Path(arguments.page)
+        if not page.is_file():
+            raise ValueError(f"--page must be a file in Markdown, such as docs/paper.md. Received: {page}")
+        return lambda: write_page(page, scale, out)
     places = {"idc": arguments.idc, "weights": arguments.weights, "data_dir": arguments.data_dir}
     check_folder(out)
     check_jobs(arguments.jobs)
@@ -119,8 +122,6 @@ def write_page(page: Path, scale, out: Path):
     from kdefrost.files import write_atomically
     from kdefrost.paper.page import with_figures
 
-    if not page.is_file():
-        raise ValueError(f"--page must be a file in Markdown, such as docs/paper.md. Received: {page}")
     write_atomically(page, with_figures(page.read_text(encoding="utf-8"), scale, out))
     command.print_written([page])
 

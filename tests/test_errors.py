@@ -554,9 +554,7 @@ SOURCES = [
 ]
 PREDICTIONS = [
     ("strength", 0.2, "`strength` must be one of [0.1]", "0.2"),
-    ("distance", 0, "`distance` must be above 0", "0"),
-    ("distance", "near", "`distance` must be a number", "'near'"),
-    ("strength", None, "What springs cost is known where there are trials with a strength of 0"),
+    ("strength", "stiff", "`strength` must be one of [0.1]", "'stiff'"),
 ]
 SPRINGS = [
     ("layers", 9, "`layers` must be one of [1]", "9"),

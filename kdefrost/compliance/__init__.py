@@ -18,7 +18,6 @@ from kdefrost.compliance.strengths import STRENGTHS
 
 # Here, because words and figures take results, which know of neither.
 ComplianceProfile.cells = words.cells
-ComplianceProfile.harmless_strength = prediction.harmless_strength
 ComplianceProfile.plot = figures.plot_strengths
 ComplianceProfile.predicted_cut = prediction.predicted_cut
 ComplianceProfile.summary = words.summary

@@ -94,7 +94,6 @@ class ComplianceProfile(Result):
     if TYPE_CHECKING:
         # Bound where the package is put together.
         cells = words.cells
-        harmless_strength = prediction.harmless_strength
         predicted_cut = prediction.predicted_cut
         plot = figures.plot_strengths
         summary = words.summary

@@ -10,8 +10,7 @@ import kdefrost
 from kdefrost.files import versions, write_atomically
 from kdefrost.paper import Answers
 from kdefrost.paper.work import source_network
-from kdefrost.profile.choice import best_column
-from kdefrost.statistics import standard_error
+from kdefrost.statistics import error_over_seeds, mean_over_seeds, standard_error
 from kdefrost.tables import markdown
 from scripts.benches.ranking import MODELS, PROJECT, Setting, profiles_of, settings
 from scripts.benches.replays import Replay, shrinking
@@ -19,15 +18,17 @@ from scripts.benches.searching import ways
 
 RECORD = PROJECT / "docs" / "compliance-digits" / "springs.json"
 SOURCES, SIZES = ("isogm", "gm", "ae4", "ae32"), (16, 64)
-# Fixed before anything was measured, as `predicted_cut`'s distance was.
+# Fixed before anything was measured. The distance is in the middle between the source's weights, 0, and weights that
+# know nothing of them, 1.
 STRENGTHS, ONE_STRENGTH = (0.0, 1e-3, 1e-2, 1e-1, 1.0), 1e-2
+DISTANCE = 0.5
 # Added when distances had turned out to say nothing: accuracy with the layers before each cut held by stiff springs.
 STIFF = 1.0
 BUDGET = 0.25
 WAYS = {
-    "springs": "springs, λ raised while accuracy does not fall",
-    "one": f"springs, λ = {ONE_STRENGTH:g}, one seed",
-    "each": f"springs, λ = {STIFF:g}, the layers before each cut held",
+    "raised": "distances, λ raised while accuracy does not fall",
+    "one": f"distances, λ = {ONE_STRENGTH:g}, one seed",
+    "held": f"accuracy, λ = {STIFF:g}, the layers before each cut held",
     "search": f"search at {BUDGET:g}",
     "vanilla": "last cut (vanilla)",
     "scratch": "from scratch",
@@ -99,21 +100,44 @@ def outcomes(
         column = 0 if cut is None else [known.index for known in profile.cuts].index(cut.index)
         return [profile.cuts[column].index, replay.regret(column)]
 
-    # Without springs, and up to each cut.
-    held = [each.scores(each.counts[0], "validation")[:, 0]]
-    held += [each.scores(cut.frozen_layers, "validation")[:, -1] for cut in profile.cuts[1:]]
     searched = ways([])["search"](replay, BUDGET)
     return {
-        "strength": springs.harmless_strength(),
+        "strength": harmless_strength(springs),
         "distances": distances(springs),
         "best": profile.best_cut(replay.per_class).index,
-        "springs": [*cut_at(springs.predicted_cut()), len(springs.trials) / full],
-        "one": [*cut_at(first.predicted_cut(ONE_STRENGTH)), 1 / full],
-        "each": [*cut_at(profile.cuts[best_column(np.stack(held, axis=1))]), len(each.trials) / full],
+        "raised": [*cut_at(near_cut(springs, harmless_strength(springs))), len(springs.trials) / full],
+        "one": [*cut_at(near_cut(first, ONE_STRENGTH)), 1 / full],
+        "held": [*cut_at(each.predicted_cut(STIFF)), len(each.trials) / full],
         "search": [None, *searched],
         "vanilla": [*cut_at(profile.cuts[-1]), 0.0],
         "scratch": [*cut_at(None), 0.0],
     }
+
+
+def harmless_strength(springs: kdefrost.ComplianceProfile) -> float | None:
+    """The strength to which λ can be raised before the score falls by more than the error of the paired difference."""
+    cost, harmless = springs.cost(springs.counts[-1], "validation"), None
+    mean, error = mean_over_seeds(cost), np.nan_to_num(error_over_seeds(cost))
+    for place, strength in enumerate(springs.strengths):
+        if strength:
+            if not mean[place] <= error[place]:
+                break
+            harmless = strength
+    return harmless
+
+
+def near_cut(springs: kdefrost.ComplianceProfile, strength: float | None):
+    """The last cut before which all layers stay within `DISTANCE` of the source; `None` where there is none."""
+    if strength is None:
+        return None
+    layers, column = springs.counts[-1], springs.strengths.index(strength)
+    strayed = [
+        number
+        for name, number in springs.layers.items()
+        if not mean_over_seeds(springs.distances(layers, name))[column] <= DISTANCE
+    ]
+    within = [cut for cut in springs.cuts if cut.frozen_layers < min([*strayed, layers + 1])]
+    return within[-1] if within else None
 
 
 def distances(springs: kdefrost.ComplianceProfile) -> dict[str, list[float]]:
@@ -132,7 +156,7 @@ def by_way(rows: list[dict]) -> str:
         regret, cost = np.array([row[way][1:] for row in rows]).T
         spread = f"{regret.mean():.2f} ± {standard_error(regret):.2f}"
         table.append([label, str(len(rows)), spread, f"{regret.max():.1f}", f"{cost.mean():.2f}"])
-    shown = ("springs", "one", "each")
+    shown = ("raised", "one", "held")
     cuts = [["source, size", "best cut", "λ", *(WAYS[way] for way in shown)]]
     for row in rows:
         strength = "none" if row["strength"] is None else f"{row['strength']:g}"

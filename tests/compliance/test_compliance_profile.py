@@ -244,35 +244,21 @@ def test_strengths_as_text():
     assert [strength_text(s) for s in (0.0, 1e-4, 0.003, 1.0, math.inf)] == ["0", "0.0001", "0.003", "1", "frozen"]
 
 
-@pytest.fixture
-def straying(cuts):
-    """All layers held: λ = 0.01 leaves the third far from the source, 0.1 costs a point in each seed, 1 nothing."""
-    seen = {0.0: (0.5, [1, 1, 1]), 0.01: (0.52, [0.2, 0.5, 0.9]), 0.1: (0.49, [0.1, 0.1, 0.4]), 1.0: (0.5, [0, 0, 0])}
-    trials = [
-        dataclasses.replace(_trial(3 if strength else 0, strength, seed, accuracy + seed / 10, 0), cosine=distances)
-        for strength, (accuracy, distances) in seen.items()
-        for seed in range(2)
-    ]
-    layers, objective = {"a": 1, "b": 2, "c": 3}, kdefrost.Objective("accuracy", "max")
-    return kdefrost.ComplianceProfile(layers, tuple(cuts[1:]), tuple(trials), objective, dict(CONFIGURATION))
+def test_the_cut_that_springs_predict_is_the_best_of_those_held(compliance):
+    """With λ = 0.1 the first layer held has 0.6 and 0.65, three 0.3 and 0.5; without springs it is 0.5 and 0.6."""
+    assert compliance.predicted_cut() == compliance.predicted_cut(0.1) == compliance.cuts[0]
+    # Frozen, it has 0.5 and 0.55: less than nothing held.
+    assert compliance.predicted_cut(math.inf) is None
+    lower = dataclasses.replace(compliance, objective=kdefrost.Objective("accuracy", "min"))
+    assert lower.predicted_cut() == compliance.cuts[1]
+    # Where there are validation scores these choose.
+    trials = [dataclasses.replace(t, validation={"accuracy": float(t.layers == 3)}) for t in compliance.trials]
+    assert dataclasses.replace(compliance, trials=tuple(trials)).predicted_cut() == compliance.cuts[1]
+    diverged = [dataclasses.replace(t, test={"accuracy": math.nan}) if t.layers == 1 else t for t in compliance.trials]
+    assert dataclasses.replace(compliance, trials=tuple(diverged)).predicted_cut() is None
 
 
-def test_springs_are_raised_while_the_score_does_not_fall(straying):
-    # Held to those before, 1 is not reached.
-    assert straying.harmless_strength() == 0.01
-    lower = dataclasses.replace(straying, objective=kdefrost.Objective("accuracy", "min"))
-    assert lower.harmless_strength() is None and lower.predicted_cut() is None
-
-
-def test_the_cut_is_before_the_first_layer_that_strays(straying):
-    assert [cut.frozen_layers for cut in straying.cuts] == [1, 3]
-    # The third layer strays, so that cut 2, before which it is, is too deep.
-    assert straying.predicted_cut() == straying.cuts[0] == straying.predicted_cut(0.01)
-    assert straying.predicted_cut(0.1) == straying.cuts[1]
-    assert straying.predicted_cut(distance=0.95) == straying.cuts[1]
-    assert straying.predicted_cut(distance=0.1) is None
-
-
-def test_a_layer_that_diverged_is_not_near(straying):
-    trials = [dataclasses.replace(trial, cosine=[0.1, math.nan, 0.1]) for trial in straying.trials]
-    assert dataclasses.replace(straying, trials=tuple(trials)).predicted_cut(1.0) == straying.cuts[0]
+def test_without_layers_before_a_cut_none_is_predicted(compliance):
+    other = dataclasses.replace(compliance, cuts=compliance.cuts[1:], trials=compliance.trials[:4])
+    with pytest.raises(ValueError, match=r"give `layers` of cuts .* Received: \[1\] layers held"):
+        other.predicted_cut()

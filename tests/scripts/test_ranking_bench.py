@@ -1,5 +1,6 @@
 """How rankings of sources and cuts that springs predict are judged, by hand."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -80,17 +81,36 @@ def test_what_springs_predict_is_held_to_the_full_profile(profile):
     ]
     each = kdefrost.ComplianceProfile(layers, CUTS[1:], tuple(held), ACCURACY, {})
     told = springs.outcomes(replay, profile, compliance, each)
-    assert told["each"] == pytest.approx([1, 16, 10 / (2 * costs.sum())])
+    assert told["held"] == pytest.approx([1, 16, 10 / (2 * costs.sum())])
     frozen = [cut.frozen_layers for cut in CUTS]
     predicted = max(place for place, count in enumerate(frozen) if count < 5)
-    assert told["strength"] == 1.0 and told["springs"][0] == predicted
+    assert told["strength"] == 1.0 and told["raised"][0] == predicted
     assert told["distances"] == {"0": [1.0] * 3, "0.01": [0.1, 0.9, 0.9], "1": [0.1, 0.1, 0.9]}
-    assert told["springs"][1:] == pytest.approx([100 * (TEST[3] - TEST[predicted]), 6 / (2 * costs.sum())])
+    assert told["raised"][1:] == pytest.approx([100 * (TEST[3] - TEST[predicted]), 6 / (2 * costs.sum())])
     alone = max(place for place, count in enumerate(frozen) if count < 3)
     assert told["one"] == pytest.approx([alone, 100 * (TEST[3] - TEST[alone]), 1 / (2 * costs.sum())])
     assert told["scratch"][:2] == pytest.approx([0, 21]) and told["vanilla"][:2] == pytest.approx([4, 26])
-    assert f"{told['springs'][1]:.2f} ±" in springs.by_way([{"source": "a", "size": 4, **told}] * 2)
+    assert f"{told['raised'][1]:.2f} ±" in springs.by_way([{"source": "a", "size": 4, **told}] * 2)
 
 
 def test_settings_are_those_that_the_command_offers():
     assert tuple(ranking.settings()) == RANKINGS
+
+
+def test_springs_are_raised_while_the_score_does_not_fall():
+    """λ = 0.01 leaves the third layer far from the source, 0.1 costs a point in each seed, 1 would cost nothing."""
+    seen = {0.0: (0.5, [1, 1, 1]), 0.01: (0.52, [0.2, 0.5, 0.9]), 0.1: (0.49, [0.1, 0.1, 0.4]), 1.0: (0.5, [0, 0, 0])}
+    trials = [
+        kdefrost.ComplianceTrial(
+            3 if strength else 0, strength, 4, seed, None, {"accuracy": score}, cosine, [0.0] * 3, [1.0] * 2, 1.0
+        )
+        for strength, (score, cosine) in seen.items()
+        for seed in (0, 1)
+    ]
+    profile = kdefrost.ComplianceProfile({"a": 1, "b": 2, "c": 3}, CUTS[1:3], tuple(trials), ACCURACY, {})
+    assert springs.harmless_strength(profile) == 0.01 and [cut.frozen_layers for cut in CUTS[1:3]] == [1, 3]
+    # Before cut 2 is the third layer, which strays.
+    assert springs.near_cut(profile, 0.01) == CUTS[1] and springs.near_cut(profile, 0.1) == CUTS[2]
+    assert springs.near_cut(profile, None) is None
+    lower = dataclasses.replace(profile, objective=kdefrost.Objective("accuracy", "min"))
+    assert springs.harmless_strength(lower) is None

@@ -29,10 +29,10 @@ class SourceRanking:
 
     Attributes:
         results: The scores of each source's cuts by its name, in the order in which they are shown; of the same
-            scores, examples and seeds.
+            scores and seeds, on the same examples, which each source may take in a size of its own.
 
     Raises:
-        ValueError: If there are no results, or two differ in their scores, seeds, numbers of examples or labels.
+        ValueError: If there are no results, or two differ in their scores, seeds or numbers of examples.
 
     Example:
 
@@ -87,7 +87,7 @@ class SourceRanking:
     @property
     def drawn(self) -> tuple[int, int | None]:
         """Number of examples of each draw, and of those that they are drawn from, `None` where it is not known."""
-        return self._common.configuration["sizes"]["all"], self._common.configuration.get("examples")
+        return self._sizes["all"], self._common.configuration.get("examples")
 
     def scores(self, name: str) -> np.ndarray:
         """A score of all sources, each at its best cut by this score.
@@ -126,7 +126,8 @@ class SourceRanking:
         scored = [place for place, cut in enumerate(cuts) if cut is not None]
         if not scored:
             return []
-        drawn, examples = self.drawn
+        # Some scores take a part of each draw.
+        drawn, examples = self._sizes.get(name, self._sizes["all"]), self.drawn[1]
         if drawn == examples:
             table = table.mean(axis=0, keepdims=True)
         in_common = 0.0 if examples is None or drawn == examples else drawn / (examples - drawn)
@@ -142,6 +143,11 @@ class SourceRanking:
     def save_csv(self, path: str | os.PathLike) -> None:
         """Writes the scores of all cuts of all sources to a CSV file, a cut and seed a row, the source first."""
         write_atomically(Path(path), as_csv(joined_rows(self.results, "source")))
+
+    @property
+    def _sizes(self) -> dict[str, int]:
+        """Numbers of examples of a draw, and by name of the scores that take a part of it."""
+        return self._common.configuration["sizes"]
 
     @property
     def _common(self) -> Transferability:

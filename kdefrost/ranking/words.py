@@ -44,7 +44,8 @@ def summary(result: SourceRanking, by: str | None = None) -> str:
     """
     by = by or result.default
     drawn, examples = result.drawn
-    draws = f"{len(result.seeds)} draws of {drawn} of {examples} examples"
+    of_all = "" if examples is None else f" of {examples}"
+    draws = f"{len(result.seeds)} draws of {drawn}{of_all} examples"
     spread = f"Means over {draws}, ± what the choice of examples makes" if drawn != examples else "Of all examples"
     ranking = result.ranking(by)
     said = [

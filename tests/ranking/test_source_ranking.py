@@ -50,7 +50,12 @@ def test_errors_by_hand(ranking, cuts):
     assert quarter.error == pytest.approx(np.sqrt(0.02 * (1 / 2 + 1 / 3)))
     # Of results of before that do not say what they were drawn from: as of independent draws.
     unknown = SourceRanking({"a": _scores(cuts, table, examples=None)}).ranking("ridge")[0]
+    assert "Means over 2 draws of 30 examples, ±" in SourceRanking({"a": _scores(cuts, table, examples=None)}).summary()
     assert unknown.error == pytest.approx(0.1)
+    # Of a score that takes a part of each draw, the part counts.
+    result = _scores(cuts, table)
+    part = dataclasses.replace(result, configuration={"sizes": {"all": 30, "ridge": 15}, "examples": 60})
+    assert SourceRanking({"a": part}).ranking("ridge")[0].error == pytest.approx(quarter.error)
 
 
 def test_all_examples_leave_no_error_and_tell_nothing_apart(cuts):

@@ -86,6 +86,7 @@ class Costs:
 
     def __init__(self, scale: Scale):
         self._scale, self._set = scale, SETS[scale.names.get("cifar10", "cifar10")]
+        self._autoencoders: dict[int, Cut] = {}
 
     def of(self, work: Work) -> Cost:
         """What some work takes from nothing."""
@@ -120,7 +121,10 @@ class Costs:
 
     def _whole(self, name: str) -> Cut | None:
         """The whole of a clone's autoencoder."""
-        return None if bottleneck(name) is None else cut_points(autoencoder(bottleneck(name), self._set.shape))[0]
+        numbers = bottleneck(name)
+        if numbers is not None and numbers not in self._autoencoders:
+            self._autoencoders[numbers] = cut_points(autoencoder(numbers, self._set.shape))[0]
+        return self._autoencoders.get(numbers)
 
     def tail(self, run: Run) -> int:
         """Bytes of the best tail of one size of a run, at most."""

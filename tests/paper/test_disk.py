@@ -13,9 +13,13 @@ from kdefrost.training.recipe import Recipe
 
 SCALE = SCALES["smoke"]
 FIGURES = [Figure(0, "", (Transfer("ae2", "digits", (4, 16), 2),))]
-COST = cost_of(FIGURES, SCALE)
 # 1,797 images of 8×8 numbers in float32.
 CLONE = 1797 * 64 * 4
+
+
+@pytest.fixture(scope="module")
+def cost():
+    return cost_of(FIGURES, SCALE)
 
 
 @pytest.fixture
@@ -38,9 +42,9 @@ def _keep(folder, **manifest):
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
-def test_all_that_is_kept_is_counted_wherever_it_goes(fits, tmp_path):
-    assert COST.disk == COST.kept + COST.tails and COST.tails > 0
-    assert fits(COST.disk) and not fits(COST.disk - 1)
+def test_all_that_is_kept_is_counted_wherever_it_goes(fits, cost, tmp_path):
+    assert cost.disk == cost.kept + cost.tails and cost.tails > 0
+    assert fits(cost.disk) and not fits(cost.disk - 1)
     words = (
         r"Sources and clones would take .* GB more in .*kept, best tails .* GB in .*out, and .* GB are free: make room"
     )
@@ -48,20 +52,20 @@ def test_all_that_is_kept_is_counted_wherever_it_goes(fits, tmp_path):
         check_disk(FIGURES, SCALE, tmp_path / "kept", tmp_path / "out")
 
 
-def test_what_is_none_of_it_makes_no_room(fits, tmp_path):
+def test_what_is_none_of_it_makes_no_room(fits, cost, tmp_path):
     """Exports, and sources, clones and tails of others, lie in the same folders."""
     export = tmp_path / "kept" / "mine"
     export.mkdir(parents=True)
-    (export / "model.keras").write_bytes(bytes(COST.disk))
+    (export / "model.keras").write_bytes(bytes(cost.disk))
     _keep(tmp_path / "kept" / "clones" / "gm-digits-0123abcd", clone="gm", seed=0, autoencoder=None)
     _keep(tmp_path / "kept" / "clones" / "ae2-digits-0123abcd", clone="ae2", seed=0, autoencoder={"recipe": {}})
     (tmp_path / "kept" / "clones" / "ae2-digits-4567abcd").mkdir()
     (tmp_path / "out" / "gm-digits").mkdir(parents=True)
-    (tmp_path / "out" / "gm-digits" / "tail-4.npz").write_bytes(bytes(COST.tails))
-    assert fits(COST.disk) and not fits(COST.disk - 1)
+    (tmp_path / "out" / "gm-digits" / "tail-4.npz").write_bytes(bytes(cost.tails))
+    assert fits(cost.disk) and not fits(cost.disk - 1)
 
 
-def test_what_is_there_already_is_not_counted(fits, tmp_path):
+def test_what_is_there_already_is_not_counted(fits, cost, tmp_path):
     recipe = {**vars(SCALE.autoencoder)}
     told = {
         "clone": "ae2",
@@ -70,7 +74,7 @@ def test_what_is_there_already_is_not_counted(fits, tmp_path):
         "original": "digits",
     }
     _keep(tmp_path / "kept" / "clones" / "ae2-digits-0123abcd", **told)
-    left = COST.disk - CLONE
+    left = cost.disk - CLONE
     assert fits(left) and not fits(left - 1)
     source = {"source": "ae2", "model": SCALE.model, "seed": 0, "clone": told}
     folder = tmp_path / "kept" / "sources"

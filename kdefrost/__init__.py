@@ -4,6 +4,7 @@
     profile          which cut, how sure that is, and what the choice is worth
     compliance       how near the source the first layers can be held
     transferability  scores of cuts from features and labels alone, without training
+    ranking          which source for a target, by such scores
     similarity       how much of what one representation tells is in another
     tuning           the recipe by which tails are trained, chosen among several
     trials           questions asked, answered and remembered
@@ -42,6 +43,7 @@ from kdefrost.defroster import Defroster
 from kdefrost.export import export
 from kdefrost.models import MODELS, build_model, imagenet_source, load_source, resnet18, wide_resnet
 from kdefrost.profile import Comparison, DefrostProfile, Trial
+from kdefrost.ranking import SourceRanking, rank_sources
 from kdefrost.reporting import report
 from kdefrost.similarity import LayerComparison, LayerwiseSimilarity
 from kdefrost.sources import kept_source, source_size, standardized, train_source
@@ -85,6 +87,7 @@ __all__ = [
     "Plan",
     "Preset",
     "Recipe",
+    "SourceRanking",
     "Task",
     "Transferability",
     "Trial",
@@ -100,6 +103,7 @@ __all__ = [
     "load_data",
     "load_source",
     "make_clone",
+    "rank_sources",
     "reinitialize",
     "report",
     "resnet18",

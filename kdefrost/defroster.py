@@ -633,6 +633,7 @@ class Defroster:
         own = {
             "source_name": self.source.name,
             "per_class": sizes[0],
+            "examples": len(experiment.sets["train"].y),
             "sizes": counts(self.cuts, labels, draws[seeds[0]]),
         }
         return Transferability(self.cuts, tuple(measured), {**self._configuration(experiment), **own})

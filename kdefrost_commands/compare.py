@@ -20,6 +20,8 @@ EXAMPLES = """examples:
       two Gaussian clones of the digits, of which the second is closer: the crudest first
   python scripts/compare.py runs/isogm runs/gm --names "one variance" "all covariances" --out docs/digits-clones
       with other names in the figure and the tables, into another folder
+  python scripts/compare.py runs/isogm runs/gm --scores
+      which is the better source by the scores without training that profile.py --scores wrote, no profile needed
 """
 
 
@@ -33,6 +35,8 @@ def parse_arguments() -> argparse.Namespace:
         help="folders with a profile.json or search.json, best from the crudest source on",
     )
     add("--names", nargs="+", metavar="NAME", help="what to call the sources, one for each folder (as --src had it)")
+    scores = "rank the sources by scores without training, of each size that all folders have a scores.json of"
+    add("--scores", action="store_true", help=scores)
     folder = {"default": Path("runs") / "compare", "type": Path, "help": "folder of the results (%(default)s)"}
     command.add_options(parser, "--out", out=folder)
     return parser.parse_args()
@@ -49,6 +53,10 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
         import kdefrost
     from kdefrost.files import check_folder
 
+    if arguments.scores:
+        rankings = load_rankings(arguments)
+        check_folder(arguments.out)
+        return lambda: report_rankings(rankings, arguments.out)
     profiles = [load(Path(folder)) for folder in arguments.folders]
     names = choose_names(arguments, profiles)
     comparison = kdefrost.Comparison(dict(zip(names, profiles, strict=True)))
@@ -68,13 +76,41 @@ def load(folder: Path):
     return kdefrost.DefrostProfile.load(path if path.exists() else searched)
 
 
+def load_rankings(arguments) -> dict:
+    """By the name of their files, the rankings of the sources by scores without training."""
+    import kdefrost
+
+    folders = [Path(folder) for folder in arguments.folders]
+    found = [{path.stem for path in folder.glob("scores*.json")} for folder in folders]
+    names = check_names(arguments.names or [folder.name for folder in folders], len(folders))
+    if not set.intersection(*found):
+        raise ValueError(
+            f"There is no scores.json, nor one of a size that all folders have, in {', '.join(map(str, folders))}. "
+            "scripts/profile.py --scores writes them before it trains."
+        )
+    return {
+        stem: kdefrost.SourceRanking(
+            {
+                name: kdefrost.Transferability.load(folder / f"{stem}.json")
+                for name, folder in zip(names, folders, strict=True)
+            }
+        )
+        for stem in sorted(set.intersection(*found))
+    }
+
+
 def choose_names(arguments, profiles: list) -> list[str]:
     """What the sources are called, each differently."""
     names = arguments.names
     if names is None:
         names = [name_of(profile, folder) for profile, folder in zip(profiles, arguments.folders, strict=True)]
-    if len(names) != len(profiles):
-        raise ValueError(f"--names must be {len(profiles)}, one for each folder. Received: {', '.join(names)}")
+    return check_names(names, len(profiles))
+
+
+def check_names(names: list[str], count: int) -> list[str]:
+    """Refuses names that are not one for each source, or not different."""
+    if len(names) != count:
+        raise ValueError(f"--names must be {count}, one for each folder. Received: {', '.join(names)}")
     if len(set(names)) < len(names):
         raise ValueError(f"The sources must have different names; they are {', '.join(names)}. Give others by --names.")
     return names
@@ -84,6 +120,18 @@ def name_of(profile, folder: str) -> str:
     """What a source is called, and that its tails started from its weights where they did."""
     pretrained = ", pretrained tails" if profile.configuration.get("tails") == "pretrained" else ""
     return f"{profile.configuration.get('source_name', folder)}{pretrained}"
+
+
+def report_rankings(rankings: dict, out: Path):
+    """Writes figures and scores of each size, and prints tables and paths."""
+    from kdefrost.files import make_folder
+
+    make_folder(out)
+    for stem, ranking in rankings.items():
+        figures = command.save_figures(out, {f"ranking-{stem}": ranking.plot})
+        ranking.save_csv(out / f"ranking-{stem}.csv")
+        print(f"{ranking.summary()}\n")
+        command.print_written([*figures, out / f"ranking-{stem}.csv"])
 
 
 def report(comparison, out: Path):

@@ -35,6 +35,8 @@ def parse_arguments() -> argparse.Namespace:
     command.add_options(parser, "--preset", preset=preset)
     add("--list", action="store_true", help="say what the figures are drawn from, and run nothing")
     add("--dry-run", action="store_true", help="say what it would take, and run nothing")
+    page = "write the figures' sections of this page anew from what has run of the preset, and run nothing"
+    add("--page", metavar="FILE", help=page)
     idc = "folder of the breast cancer patches of Figures 1 and 3 (KDEFROST_IDC_DIR; without it they are left out)"
     add("--idc", default=os.environ.get("KDEFROST_IDC_DIR"), metavar="DIR", help=idc)
     add("--weights", metavar="FILE", help="local ImageNet weights for these, of ResNet18 a folder (downloaded)")
@@ -55,8 +57,8 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     with command.without_notes():
         from kdefrost.paper import SCALES, Answers
     from kdefrost.files import check_folder
+    from kdefrost.paper.disk import check_disk
     from kdefrost.paper.experiments import numbers_of
-    from kdefrost.paper.planning import check_disk, cost_of
     from kdefrost.trials.executors import check_jobs
 
     numbers, scale = numbers_of(arguments.figure), SCALES[arguments.preset]
@@ -66,6 +68,11 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     if arguments.dry_run:
         return lambda: print(planned(figures, scale))
     out = Path(arguments.out or Path("runs") / "paper" / scale.name)
+    if arguments.page:
+        page = Path(arguments.page)
+        if not page.is_file():
+            raise ValueError(f"--page must be a file in Markdown, such as docs/paper.md. Received: {page}")
+        return lambda: write_page(page, scale, out)
     places = {"idc": arguments.idc, "weights": arguments.weights, "data_dir": arguments.data_dir}
     check_folder(out)
     check_jobs(arguments.jobs)
@@ -73,7 +80,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     answers = Answers(scale, out, kept, **places, jobs=arguments.jobs)
     if has_medical(figures):
         answers.medical.check()
-    check_disk(cost_of(figures, scale), kept)
+    check_disk(figures, scale, kept, out)
     return lambda: draw_all(figures, answers, out)
 
 
@@ -108,6 +115,15 @@ def report(results, out: Path) -> list[Path]:
         write_atomically(written[-1], f"# Figure {each.figure.number}: {each.figure.title}\n\n{table}\n")
         print(f"\nFigure {each.figure.number}\n\n{table}")
     return written
+
+
+def write_page(page: Path, scale, out: Path):
+    """Writes the figures' sections of a page anew, from results."""
+    from kdefrost.files import write_atomically
+    from kdefrost.paper.page import with_figures
+
+    write_atomically(page, with_figures(page.read_text(encoding="utf-8"), scale, out))
+    command.print_written([page])
 
 
 def listed(figures: list) -> str:

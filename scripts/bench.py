@@ -33,6 +33,11 @@
              recorded situations, of which those that are missing are recorded first (hours; it runs only by name)
   search     what ways of searching for the best cut lose against the full profile, at parts of its cost, and
              what scores foretell: on the full profiles that docs/ has (minutes, with --record an hour; only by name)
+  ranking    how far sources are ranked without training as their profiles rank them, on records in docs/ranking; with
+             --record what they are made of is run first (digits: a quarter of an hour; laptop: what reproduce.py has
+             not run of it, hours; it runs only by name)
+  springs    what the cut that springs predict loses, and costs, beside a search's: on the profiles of the digits that
+             ranking records (--record: a quarter of an hour; it runs only by name)
   models     every layer class of Keras's in a small model, networks of keras.applications and backbones of KerasHub,
              where it is installed: whether both sides of cuts compute what the whole does, whether a profile
              runs and its best model is exported (hours; it runs only by name)
@@ -54,7 +59,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 # Of these, the tables alone.
-from scripts.benches.situations import SITUATIONS
+from scripts.benches.situations import RANKINGS, SITUATIONS
 from scripts.benches.tasks import TASKS, WAYS
 
 
@@ -102,6 +107,17 @@ def add_search_options(parser: argparse.ArgumentParser):
     add("--figure", metavar="FILE", help="file for a figure, .png or .svg")
     add("--record", action="store_true", help="first score the cuts of choice's situations that have no scores yet")
     add_source_options(parser)
+
+
+def add_ranking_options(parser: argparse.ArgumentParser):
+    add = parser.add_argument
+    add("--setting", default=RANKINGS[0], choices=RANKINGS, help="which sources, for which target (%(default)s)")
+    add("--record", action="store_true", help="first train and score what is missing")
+    command.add_options(parser, "--data-dir", data_dir={"help": "folder of TensorFlow Datasets (TFDS_DATA_DIR)"})
+
+
+def add_springs_options(parser: argparse.ArgumentParser):
+    parser.add_argument("--record", action="store_true", help="first train what is missing")
 
 
 def add_models_options(parser: argparse.ArgumentParser):
@@ -172,6 +188,8 @@ BENCHES = {
     "similarity": Bench("similarity", "bench_similarity"),
     "choice": Bench("choice", "bench_choice", None, add_choice_options),
     "search": Bench("search", "bench_search", None, add_search_options),
+    "ranking": Bench("ranking", "bench_ranking", None, add_ranking_options),
+    "springs": Bench("springs", "bench_springs", None, add_springs_options),
     "models": Bench("models", "bench_models", None, add_models_options),
     "cluster": Bench("cluster", "bench_cluster", 3, add_cluster_options),
     "streaming": Bench("streaming", "bench_streaming"),

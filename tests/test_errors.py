@@ -535,6 +535,27 @@ COMPARISONS = [
     ("profiles", [1], "`profiles` must be a dict of profiles", "[1]"),
     ("profiles", {"a": None}, "`profiles` must be a dict of profiles", "None"),
 ]
+RANKINGS = [
+    ("results", {}, "`results` must hold one or more", "none"),
+    ("results", [1], "`results` must be a dict of Transferability", "[1]"),
+    ("results", {"a": None}, "`results` must be a dict of Transferability", "None"),
+]
+SOURCES = [
+    ("sources", {}, "`sources` must be a dict by name of models, or of Defrosters", "none"),
+    ("sources", [1], "`sources` must be a dict by name of models, or of Defrosters", "[1]"),
+    ("sources", {"a": "gm"}, "`sources` must be a dict by name of models", "'gm'"),
+    ("train", None, "`train` must be"),
+    ("train", lambda g: (g.x, np.linspace(0, 1, len(g.x))), "Scores without training are of classes", "regression"),
+    ("per_class", 100, "`per_class` must be at most 20", "100"),
+    ("per_class", [2, 4], "`per_class` must be one number", "[2, 4]"),
+    ("seeds", 0, "`seeds` must be", "0"),
+    ("scores", ["leep"], "`scores` must be a list", "leep"),
+    ("target_network", 3, "`target_network` must be", "3"),
+]
+PREDICTIONS = [
+    ("strength", 0.2, "`strength` must be one of [0.1]", "0.2"),
+    ("strength", "stiff", "`strength` must be one of [0.1]", "'stiff'"),
+]
 SPRINGS = [
     ("layers", 9, "`layers` must be one of [1]", "9"),
     ("metric", "nothing", "`metric` must be one of accuracy", "'nothing'"),
@@ -609,6 +630,9 @@ CALLS = {
     "trial": (TRIALS, lambda g: partial(g.profile.trial, cut=g.profile.cuts[0], per_class=2, seed=0)),
     "tuned_gain": (GAINS, lambda g: g.profile.tuned_gain),
     "Comparison": (COMPARISONS, lambda g: kdefrost.Comparison),
+    "SourceRanking": (RANKINGS, lambda g: kdefrost.SourceRanking),
+    "rank_sources": (SOURCES, lambda g: partial(kdefrost.rank_sources, **{"sources": {"a": g.defroster}, **g.scored})),
+    "predicted_cut": (PREDICTIONS, lambda g: g.spring.predicted_cut),
     "ComplianceProfile": (SPRINGS, lambda g: partial(g.spring.scores, layers=1)),
     "against": (AGAINST, lambda g: partial(g.spring.against, strength=0.1)),
     "Transferability": (SCORE_NAMES, lambda g: g.scores.mean),

@@ -22,6 +22,7 @@ RESULTS = {
     "compliance/result.py": kdefrost.ComplianceProfile,
     "similarity/result.py": kdefrost.LayerwiseSimilarity,
     "transferability/result.py": kdefrost.Transferability,
+    "ranking/result.py": kdefrost.SourceRanking,
 }
 
 

@@ -16,7 +16,7 @@ from kdefrost.training.tasks import Objective
 from kdefrost.trials.question import Answer
 
 if TYPE_CHECKING:
-    from kdefrost.compliance import figures, words
+    from kdefrost.compliance import figures, prediction, words
 
 DISTANCES = {"cosine": "cosine distance", "euclidean": "relative Euclidean distance"}
 
@@ -94,6 +94,7 @@ class ComplianceProfile(Result):
     if TYPE_CHECKING:
         # Bound where the package is put together.
         cells = words.cells
+        predicted_cut = prediction.predicted_cut
         plot = figures.plot_strengths
         summary = words.summary
         table = words.table

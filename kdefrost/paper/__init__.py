@@ -8,6 +8,7 @@ answers            what figures are drawn from: stored answers, and what is miss
 views              parts of profiles, and profiles put together of parts
 results            what a figure is drawn from (`FigureResults`)
 planning           what figures take, by the table alone
+disk               whether what is kept of them fits the disks
 panels             panels of which figures are made
 figures            the figures, drawn from results
 estimates          numbers with their errors that claims are about
@@ -15,6 +16,7 @@ verdicts           whether a claim holds, by numbers and their errors
 profile_findings   what profiles say of claims
 network_findings   what pairs of networks, and networks under springs, say of claims
 claims             the paper's claims, and the table of them
+page               a page of what became of them
 """
 
 from kdefrost.paper.answers import Answers

@@ -3,15 +3,12 @@
 import dataclasses
 import functools
 import math
-import os
-import shutil
 from collections.abc import Iterable
-from pathlib import Path
 
 import keras
 
 from kdefrost.clones.autoencoders import autoencoder
-from kdefrost.clones.making import bottleneck, is_clone
+from kdefrost.clones.making import bottleneck
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import cut_points
 from kdefrost.models.networks import build_model
@@ -25,6 +22,8 @@ from kdefrost.training.recipe import Recipe
 _BYTES = 4
 # Forward, and twice that backward; two operations for a multiply-add.
 _TRAINING, _FORWARD = 6.0, 2.0
+# What several things take more than the largest of them.
+_SUMMED = ("trials", "flops", "pieces", "kept", "tails")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +34,8 @@ class Cost:
         trials: Number of trainings of tails, and of networks under springs.
         flops: Floating-point operations.
         pieces: Number of tails, networks and pairs that are traced and compiled.
-        disk: Bytes of what is kept: sources, autoencoders, clones, best tails.
+        kept: Bytes of sources, autoencoders and clones.
+        tails: Bytes of best tails, which are kept with the trials.
         features: Bytes of the largest features of a run. What exceeds memory goes to disk where there is room, else it
             is computed again.
     """
@@ -43,12 +43,18 @@ class Cost:
     trials: int = 0
     flops: float = 0.0
     pieces: int = 0
-    disk: int = 0
+    kept: int = 0
+    tails: int = 0
     features: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
-        parts = (getattr(self, name) + getattr(other, name) for name in ("trials", "flops", "pieces", "disk"))
+        parts = (getattr(self, name) + getattr(other, name) for name in _SUMMED)
         return Cost(*parts, max(self.features, other.features))
+
+    @property
+    def disk(self) -> int:
+        """Bytes of all that is kept."""
+        return self.kept + self.tails
 
     def seconds(self, scale: Scale) -> float:
         """The time that it takes at the rate of a preset's machine."""
@@ -68,76 +74,71 @@ def cost_of(figures: Iterable[Figure], scale: Scale) -> Cost:
     Raises:
         ImportError: If ResNet-18 is among the networks and KerasHub is not installed.
     """
-    return _Costs(scale).of(work_of(figures, scale))
+    return Costs(scale).of(work_of(figures, scale))
 
 
-def check_disk(cost: Cost, kept: str | os.PathLike):
-    """Refuses to begin what does not fit the disk.
+class Costs:
+    """Costs under a preset, whose networks are built once.
 
     Args:
-        cost: What is to be run.
-        kept: Folder in which sources and clones are kept, which need not be there. What is in it already is taken for
-            a part of what is to be kept.
-
-    Raises:
-        ValueError: If less is free than what is to be kept will take.
+        scale: The preset.
     """
-    path = Path(kept).absolute()
-    there = next(part for part in (path, *path.parents) if part.exists())
-    already = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    needed, free = max(0, cost.disk - already), shutil.disk_usage(there).free
-    if needed > free:
-        raise ValueError(
-            f"Sources and clones would take {needed / 1e9:.1f} GB more in {path}, and {free / 1e9:.1f} GB are free: "
-            "make room there, take fewer figures by --figure, or the preset smoke or laptop."
-        )
-
-
-class _Costs:
-    """Costs under a preset, whose networks are built once."""
 
     def __init__(self, scale: Scale):
         self._scale, self._set = scale, SETS[scale.names.get("cifar10", "cifar10")]
+        self._autoencoders: dict[int, Cut] = {}
 
     def of(self, work: Work) -> Cost:
-        trained_on = dict.fromkeys(name for name, _ in work.networks)
-        clones = [*trained_on, *(run.target for run in work.runs)]
-        parts = [self._network for _ in work.networks]
-        parts += [self._clone(name) for name in dict.fromkeys(clones) if is_clone(name)]
+        """What some work takes from nothing."""
+        parts = [self.network for _ in work.networks]
+        parts += [self.clone(name) + self.autoencoder(name) for name in work.clones]
         parts += [self._run(run) for run in work.runs]
         parts += [self._pair for _ in work.pairs]
         parts += [self._springs(springs) for springs in work.springs]
         return sum(parts, Cost())
 
     @functools.cached_property
-    def _network(self) -> Cost:
+    def network(self) -> Cost:
         """Training a source network."""
         start = self._cuts[0]
         flops = _TRAINING * start.multiply_adds * self._scale.source.epochs * self._set.train
-        return Cost(flops=flops, pieces=1, disk=_BYTES * start.params)
+        return Cost(flops=flops, pieces=1, kept=_BYTES * start.params)
 
-    def _clone(self, name: str) -> Cost:
-        """Making a clone, and the autoencoder that makes it."""
+    def clone(self, name: str) -> Cost:
+        """Making a clone, of an autoencoder by one that is trained."""
         images = self._set.train + self._set.test
-        kept = Cost(disk=_BYTES * images * math.prod(self._set.shape))
-        if bottleneck(name) is None:
-            return kept
-        whole = cut_points(autoencoder(bottleneck(name), self._set.shape))[0]
-        epochs = self._scale.autoencoder.epochs
-        flops = whole.multiply_adds * (_TRAINING * epochs * self._set.train + _FORWARD * images)
-        return kept + Cost(flops=flops, pieces=1, disk=_BYTES * whole.params)
+        whole = self._whole(name)
+        flops = 0.0 if whole is None else _FORWARD * whole.multiply_adds * images
+        return Cost(flops=flops, kept=_BYTES * images * math.prod(self._set.shape))
+
+    def autoencoder(self, name: str) -> Cost:
+        """Training the autoencoder of a clone; nothing for clones that are sampled."""
+        whole = self._whole(name)
+        if whole is None:
+            return Cost()
+        flops = _TRAINING * whole.multiply_adds * self._scale.autoencoder.epochs * self._set.train
+        return Cost(flops=flops, pieces=1, kept=_BYTES * whole.params)
+
+    def _whole(self, name: str) -> Cut | None:
+        """The whole of a clone's autoencoder."""
+        numbers = bottleneck(name)
+        if numbers is not None and numbers not in self._autoencoders:
+            self._autoencoders[numbers] = cut_points(autoencoder(numbers, self._set.shape))[0]
+        return self._autoencoders.get(numbers)
+
+    def tail(self, run: Run) -> int:
+        """Bytes of the best tail of one size of a run, at most."""
+        return _BYTES * max(cut.params for cut in self._cuts_of(run))
 
     def _run(self, run: Run) -> Cost:
         """The trials of a run folder, and the pass that makes their features."""
         medical, data = run.is_medical, SETS[MEDICAL] if run.is_medical else self._set
-        cuts = self._medical_cuts if medical else self._cuts
-        if not medical:
-            cuts = [cut for cut in cuts if (cut.index == 0) == (run.source == SCRATCH)]
+        cuts = self._cuts_of(run)
         tested = self._tested(data, medical)
         total = Cost(pieces=len(cuts) * len(list(run.calls())))
         for size, repeats in run.repeats:
             examples = self._examples(size, data)
-            total += Cost(repeats * len(cuts), disk=_BYTES * max(cut.params for cut in cuts))
+            total += Cost(repeats * len(cuts), tails=self.tail(run))
             for cut in cuts:
                 seen = _TRAINING * examples * run.recipe.epochs + _FORWARD * tested
                 total += Cost(flops=repeats * cut.tail_multiply_adds * seen)
@@ -145,6 +146,12 @@ class _Costs:
         last = max(cut.multiply_adds - cut.tail_multiply_adds for cut in cuts)
         features = max((used * cut.feature_bytes for cut in cuts if cut.index), default=0)
         return total + Cost(flops=_FORWARD * last * used, features=features)
+
+    def _cuts_of(self, run: Run) -> list[Cut]:
+        """The cuts of a run: cut 0 of the source's has a run of its own, of training from scratch."""
+        if run.is_medical:
+            return self._medical_cuts
+        return [cut for cut in self._cuts if (cut.index == 0) == (run.source == SCRATCH)]
 
     @functools.cached_property
     def _pair(self) -> Cost:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -47,11 +49,51 @@ class FigureResults:
             result.save_csv(written[-1])
         return written
 
+    @classmethod
+    def load(cls, figure: Figure, directory: str | os.PathLike) -> Self:
+        """Reads what `save` wrote.
+
+        Args:
+            figure: The figure's experiments, as the preset ran them.
+            directory: The folder; of what is not in it nothing was run.
+
+        Returns:
+            The results, without samples of images.
+        """
+        folder = Path(directory)
+
+        def read(kind, name: str):
+            path = folder / f"{name}.json"
+            return kind.load(path) if path.exists() else None
+
+        profiles = tuple(read(DefrostProfile, name) for name in _profile_names(figure))
+        pairs = {pairs.source: read(LayerwiseSimilarity, f"similarity-{pairs.source}") for pairs in figure.pairs}
+        similarities = {source: result for source, result in pairs.items() if result is not None}
+        return cls(figure, profiles, similarities, read(ComplianceProfile, "compliance"))
+
+    def effort(self) -> str:
+        """How much was run: trials, seeds and the hours that these took, and pairs of networks; nothing of nothing."""
+        trials = [trial for profile in self.profiles if profile is not None for trial in profile.trials]
+        trials += self.compliance.trials if self.compliance else ()
+        parts = []
+        if trials:
+            seeds, hours = len({trial.seed for trial in trials}), sum(trial.seconds for trial in trials) / 3600
+            parts.append(f"{len(trials)} trials of up to {seeds} seeds, {hours:.1f} hours of training and scoring")
+        if self.similarities:
+            pairs = max(len({each.pair for each in result.comparisons}) for result in self.similarities.values())
+            parts.append(f"{pairs} pairs of networks for each source")
+        return "; ".join(parts)
+
     def _named(self) -> dict[str, DefrostProfile | LayerwiseSimilarity | ComplianceProfile]:
         """The results by the names of their files."""
         named = {}
-        for letter, transfer, profile in zip("abcd", self.figure.transfers, self.profiles, strict=False):
+        for name, profile in zip(_profile_names(self.figure), self.profiles, strict=False):
             if profile is not None:
-                named[f"{letter}-{transfer.name}"] = profile
+                named[name] = profile
         named |= {f"similarity-{source}": result for source, result in self.similarities.items()}
         return named | ({"compliance": self.compliance} if self.compliance else {})
+
+
+def _profile_names(figure: Figure) -> Iterator[str]:
+    """The names of the files of a figure's profiles."""
+    return (f"{letter}-{transfer.name}" for letter, transfer in zip("abcd", figure.transfers, strict=False))

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator
 
+from kdefrost.clones.making import is_clone
 from kdefrost.paper.experiments import FULL, IMAGENET, MEDICAL, SCRATCH, Figure, Springs, Transfer
 from kdefrost.paper.scales import Scale
 from kdefrost.training.recipe import Recipe
@@ -64,6 +65,12 @@ class Work:
     networks: tuple[tuple[str, int], ...]
     pairs: tuple[tuple[str, str, int], ...]
     springs: tuple[Springs, ...]
+
+    @property
+    def clones(self) -> list[str]:
+        """The clones that networks are trained on, and that are targets, each once."""
+        names = [*(name for name, _ in self.networks), *(run.target for run in self.runs)]
+        return [name for name in dict.fromkeys(names) if is_clone(name)]
 
 
 def recipe_for(size: int | None, target: str, scale: Scale) -> Recipe:

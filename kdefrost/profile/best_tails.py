@@ -123,7 +123,12 @@ class BestTails:
             return None
 
     def _path(self, per_class: int | None) -> Path:
-        return self.directory / f"tail-{'all' if per_class is None else per_class}.npz"
+        return tail_path(self.directory, per_class)
+
+
+def tail_path(directory: Path, per_class: int | None) -> Path:
+    """The file of the best tail of a size in a run folder."""
+    return directory / f"tail-{'all' if per_class is None else per_class}.npz"
 
 
 class _Tail(NamedTuple):

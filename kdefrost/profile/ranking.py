@@ -1,7 +1,7 @@
 """Which source for this target: sources in the order of what the best cut of each scores."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -66,24 +66,37 @@ def rank_sources(profiles: Mapping[str, DefrostProfile], per_class: int | None =
     # Of all examples there are, other seeds are other folds of the same ones.
     sets = 1 if first.size(per_class) is None else len({block[0] for block in blocks})
     share = functools.partial(variance_share, folds=first.folds, sets=sets)
-    worth = first.objective.sign * table
+    return rank_columns(list(scored), list(best_cuts.values()), table, first.objective.sign, share)
+
+
+def rank_columns(
+    sources: Sequence[str], cuts: Sequence[Cut], table: np.ndarray, sign: int, share: Callable
+) -> list[Ranked]:
+    """Puts sources in the order of their scores, which are compared within blocks.
+
+    Args:
+        sources: Their names.
+        cuts: The best cut of each.
+        table: The scores there `(blocks, sources)`, NaN where there are none.
+        sign: 1 where more is better, -1 where less is.
+        share: Gives of numbers of blocks what the variance of a block is multiplied by for that of a mean over so
+            many; see `variance_share`.
+
+    Returns:
+        As `rank_sources`.
+    """
+    worth = sign * table
     near = near_best_columns(worth, _CONFIDENCE, share)
     fit = fit_blocks(worth)
     mean = np.nan_to_num(fit.mean, nan=-np.inf, posinf=-np.inf, neginf=-np.inf)
     best = int(np.argmax(mean))
     # Means of sources that nothing joins say nothing of each other. A score that is no number comes last.
     order = np.lexsort((-mean, np.isposinf(fit.spread[best]), np.isneginf(mean)))
-    names = list(scored)
 
     def ranked(column: int) -> Ranked:
         own = _mean(table[:, column], share)
-        return Ranked(
-            names[column],
-            best_cuts[names[column]],
-            *own,
-            *_difference(table, fit, best, column, first.objective.sign, share),
-            bool(near[column]),
-        )
+        difference = _difference(table, fit, best, column, sign, share)
+        return Ranked(sources[column], cuts[column], *own, *difference, bool(near[column]))
 
     return [ranked(column) for column in order]
 

@@ -54,3 +54,6 @@ SITUATIONS = {
         Situation("gm", "digits", 1000, "layers", aside=True),
     )
 }
+
+# Sources that are ranked for a target, by `bench.py ranking`.
+RANKINGS = ("digits", "laptop")

@@ -242,3 +242,23 @@ def test_the_csv_has_a_row_for_each_trial(compliance, tmp_path):
 
 def test_strengths_as_text():
     assert [strength_text(s) for s in (0.0, 1e-4, 0.003, 1.0, math.inf)] == ["0", "0.0001", "0.003", "1", "frozen"]
+
+
+def test_the_cut_that_springs_predict_is_the_best_of_those_held(compliance):
+    """With λ = 0.1 the first layer held has 0.6 and 0.65, three 0.3 and 0.5; without springs it is 0.5 and 0.6."""
+    assert compliance.predicted_cut() == compliance.predicted_cut(0.1) == compliance.cuts[0]
+    # Frozen, it has 0.5 and 0.55: less than nothing held.
+    assert compliance.predicted_cut(math.inf) is None
+    lower = dataclasses.replace(compliance, objective=kdefrost.Objective("accuracy", "min"))
+    assert lower.predicted_cut() == compliance.cuts[1]
+    # Where there are validation scores these choose.
+    trials = [dataclasses.replace(t, validation={"accuracy": float(t.layers == 3)}) for t in compliance.trials]
+    assert dataclasses.replace(compliance, trials=tuple(trials)).predicted_cut() == compliance.cuts[1]
+    diverged = [dataclasses.replace(t, test={"accuracy": math.nan}) if t.layers == 1 else t for t in compliance.trials]
+    assert dataclasses.replace(compliance, trials=tuple(diverged)).predicted_cut() is None
+
+
+def test_without_layers_before_a_cut_none_is_predicted(compliance):
+    other = dataclasses.replace(compliance, cuts=compliance.cuts[1:], trials=compliance.trials[:4])
+    with pytest.raises(ValueError, match=r"give `layers` of cuts .* Received: \[1\] layers held"):
+        other.predicted_cut()

@@ -1,6 +1,7 @@
 """Figures from nothing, with a tiny network: what is run, what is shared and not run again, and what is missing."""
 
 import dataclasses
+import shutil
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from conftest import load_script, tiny
 import kdefrost
 from kdefrost.compliance import ComplianceProfile
 from kdefrost.paper import SCALES, Answers
+from kdefrost.paper.disk import check_disk
 from kdefrost.paper.experiments import FULL, Figure, Pairs, Springs, Transfer
 from kdefrost.paper.figures import draw
 from kdefrost.paper.medical import MedicalSource
@@ -71,6 +73,15 @@ def test_scratch_is_what_a_profile_from_the_source_has_at_cut_0(results, folder)
     sets = {"train": train, "validation": validation, "test": digits.test}
     own = defroster.profile(**sets, per_class=4, seeds=2, classes=10, verbose=False)
     assert np.array_equal(own.scores(4), results[0].profiles[1].scores(4)[:, [0, 2]])
+
+
+def test_what_was_run_takes_no_more_room(results, folder, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(1, 1, 0))
+    check_disk([PROFILES, REST], SMALL, folder / "saved", folder / "runs")
+    with pytest.raises(ValueError, match="Sources and clones would take"):
+        check_disk([PROFILES, REST], SMALL, folder / "saved", folder / "elsewhere")
+    with pytest.raises(ValueError, match="Sources and clones would take"):
+        check_disk([PROFILES, REST], SMALL, folder / "elsewhere", folder / "runs")
 
 
 def test_what_was_run_is_not_run_again(results, answers, monkeypatch):

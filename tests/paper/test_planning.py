@@ -1,12 +1,10 @@
 """What figures take: held to numbers by hand, and to what is refused."""
 
-import shutil
-
 import pytest
 
 from kdefrost.paper import SCALES
 from kdefrost.paper.experiments import Figure, Pairs, Transfer
-from kdefrost.paper.planning import Cost, check_disk, cost_of, reductions
+from kdefrost.paper.planning import Cost, cost_of, reductions
 
 LAPTOP, PAPER = SCALES["laptop"], SCALES["paper"]
 # Multiply-adds of Wide-ResNet-16-1 on 32×32×3 images by hand: first convolution; then three groups of two blocks.
@@ -28,7 +26,7 @@ def test_a_pair_and_its_networks_by_hand():
     assert cost.flops == pytest.approx(networks + compared, rel=1e-12)
     # Two networks, one comparison; the clone is kept in float32.
     assert cost.pieces == 3 and cost.trials == 0
-    assert cost.disk == pytest.approx(60_000 * 3072 * 4 + 2 * 4 * 175_000, rel=1e-2)
+    assert cost.kept == pytest.approx(60_000 * 3072 * 4 + 2 * 4 * 175_000, rel=1e-2) and cost.tails == 0
 
 
 def test_a_profile_by_hand():
@@ -58,23 +56,9 @@ def test_what_figures_share_is_counted_once():
 
 
 def test_time_is_of_operations_and_of_pieces():
-    cost = Cost(flops=2 * LAPTOP.rate, pieces=3) + Cost(features=5) + Cost(features=2, disk=7)
+    cost = Cost(flops=2 * LAPTOP.rate, pieces=3) + Cost(features=5) + Cost(features=2, kept=4, tails=3)
     assert cost.seconds(LAPTOP) == pytest.approx(2 + 3 * LAPTOP.overhead)
-    assert (cost.features, cost.disk) == (5, 7)
-
-
-def test_what_does_not_fit_the_disk_is_refused(tmp_path, monkeypatch):
-    check_disk(Cost(disk=10), tmp_path / "not there" / "yet")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**10, 0, 2 * 10**9))
-    words = r"would take 3.1 GB more in .*, and 2.0 GB are free: make room there, take fewer figures by --figure"
-    with pytest.raises(ValueError, match=words):
-        check_disk(Cost(disk=3_100_000_000), tmp_path)
-    # What is there already is not written again.
-    (tmp_path / "sources").mkdir()
-    (tmp_path / "sources" / "model.keras").write_bytes(bytes(1000))
-    check_disk(Cost(disk=2 * 10**9 + 1000), tmp_path)
-    with pytest.raises(ValueError):
-        check_disk(Cost(disk=2 * 10**9 + 1001), tmp_path)
+    assert (cost.features, cost.kept, cost.tails, cost.disk) == (5, 4, 3, 7)
 
 
 def test_a_preset_says_what_it_reduces():

@@ -112,6 +112,7 @@ MISTAKES = {
         "empty": "There is no empty/profile.json, nor search.json",
         "good broken": "broken/profile.json is damaged",
         "good --names a b": "--names must be 1, one for each folder",
+        "good empty --scores": "There is no scores.json, nor one of a size that all folders have, in good, empty",
         "good good": "The sources must have different names; they are gm, gm",
         "good --out file.txt": "`directory` (--out) must be a folder",
     },
@@ -119,6 +120,7 @@ MISTAKES = {
         "speed": "invalid choice: 'speed'",
         "profile --seeds 0": "--seeds: must be a whole number, at least 1, not 0",
         "profile --out file.txt": "--out: must be a new file in an existing folder, not file.txt",
+        "ranking --setting nowhere": "--setting: invalid choice: 'nowhere'",
         "choice --only nowhere": "--only: invalid choice: 'nowhere'",
     },
     "kept.py": {
@@ -137,6 +139,7 @@ MISTAKES = {
         "vectors photos/ant/1.png": "MODEL must take single images of one size, with 1 or 3 channels",
     },
     "reproduce.py": {
+        "--page gone.md": "--page must be a file in Markdown, such as docs/paper.md. Received: gone.md",
         "--figure 2": "must be numbers of these, or all: 1",
         "--preset huge": "--preset: invalid choice: 'huge'",
         "--idc gone": "There is no folder gone; `idc` (--idc) must be the folder of the breast cancer patches",

@@ -175,10 +175,23 @@ def clear_parts(directory: Path, name: str = "*"):
         directory: The folder in which it lies.
         name: What it was to become, as a pattern of `glob`.
     """
-    for part in directory.glob(f"{name}.{glob.escape(platform.node())}.*{_PART}"):
-        process = part.suffixes[-2].removeprefix(".")
-        if process.isdigit() and not _is_running(int(process)):
-            shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+    for part in left_parts(directory, name):
+        shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+def left_parts(directory: Path, name: str) -> list[Path]:
+    """What processes of this machine that were killed left as `part_of` names it.
+
+    Args:
+        directory: As for `clear_parts`.
+        name: As for `clear_parts`.
+
+    Returns:
+        The paths.
+    """
+    parts = directory.glob(f"{name}.{glob.escape(platform.node())}.*{_PART}")
+    of_processes = ((part, part.suffixes[-2].removeprefix(".")) for part in parts)
+    return [part for part, process in of_processes if process.isdigit() and not _is_running(int(process))]
 
 
 def _is_running(process: int) -> bool:

@@ -55,8 +55,10 @@ def load_model(folder: Path) -> keras.Model | None:
         folder: The folder.
 
     Returns:
-        The model; `None`, and a warning, if it is damaged or this version of Keras cannot read it; `None` if
-        there is none.
+        The model; `None`, and a warning, if it is damaged; `None` if there is none.
+
+    Raises:
+        ValueError: If it is as it was written, and Keras cannot load it: another version wrote it, or memory is short.
     """
     if not is_whole(folder):
         return None
@@ -64,8 +66,11 @@ def load_model(folder: Path) -> keras.Model | None:
         return load_source(folder / "model.keras")
     except ValueError as error:
         leave(folder)
-        set_aside(folder, str(error), "It is made anew")
-        return None
+        raise ValueError(
+            f"{folder} is as it was written, but Keras {keras.__version__} cannot load it. {error}. Go on with the "
+            f"version in its {MANIFEST}, or with more memory where that is the reason; or remove the folder "
+            "(scripts/kept.py --clear), and it is made anew."
+        ) from error
 
 
 @contextlib.contextmanager

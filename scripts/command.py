@@ -148,6 +148,15 @@ def _in_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def check_environment():
+    """Refuses environment variables that cannot be, before a command that trains reads anything."""
+    from kdefrost.devices import check_workers
+    from kdefrost.inventory import limit
+
+    check_workers()
+    limit()
+
+
 def is_trained(source: str) -> bool:
     """Whether a source is there already, and not trained by a command."""
     return source.endswith(".keras") or source.startswith("imagenet:")

@@ -87,6 +87,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
 
     # Each number of layers is traced anew, of which TensorFlow warns.
     tf.get_logger().setLevel("ERROR")
+    command.check_environment()
     check_source(arguments.src)
     preset = kdefrost.PRESETS[arguments.preset]
     model, seeds = arguments.model or preset.model, preset.seeds if arguments.seeds is None else arguments.seeds

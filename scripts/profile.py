@@ -131,6 +131,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None] | None:
     from kdefrost.devices import in_scope, strategy_for
     from kdefrost.files import make_folder
 
+    command.check_environment()
     strategy = strategy_for(arguments.devices)
     preset = fill_in(kdefrost.PRESETS[arguments.preset], arguments)
     check_export(arguments.export)

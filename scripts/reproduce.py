@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     from kdefrost.paper.planning import check_disk, cost_of
     from kdefrost.trials.executors import check_jobs
 
+    command.check_environment()
     numbers, scale = numbers_of(arguments.figure), SCALES[arguments.preset]
     figures = [scale.figure(number) for number in numbers]
     if arguments.list:

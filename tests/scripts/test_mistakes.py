@@ -198,6 +198,16 @@ def test_mistakes_end_in_one_line_and_with_2(script, arguments, run, place):
     assert not (place / "out").exists()
 
 
+@pytest.mark.parametrize("script", ["clones.py", "comply.py", "profile.py", "reproduce.py", "similarity.py"])
+def test_variables_that_cannot_be_are_mistakes_of_each_command_that_trains(script, run, monkeypatch, place):
+    for name, value in (("KDEFROST_KEPT_GIB", "20GB"), ("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            code, said = run(script)
+        assert code == 2 and re.fullmatch(rf"error: The environment variable {name} must [^\n]+\n", said), said
+    assert not (place / "out").exists()
+
+
 def test_a_mistake_is_all_that_a_terminal_shows(place):
     command = [sys.executable, PROJECT / "scripts" / "compare.py", "empty"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=place)

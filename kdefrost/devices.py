@@ -69,7 +69,7 @@ def in_use(strategy: Strategy | None = None) -> Strategy:
     if isinstance(strategy, _OF_SEVERAL_WORKERS):
         raise ValueError(
             "`strategy` must be of one process, such as tf.distribute.MirroredStrategy, because Keras 3 does not train "
-            f"under one of several workers ({_KERAS_THREAD}): `executor=\"ray\"` (--cluster) runs trials on several "
+            f'under one of several workers ({_KERAS_THREAD}): `executor="ray"` (--cluster) runs trials on several '
             f"machines. Received: strategy={strategy!r}"
         )
     return strategy

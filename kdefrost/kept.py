@@ -63,7 +63,8 @@ def load_model(folder: Path) -> keras.Model | None:
         The model; `None`, and a warning, if it is damaged; `None` if there is none.
 
     Raises:
-        ValueError: As `is_whole`, or if it is as it was written, and Keras cannot load it: another version wrote it, or memory is short.
+        ValueError: As `is_whole`; or if it is as it was written, and Keras cannot load it, because another version
+            wrote it or memory is short.
     """
     if not is_whole(folder):
         return None

@@ -54,6 +54,10 @@ _OPTIONS = {
         "metavar": "ADDRESS",
         "help": "run trials on a Ray cluster, this machine's (auto) or that at HOST:PORT, at most --jobs at a time",
     },
+    "--tensorboard": {
+        "metavar": "DIR",
+        "help": "write each trial for TensorBoard's HParams dashboard, as it ends: tensorboard --logdir DIR",
+    },
     "--out": {"metavar": "DIR", "help": "folder of the results (runs/<what runs>)"},
     "--devices": {
         "nargs": "+",

@@ -52,7 +52,9 @@ def parse_arguments() -> argparse.Namespace:
     add("--epochs", type=int, metavar="N", help=epochs)
     add("--normalization", action="store_true", help="hold scale and offset of normalisations too")
     folder = {"help": "folder of the results (runs/compliance-<what runs>)"}
-    command.add_options(parser, "--jobs", "--cluster", "--data-dir", "--image-size", "--out", out=folder)
+    command.add_options(
+        parser, "--jobs", "--cluster", "--data-dir", "--image-size", "--out", "--tensorboard", out=folder
+    )
     return parser.parse_args()
 
 
@@ -104,8 +106,8 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     out = command.out_folder(arguments.out, name_parts(arguments, several, per_class))
     # All that the source will be but its weights: mistakes in the arguments show here, before anything is trained.
     untrained = kdefrost.standardized(kdefrost.build_model(model, classes, data.image_shape), data.train.images)
-    executor = command.executor(arguments.cluster)
-    check(kdefrost.Defroster(untrained, recipe, directory=out, executor=executor), layers, strengths, trials)
+    given = {"directory": out, "executor": command.executor(arguments.cluster), "tensorboard": arguments.tensorboard}
+    check(kdefrost.Defroster(untrained, recipe, **given), layers, strengths, trials)
     make_folder(out)
     print(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.", flush=True)
 
@@ -114,7 +116,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
         network = kdefrost.train_source(arguments.src, data, model, preset.source, PROJECT / "saved_models", **given)
         source = kdefrost.standardized(network, data.train.images)
         start = time.perf_counter()
-        defroster = kdefrost.Defroster(source, recipe, directory=out, executor=executor)
+        defroster = kdefrost.Defroster(source, recipe, **given)
         profile = defroster.profile(**trials) if several else None
         compliance = defroster.compliance(
             **trials, strengths=strengths, layers=layers, normalization=arguments.normalization

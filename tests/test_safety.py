@@ -281,7 +281,7 @@ def test_an_export_that_is_killed_at_any_step_leaves_none_by_half(earlier, small
     assert absent <= 1 if earlier else absent < killed
 
 
-def test_an_export_that_fails_after_one_that_was_killed_between_its_renamings_loses_nothing(small, tmp_path, monkeypatch):
+def test_an_export_that_fails_after_one_that_was_killed_in_between_loses_nothing(small, tmp_path, monkeypatch):
     path = tmp_path / "mine"
     _export(path, small, "earlier")
     path.rename(tmp_path / f"mine.former.{platform.node()}.999999999.part")

@@ -67,7 +67,7 @@ def test_a_whole_tail_that_cannot_be_read_now_is_left(error, tmp_path, monkeypat
     def load(_):
         raise error
 
-    with monkeypatch.context() as patch, pytest.raises(type(error), match="Permission|allocate"):
+    with monkeypatch.context() as patch, pytest.raises(type(error), match=r"Permission|allocate"):
         patch.setattr(np, "load", load)
         BestTails(tmp_path).find(QUESTION, TRIALS[0])
     np.testing.assert_array_equal(BestTails(tmp_path).find(QUESTION, TRIALS[0]), [np.ones(3)])

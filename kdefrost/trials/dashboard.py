@@ -65,8 +65,9 @@ class Dashboard:
         if fold is not None:
             values |= {"fold": fold.number + 1, "folds": fold.folds, "repeat": fold.repeat}
         if springs is not None:
-            values |= {"held_layers": springs.layers, "strength": springs.strength}
-            values |= {"held_normalization": springs.normalization}
+            values |= {"held_layers": springs.layers, "held_normalization": springs.normalization}
+            # TensorBoard has no column for infinity.
+            values |= {"rigid": springs.are_rigid, "strength": None if springs.are_rigid else springs.strength}
         return {name: value for name, value in values.items() if value is not None}
 
     def _path(self, question: Question) -> Path:

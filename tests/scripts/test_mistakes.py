@@ -73,6 +73,7 @@ MISTAKES = {
         "--export photos": "--export must be a new folder",
         "--out file.txt": "`directory` (--out) must be a folder",
         "--out file.txt/runs --dry-run": "`directory` (--out) must be a folder",
+        "--tensorboard file.txt": "`tensorboard` (--tensorboard) must be a folder that is there or can be made",
         "--colour": "unrecognized arguments: --colour",
     },
     "clones.py": {
@@ -96,6 +97,7 @@ MISTAKES = {
         "--seeds 0": "`seeds` must be",
         "--epochs 0": "`epochs` must be a whole number",
         "--src a.keras": "--src must be a clone or a data set",
+        "--tensorboard file.txt/board": "file.txt is no folder",
     },
     "similarity.py": {
         "--src gn": "Source 'gn' is no clone",

@@ -872,7 +872,8 @@ class Defroster:
         if self.tensorboard is None:
             yield from ask(policy, store, engine, verbose)
             return
-        board = Dashboard(self.tensorboard, self.source.name, self.cuts, self._remembered(experiment))
+        common = {"source": self.source.name, "directory": None if self.directory is None else str(self.directory)}
+        board = Dashboard(self.tensorboard, common, self.cuts, self._remembered(experiment))
 
         def add_known():
             answers = store.answers

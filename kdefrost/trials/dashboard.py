@@ -26,13 +26,19 @@ class Dashboard:
 
     Args:
         directory: The folder, which is made where it does not exist.
-        source: What people call the source.
+        common: What all trials have in the columns of these names, such as the source's name.
         cuts: The cuts, by whose names layers are called.
         configuration: All that answers depend on beside their questions.
     """
 
-    def __init__(self, directory: str | os.PathLike, source: str, cuts: Sequence[Cut], configuration: Mapping):
-        self._directory, self._source = Path(directory), source
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        common: Mapping[str, str | None],
+        cuts: Sequence[Cut],
+        configuration: Mapping,
+    ):
+        self._directory, self._common = Path(directory), common
         self._layers = {cut.index: cut.name for cut in cuts}
         self._configuration = fingerprint.of_settings(dict(configuration))
 
@@ -53,7 +59,7 @@ class Dashboard:
         """What a question asks, by the names of the dashboard's columns; what it leaves open is left out."""
         springs, fold = question.springs, question.fold
         values = {
-            "source": self._source,
+            **self._common,
             "cut": question.cut,
             "layer": self._layers.get(question.cut),
             "frozen_layers": question.frozen_layers,

@@ -23,7 +23,7 @@ ANSWER = Answer(QUESTION, {"accuracy": 0.5, "auc": 0.25}, {"accuracy": 0.75, "au
 
 
 def _dashboard(directory, **configuration):
-    return Dashboard(directory, "net", [], configuration)
+    return Dashboard(directory, {"source": "net"}, [], configuration)
 
 
 def read(directory) -> dict[str, tuple[dict, dict, int]]:
@@ -52,7 +52,7 @@ def read(directory) -> dict[str, tuple[dict, dict, int]]:
 
 def test_a_trial_is_a_row_with_what_was_asked_and_its_scores(tmp_path):
     cut = kdefrost.cut_points(tiny(1, 1, 3, (8, 8, 1)))[2]
-    Dashboard(tmp_path / "new" / "board", "net", [cut], {}).write(ANSWER)
+    Dashboard(tmp_path / "new" / "board", {"source": "net"}, [cut], {}).write(ANSWER)
     ((name, (asked, scores, status)),) = read(tmp_path / "new" / "board").items()
     assert name.startswith("cut 2, 16 per class, seed 0 ")
     assert asked.pop("layer") == cut.name
@@ -117,6 +117,8 @@ def test_a_profile_that_goes_on_shows_each_trial_once(run, tmp_path, monkeypatch
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
     rows = {(int(asked["cut"]), int(asked["seed"])): scores for asked, scores, _ in read(tmp_path / "board").values()}
     assert rows.keys() == {(trial.cut, trial.seed) for trial in profile.trials}
+    (shown, *_), *_ = read(tmp_path / "board").values()
+    assert shown["source"] == profile.configuration["source_name"] and shown["directory"] == str(tmp_path / "run")
     for trial in profile.trials:
         # TensorBoard's scores are float32.
         expected = {f"test/{name}": pytest.approx(value, rel=1e-6) for name, value in trial.test.items()}

@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 from kdefrost import fingerprint
 from kdefrost.cutting.cut import Cut
-from kdefrost.files import check_writable, file_name, writing
+from kdefrost.files import check_writable, clear_parts, file_name, writing
 from kdefrost.trials.question import Answer, Question
 
-# TensorBoard reads the files of a run whose names have its word, and nothing of what is still being written.
-_FILE = "events.out.tfevents.kdefrost"
+# TensorBoard reads files whose names have its word in them, so that what is being written has another.
+_FILE, _BEGUN = "events.out.tfevents.kdefrost", "begun"
 # What the first record of such a file says.
 _FORMAT = "brain.Event:2"
 
@@ -51,9 +51,12 @@ class Dashboard:
     def write(self, answer: Answer):
         """Writes the trial that has just given an answer, in the place of one that asked the same."""
         path = self._path(answer.question)
+        begun = path.with_name(_BEGUN)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with writing(path) as file:
+        clear_parts(path.parent)
+        with writing(begun) as file:
             _write_events(file, path.parent.name, self.asked(answer.question), answer)
+        begun.replace(path)
 
     def asked(self, question: Question) -> dict[str, str | float | bool]:
         """What a question asks, by the names of the dashboard's columns; what it leaves open is left out."""

@@ -96,6 +96,13 @@ def test_one_question_is_one_run_and_others_are_others(tmp_path):
     assert len(read(tmp_path)) == 3 == len(os.listdir(tmp_path))
 
 
+def test_what_is_being_written_is_not_read(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.append(read(tmp_path)))
+    _dashboard(tmp_path).write(ANSWER)
+    assert seen == [{}] and len(read(tmp_path)) == 1 == len(list(tmp_path.glob("*/*")))
+
+
 @pytest.fixture
 def run(small, easy, tmp_path):
     """Runs a profile of two cuts, which shows its trials."""

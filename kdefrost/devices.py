@@ -89,9 +89,9 @@ def check_workers():
         return
     if workers > 1:
         raise ValueError(
-            f"The environment variable TF_CONFIG must not name several workers, because Keras 3 does not train on "
-            f"TensorFlow's ({_KERAS_THREAD}) and each would do the whole work. Unset it and work on one machine, with "
-            f"--devices for its GPUs, and with --cluster to run trials on others too. Received: {named}"
+            "The environment variable TF_CONFIG must not name several workers, each of which would do the whole work: "
+            f"Keras 3 does not share a training among them ({_KERAS_THREAD}). Unset it and give the command on one "
+            f"machine; profile.py has --devices for its GPUs, and --cluster for trials on others. Received: {named}"
         )
 
 

@@ -124,10 +124,11 @@ def _taking_the_place_of(path: Path) -> Iterator[Path]:
             path.replace(aside)
         beside.replace(path)
     finally:
+        shutil.rmtree(beside, ignore_errors=True)
         if aside.exists():
             # By its own name it is whole, whenever this is killed.
             aside.replace(beside if path.exists() else path)
-        shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(beside, ignore_errors=True)
 
 
 def _put_back(former: Path, path: Path):

@@ -134,7 +134,6 @@ LEARNT = [
     ("directory", lambda g: g.folder / "profile.json", "`directory` (--out) must be a folder", "profile.json"),
     ("tensorboard", 3, "`tensorboard` must be the path", "3"),
     ("tensorboard", lambda g: g.folder / "profile.json" / "in", "`tensorboard` (--tensorboard) must be a", "no folder"),
-    ("tensorboard", "/proc/board", "`tensorboard` (--tensorboard) must be a folder that is", "/proc/board (/proc: "),
     ("output", "softmax", "`output` must be", "'softmax'"),
     ("output", 4, "`output` must be 3, as the labels have it", "4"),
     ("output", True, "`output` must be", "True"),

@@ -61,11 +61,11 @@ class Dashboard:
     def asked(self, question: Question) -> dict[str, str | float | bool]:
         """What a question asks, by the names of the dashboard's columns; what it leaves open is left out."""
         springs, fold = question.springs, question.fold
+        # No more than these: at first TensorBoard shows five columns, of those in which trials differ.
         values = {
             **self._common,
             "cut": question.cut,
             "layer": self._layers.get(question.cut),
-            "frozen_layers": question.frozen_layers,
             "per_class": question.per_class,
             "seed": question.seed,
             "tail": question.tail,

@@ -57,7 +57,7 @@ def test_a_trial_is_a_row_with_what_was_asked_and_its_scores(tmp_path):
     assert name.startswith("cut 2, 16 per class, seed 0 ")
     assert asked.pop("layer") == cut.name
     recipe = dataclasses.asdict(RECIPE)
-    assert asked == {"source": "net", "cut": 2, "frozen_layers": 5, "per_class": 16, "seed": 0, "tail": "new", **recipe}
+    assert asked == {"source": "net", "cut": 2, "per_class": 16, "seed": 0, "tail": "new", **recipe}
     assert math.isnan(scores.pop("validation/auc")) and status == api_pb2.STATUS_SUCCESS
     assert scores == {"test/accuracy": 0.5, "test/auc": 0.25, "validation/accuracy": 0.75, "seconds": 2.0}
 

@@ -106,8 +106,8 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     out = command.out_folder(arguments.out, name_parts(arguments, several, per_class))
     # All that the source will be but its weights: mistakes in the arguments show here, before anything is trained.
     untrained = kdefrost.standardized(kdefrost.build_model(model, classes, data.image_shape), data.train.images)
-    given = {"directory": out, "executor": command.executor(arguments.cluster), "tensorboard": arguments.tensorboard}
-    check(kdefrost.Defroster(untrained, recipe, **given), layers, strengths, trials)
+    options = {"directory": out, "executor": command.executor(arguments.cluster), "tensorboard": arguments.tensorboard}
+    check(kdefrost.Defroster(untrained, recipe, **options), layers, strengths, trials)
     make_folder(out)
     print(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.", flush=True)
 
@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
         network = kdefrost.train_source(arguments.src, data, model, preset.source, PROJECT / "saved_models", **given)
         source = kdefrost.standardized(network, data.train.images)
         start = time.perf_counter()
-        defroster = kdefrost.Defroster(source, recipe, **given)
+        defroster = kdefrost.Defroster(source, recipe, **options)
         profile = defroster.profile(**trials) if several else None
         compliance = defroster.compliance(
             **trials, strengths=strengths, layers=layers, normalization=arguments.normalization

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -44,6 +44,7 @@ from kdefrost.transferability.draws import counts
 from kdefrost.transferability.names import as_scores
 from kdefrost.transferability.scoring import each_cut
 from kdefrost.trials.asking import Policy, all_of, ask, missing
+from kdefrost.trials.dashboard import Dashboard, check_dashboard
 from kdefrost.trials.engine import Engine
 from kdefrost.trials.executors import check_cluster, check_jobs, cluster_address
 from kdefrost.trials.experiment import Experiment, Learning, prepare
@@ -110,6 +111,9 @@ class Defroster:
         executor: `"ray"` runs trials on the Ray cluster of which this machine is a part, `"ray:HOST:PORT"` on one by
             its address: one on each GPU, on machines without any one on each core; `jobs` is then the largest number
             of them. `None` runs them on this machine. See docs/scale.md.
+        tensorboard: Folder in which each trial is a run of TensorBoard's HParams dashboard, with what it was asked and
+            its scores. They are written as they end, those that `directory` has already at the beginning and those of
+            other processes at the end; folders of several defrosters may be one. `None` writes none.
 
     Raises:
         ValueError: If the source cannot be cut, a cut does not exist, `recipe` is no `Recipe`, or `strategy` is none
@@ -144,6 +148,7 @@ class Defroster:
         labels: str | None = None,
         features: bool | None = None,
         executor: str | None = None,
+        tensorboard: str | os.PathLike | None = None,
     ):
         cluster_address(executor)
         if tails not in TAILS:
@@ -171,7 +176,7 @@ class Defroster:
             self.cuts = tuple(trainable_cuts(source, self.cuts))
         else:
             check_trainable(source, self.cuts)
-        self.directory = directory
+        self.directory, self.tensorboard = directory, tensorboard
         self.learning = Learning(output, loss, metrics, objective, class_weight, labels)
         self.memory_budget, self.feature_dtype = memory_budget, feature_dtype
         # Of the last call of `profile`.
@@ -353,7 +358,7 @@ class Defroster:
             if self._tuned is not None:
                 policy = policy_of(self._tune(experiment, questions, store, engine, verbose))
             profile_of = functools.partial(self._profile_of, experiment, store)
-            for answer, weights in ask(policy, store, engine, verbose):
+            for answer, weights in self._ask(experiment, policy, store, engine, verbose):
                 if answer.question.fold is None:
                     self._best_tails.offer(answer, weights, profile_of([answer.question]))
                     self._best_tails.settle(policy(store.answers), store.answers, profile_of)
@@ -481,7 +486,7 @@ class Defroster:
 
         def answers(questions: Sequence[Question]) -> Mapping[Question, Answer]:
             with opened as store, in_scope(self.strategy):
-                for _ in ask(all_of(questions), store, engine, verbose):
+                for _ in self._ask(experiment, all_of(questions), store, engine, verbose):
                     pass
                 return store.answers
 
@@ -555,7 +560,7 @@ class Defroster:
         check_trainable(self.source, start)
         engine = self._engine(experiment, jobs, start, Straying(compared, experiment.features))
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
-            for _ in ask(all_of(questions), store, engine, verbose):
+            for _ in self._ask(experiment, all_of(questions), store, engine, verbose):
                 pass
             trials = tuple(ComplianceTrial.of(store.answers[question]) for question in questions)
         own = {"normalization": bool(normalization), "compared_images": COMPARED_IMAGES}
@@ -741,6 +746,7 @@ class Defroster:
         check_cluster(self.executor)
         if self.directory is not None:
             check_folder(self.directory)
+        check_dashboard(self.tensorboard)
         sizes = as_sizes(per_class)
         if test_per_class is not None:
             as_sizes(test_per_class, "test_per_class")
@@ -802,7 +808,7 @@ class Defroster:
     ) -> list[Question]:
         """Chooses the recipe, and gives the questions of a profile by it."""
         recipes, tried = self._tries(experiment, questions)
-        for _ in ask(all_of(tried), store, engine, verbose):
+        for _ in self._ask(experiment, all_of(tried), store, engine, verbose):
             pass
         flops = sum(map(engine.plan(tried).flops, tried))
         self._tuning = tuning_of(recipes, tried, store.answers, experiment.task.objective, flops)
@@ -859,6 +865,27 @@ class Defroster:
         if self.feature_dtype == "float32":
             del configuration["cuts"]
         return configuration
+
+    def _ask(
+        self, experiment: Experiment, policy: Policy, store: Store, engine: Engine, verbose: bool
+    ) -> Iterator[tuple[Answer, list[np.ndarray]]]:
+        """Asks until a policy is content, as `ask`, and shows each trial in TensorBoard where that is wished."""
+        if self.tensorboard is None:
+            yield from ask(policy, store, engine, verbose)
+            return
+        common = {"source": self.source.name, "directory": None if self.directory is None else str(self.directory)}
+        board = Dashboard(self.tensorboard, common, self.cuts, self._remembered(experiment))
+
+        def add_known():
+            answers = store.answers
+            board.add(answers[question] for question in policy(answers) if question in answers)
+
+        add_known()
+        for answer, weights in ask(policy, store, engine, verbose):
+            board.write(answer)
+            yield answer, weights
+        # Those that another process has answered meanwhile.
+        add_known()
 
     def _profile_of(self, experiment: Experiment, store: Store, questions: Sequence[Question]) -> DefrostProfile:
         """The profile of questions that are answered."""

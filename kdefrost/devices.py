@@ -2,6 +2,8 @@
 
 import contextlib
 import functools
+import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
@@ -9,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 Strategy = tf.distribute.Strategy
+# Where its authors say so.
+_KERAS_THREAD = "https://github.com/keras-team/keras/issues/20585"
 _OF_SEVERAL_WORKERS = (
     tf.distribute.MultiWorkerMirroredStrategy,
     tf.distribute.experimental.ParameterServerStrategy,
@@ -64,10 +68,31 @@ def in_use(strategy: Strategy | None = None) -> Strategy:
         raise ValueError(f"`strategy` must be a tf.distribute.Strategy or None. Received: strategy={strategy!r}")
     if isinstance(strategy, _OF_SEVERAL_WORKERS):
         raise ValueError(
-            "`strategy` must be of one process, such as tf.distribute.MirroredStrategy; one of several workers is not "
-            f"supported. Received: strategy={strategy!r}"
+            "`strategy` must be of one process, such as tf.distribute.MirroredStrategy, because Keras 3 does not train "
+            f'under one of several workers ({_KERAS_THREAD}): `executor="ray"` (--cluster) runs trials on several '
+            f"machines. Received: strategy={strategy!r}"
         )
     return strategy
+
+
+def check_workers():
+    """Refuses to be one of several workers of TensorFlow's, each of which would do the whole work.
+
+    Raises:
+        ValueError: If the environment variable TF_CONFIG names several.
+    """
+    named = os.environ.get("TF_CONFIG", "")
+    try:
+        workers = sum(len(addresses) for addresses in json.loads(named)["cluster"].values())
+    # It names none. Nothing here reads it otherwise.
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return
+    if workers > 1:
+        raise ValueError(
+            "The environment variable TF_CONFIG must not name several workers, each of which would do the whole work: "
+            f"Keras 3 does not share a training among them ({_KERAS_THREAD}). Unset it and give the command on one "
+            f"machine; profile.py has --devices for its GPUs, and --cluster for trials on others. Received: {named}"
+        )
 
 
 def in_scope(strategy: Strategy | None = None) -> contextlib.AbstractContextManager:
@@ -102,9 +127,9 @@ def check_training(strategy: Strategy):
         strategy: A strategy to train under, from now on the only one of several replicas.
 
     Raises:
-        ValueError: If there is another already.
+        ValueError: If there is another already, or as `in_use`.
     """
-    if strategy.num_replicas_in_sync > 1 and _trained_under.setdefault("strategy", strategy) is not strategy:
+    if in_use(strategy).num_replicas_in_sync > 1 and _trained_under.setdefault("strategy", strategy) is not strategy:
         raise ValueError(
             "`strategy` must be the one of several replicas that this process trains under already, because "
             "TensorFlow mixes up the sums of two. Make it once and give the same one everywhere; if it is lost, start "

@@ -16,7 +16,7 @@ import tensorflow as tf
 from kdefrost.arguments import as_path, check_kind
 from kdefrost.card import KERAS_FILE, model_card, own_objects
 from kdefrost.cutting.layers import Borrowed
-from kdefrost.files import clear_parts, part_of
+from kdefrost.files import clear_parts, left_parts, part_of
 from kdefrost.models.normalization import FUSED_LAYERS, with_keras_layers
 from kdefrost.profile import DefrostProfile
 from kdefrost.signature import named_outputs, write_metadata
@@ -110,6 +110,7 @@ def _taking_the_place_of(path: Path) -> Iterator[Path]:
     former = path.with_name(f"{path.name}.former")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _put_back(former, path)
         for each in (path, former):
             clear_parts(path.parent, glob.escape(each.name))
         beside, aside = part_of(path), part_of(former)
@@ -123,10 +124,18 @@ def _taking_the_place_of(path: Path) -> Iterator[Path]:
             path.replace(aside)
         beside.replace(path)
     finally:
-        if aside.exists() and not path.exists():
+        shutil.rmtree(beside, ignore_errors=True)
+        if aside.exists():
+            # By its own name it is whole, whenever this is killed.
+            aside.replace(beside if path.exists() else path)
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _put_back(former: Path, path: Path):
+    """Gives an earlier export its place again, from which a process had moved it that was killed between renamings."""
+    if not path.exists():
+        for aside in left_parts(path.parent, glob.escape(former.name))[:1]:
             aside.replace(path)
-        for each in (beside, aside):
-            shutil.rmtree(each, ignore_errors=True)
 
 
 def _check_model(model: keras.Model, class_names: Sequence[str] | None):

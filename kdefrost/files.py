@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from importlib import metadata
@@ -175,10 +176,23 @@ def clear_parts(directory: Path, name: str = "*"):
         directory: The folder in which it lies.
         name: What it was to become, as a pattern of `glob`.
     """
-    for part in directory.glob(f"{name}.{glob.escape(platform.node())}.*{_PART}"):
-        process = part.suffixes[-2].removeprefix(".")
-        if process.isdigit() and not _is_running(int(process)):
-            shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+    for part in left_parts(directory, name):
+        shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+def left_parts(directory: Path, name: str) -> list[Path]:
+    """What processes of this machine that were killed left as `part_of` names it.
+
+    Args:
+        directory: As for `clear_parts`.
+        name: As for `clear_parts`.
+
+    Returns:
+        The paths.
+    """
+    parts = directory.glob(f"{name}.{glob.escape(platform.node())}.*{_PART}")
+    of_processes = ((part, part.suffixes[-2].removeprefix(".")) for part in parts)
+    return [part for part, process in of_processes if process.isdigit() and not _is_running(int(process))]
 
 
 def _is_running(process: int) -> bool:
@@ -194,19 +208,43 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def check_folder(directory: str | os.PathLike):
+def check_folder(directory: str | os.PathLike, name: str = "directory", option: str = "--out") -> Path:
     """Refuses as a folder for results what is none.
 
     Args:
         directory: The folder, which need not be there.
+        name: What an error calls it in Python.
+        option: What an error calls it on the command line.
+
+    Returns:
+        The folder itself, or the one above it that is there.
 
     Raises:
         ValueError: If it is something else, or lies in something else.
     """
-    path = as_path("directory", directory).absolute()
+    path = as_path(name, directory).absolute()
     there = next(part for part in (path, *path.parents) if os.path.lexists(part))
     if not there.is_dir():
-        raise _no_folder(directory, f"{there} is no folder")
+        raise _no_folder(directory, f"{there} is no folder", name, option)
+    return there
+
+
+def check_writable(directory: str | os.PathLike, name: str, option: str):
+    """Refuses as a folder for results what is none, or cannot be written in; nothing of it is made.
+
+    Args:
+        directory: As for `check_folder`, like the others.
+        name: What an error calls it in Python.
+        option: What an error calls it on the command line.
+
+    Raises:
+        ValueError: If it is such.
+    """
+    there = check_folder(directory, name, option)
+    try:
+        tempfile.TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise _no_folder(directory, f"{there}: {error.strerror}", name, option) from error
 
 
 def make_folder(directory: str | os.PathLike) -> Path:
@@ -229,9 +267,9 @@ def make_folder(directory: str | os.PathLike) -> Path:
     return Path(directory)
 
 
-def _no_folder(directory: str | os.PathLike, reason: str) -> ValueError:
+def _no_folder(directory: str | os.PathLike, reason: str, name: str = "directory", option: str = "--out") -> ValueError:
     return ValueError(
-        f"`directory` (--out) must be a folder that is there or can be made. Received: {directory} ({reason})"
+        f"`{name}` ({option}) must be a folder that is there or can be made. Received: {directory} ({reason})"
     )
 
 

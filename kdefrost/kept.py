@@ -35,7 +35,12 @@ def is_whole(folder: Path) -> bool:
     """Whether a folder holds what was kept there, every file as it was written, for this process to use.
 
     Where something of it is damaged, it is set aside, and a warning says so.
+
+    Raises:
+        ValueError: As `inventory.limit`, which holds for what would be made.
     """
+    # What is wrong with it is to show before what is missing is made.
+    limit()
     if not folder.exists():
         return False
     # First, so that nobody removes it between the look and the use.
@@ -55,8 +60,11 @@ def load_model(folder: Path) -> keras.Model | None:
         folder: The folder.
 
     Returns:
-        The model; `None`, and a warning, if it is damaged or this version of Keras cannot read it; `None` if
-        there is none.
+        The model; `None`, and a warning, if it is damaged; `None` if there is none.
+
+    Raises:
+        ValueError: As `is_whole`; or if it is as it was written, and Keras cannot load it, because another version
+            wrote it or memory is short.
     """
     if not is_whole(folder):
         return None
@@ -64,8 +72,11 @@ def load_model(folder: Path) -> keras.Model | None:
         return load_source(folder / "model.keras")
     except ValueError as error:
         leave(folder)
-        set_aside(folder, str(error), "It is made anew")
-        return None
+        raise ValueError(
+            f"{folder} is as it was written, but Keras {keras.__version__} cannot load it. {error}. Go on with the "
+            f"version in its {MANIFEST}, or with more memory where that is the reason; or remove the folder "
+            "(scripts/kept.py --clear), and it is made anew."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -83,8 +94,6 @@ def writing(folder: Path, report: dict) -> Iterator[Path]:
     Yields:
         The folder beside it to write the files in.
     """
-    # What it says wrong is to show before the work.
-    limit()
     folder.parent.mkdir(parents=True, exist_ok=True)
     clear_parts(folder.parent, glob.escape(folder.name))
     beside = part_of(folder)

@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     from kdefrost.clones import check_clone
     from kdefrost.files import make_folder
 
+    command.check_environment()
     preset = kdefrost.PRESETS[arguments.preset]
     data = kdefrost.load_data(arguments.tgt, arguments.data_dir, image_size=arguments.image_size)
     names = list(dict.fromkeys(arguments.clones))

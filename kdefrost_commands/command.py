@@ -54,6 +54,10 @@ _OPTIONS = {
         "metavar": "ADDRESS",
         "help": "run trials on a Ray cluster, this machine's (auto) or that at HOST:PORT, at most --jobs at a time",
     },
+    "--tensorboard": {
+        "metavar": "DIR",
+        "help": "write each trial for TensorBoard's HParams dashboard, as it ends: tensorboard --logdir DIR",
+    },
     "--out": {"metavar": "DIR", "help": "folder of the results (runs/<what runs>)"},
     "--devices": {
         "nargs": "+",
@@ -146,6 +150,15 @@ def _sentence(error: Exception) -> str:
 
 def _in_one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def check_environment():
+    """Refuses environment variables that cannot be, before a command that trains reads anything."""
+    from kdefrost.devices import check_workers
+    from kdefrost.inventory import limit
+
+    check_workers()
+    limit()
 
 
 def is_trained(source: str) -> bool:

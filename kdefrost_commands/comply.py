@@ -52,7 +52,9 @@ def parse_arguments() -> argparse.Namespace:
     add("--epochs", type=int, metavar="N", help=epochs)
     add("--normalization", action="store_true", help="hold scale and offset of normalisations too")
     folder = {"help": "folder of the results (runs/compliance-<what runs>)"}
-    command.add_options(parser, "--jobs", "--cluster", "--data-dir", "--image-size", "--out", out=folder)
+    command.add_options(
+        parser, "--jobs", "--cluster", "--data-dir", "--image-size", "--out", "--tensorboard", out=folder
+    )
     return parser.parse_args()
 
 
@@ -87,6 +89,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
 
     # Each number of layers is traced anew, of which TensorFlow warns.
     tf.get_logger().setLevel("ERROR")
+    command.check_environment()
     check_source(arguments.src)
     preset = kdefrost.PRESETS[arguments.preset]
     model, seeds = arguments.model or preset.model, preset.seeds if arguments.seeds is None else arguments.seeds
@@ -103,8 +106,8 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     out = command.out_folder(arguments.out, name_parts(arguments, several, per_class))
     # All that the source will be but its weights: mistakes in the arguments show here, before anything is trained.
     untrained = kdefrost.standardized(kdefrost.build_model(model, classes, data.image_shape), data.train.images)
-    executor = command.executor(arguments.cluster)
-    check(kdefrost.Defroster(untrained, recipe, directory=out, executor=executor), layers, strengths, trials)
+    options = {"directory": out, "executor": command.executor(arguments.cluster), "tensorboard": arguments.tensorboard}
+    check(kdefrost.Defroster(untrained, recipe, **options), layers, strengths, trials)
     make_folder(out)
     print(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.", flush=True)
 
@@ -113,7 +116,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
         network = kdefrost.train_source(arguments.src, data, model, preset.source, PROJECT / "saved_models", **given)
         source = kdefrost.standardized(network, data.train.images)
         start = time.perf_counter()
-        defroster = kdefrost.Defroster(source, recipe, directory=out, executor=executor)
+        defroster = kdefrost.Defroster(source, recipe, **options)
         profile = defroster.profile(**trials) if several else None
         compliance = defroster.compliance(
             **trials, strengths=strengths, layers=layers, normalization=arguments.normalization

@@ -98,7 +98,7 @@ def add_size(group):
 
 
 def add_results(group):
-    command.add_options(group, "--out")
+    command.add_options(group, "--out", "--tensorboard")
     group.add_argument(
         "--export", metavar="DIR", help="write the best model of the largest size, as SavedModel and .keras"
     )
@@ -131,6 +131,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None] | None:
     from kdefrost.devices import in_scope, strategy_for
     from kdefrost.files import make_folder
 
+    command.check_environment()
     strategy = strategy_for(arguments.devices)
     preset = fill_in(kdefrost.PRESETS[arguments.preset], arguments)
     check_export(arguments.export)
@@ -207,6 +208,7 @@ def make_defroster(network, data, preset, arguments, out: Path, strategy, tails:
         strategy=strategy,
         tails=tails,
         executor=command.executor(arguments.cluster),
+        tensorboard=arguments.tensorboard,
     )
 
 

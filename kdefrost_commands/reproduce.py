@@ -61,6 +61,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     from kdefrost.paper.experiments import numbers_of
     from kdefrost.trials.executors import check_jobs
 
+    command.check_environment()
     numbers, scale = numbers_of(arguments.figure), SCALES[arguments.preset]
     figures = [scale.figure(number) for number in numbers]
     if arguments.list:

@@ -66,6 +66,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
 
     # Each network is traced anew, of which TensorFlow warns.
     tf.get_logger().setLevel("ERROR")
+    command.check_environment()
     strategy, preset = strategy_for(arguments.devices), kdefrost.PRESETS[arguments.preset]
     model, seeds = arguments.model or preset.model, preset.seeds if arguments.seeds is None else arguments.seeds
     if seeds < 1 or not arguments.memory > 0:

@@ -1,5 +1,6 @@
 """Devices by name, and work that is spread over the replicas of a distribution strategy."""
 
+from contextlib import nullcontext
 from unittest import mock
 
 import keras
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 import kdefrost
 from kdefrost import training
-from kdefrost.devices import in_scope, in_use, spread, strategy_for
+from kdefrost.devices import check_training, check_workers, in_scope, in_use, spread, strategy_for
 from kdefrost.similarity import representations
 from kdefrost.similarity.comparing import compare
 
@@ -89,9 +90,22 @@ def test_all_are_all_gpus(monkeypatch):
 
 def test_a_strategy_of_several_workers_is_refused():
     workers = mock.Mock(spec=tf.distribute.MultiWorkerMirroredStrategy, num_replicas_in_sync=2)
-    for refusing in (in_use, in_scope, lambda strategy: spread(_where, strategy)):
+    for refusing in (in_use, in_scope, check_training, lambda strategy: spread(_where, strategy)):
         with pytest.raises(ValueError, match=r"`strategy` must be of one process, such as tf.distribute.Mirrored"):
             refusing(workers)
+
+
+SEVERAL = ['{"cluster": {"worker": ["a:1", "b:1"]}}', '{"cluster": {"chief": ["a:1"], "ps": ["b:1"]}, "task": {}}']
+NONE = ["", "{", "[]", "3", "{}", '{"cluster": 3}', '{"cluster": {"worker": 1}}', '{"cluster": {"chief": ["a:1"]}}']
+
+
+@pytest.mark.parametrize("named", SEVERAL + NONE)
+def test_to_be_one_of_several_workers_is_refused(named, monkeypatch):
+    check_workers()
+    monkeypatch.setenv("TF_CONFIG", named)
+    refused = pytest.raises(ValueError, match=r"TF_CONFIG must not name .*--cluster")
+    with refused if named in SEVERAL else nullcontext():
+        check_workers()
 
 
 def test_training_under_a_second_strategy_of_several_replicas_is_refused(residual, two_devices):

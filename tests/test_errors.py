@@ -132,6 +132,8 @@ DEFROSTER = [
 # What shows where the data are there.
 LEARNT = [
     ("directory", lambda g: g.folder / "profile.json", "`directory` (--out) must be a folder", "profile.json"),
+    ("tensorboard", 3, "`tensorboard` must be the path", "3"),
+    ("tensorboard", lambda g: g.folder / "profile.json" / "in", "`tensorboard` (--tensorboard) must be a", "no folder"),
     ("output", "softmax", "`output` must be", "'softmax'"),
     ("output", 4, "`output` must be 3, as the labels have it", "4"),
     ("output", True, "`output` must be", "True"),
@@ -256,8 +258,8 @@ SCORE_CUTS = [
     ("images", None, "`images` must be"),
     ("images", lambda g: g.x[:, :4], "`images` must be what the source takes, (8, 8, 1)", "(4, 8, 1)"),
     ("images", lambda g: g.nan, "`images` must be finite"),
-    ("labels", lambda g: g.y[:3], "`labels` must be whole numbers, the class of each of the 60 images", "(3,)"),
-    ("labels", lambda g: g.y * 0, "`labels` must be", "of two classes at least"),
+    ("labels", lambda g: g.y[:3], "`labels` must be the class of each of the 60 examples", "(3,)"),
+    ("labels", lambda g: g.y * 0, "of 2 classes at least", "1 different"),
     ("seed", -1, "`seed` must be a whole number, at least 0", "-1"),
     ("scores", ["nothing"], "`scores` must be a list", "'nothing'"),
     ("target_network", "vgg", "`target_network` must be"),

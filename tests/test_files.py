@@ -6,13 +6,23 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
 
 import kdefrost
 from kdefrost.drawing import save_figure
-from kdefrost.files import check_folder, clear_parts, make_folder, part_of, read_json, write_atomically, writing
+from kdefrost.files import (
+    check_folder,
+    check_writable,
+    clear_parts,
+    make_folder,
+    part_of,
+    read_json,
+    write_atomically,
+    writing,
+)
 from kdefrost.profile.best_tails import BestTails, _Tail
 from kdefrost.trials.store import FILE, Store
 
@@ -64,6 +74,19 @@ def test_a_full_disk_is_a_sentence_that_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match=told), writing(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert read_json(path) == {} and os.listdir(tmp_path) == ["file.json"]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_and_none_is_made(tmp_path, monkeypatch):
+    check_writable(tmp_path / "new" / "board", "tensorboard", "--tensorboard")
+
+    def refuse(dir):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    told = rf"`tensorboard` \(--tensorboard\) must be .*Received: .*board \({tmp_path}: Read-only file system\)"
+    with pytest.raises(ValueError, match=told):
+        check_writable(tmp_path / "new" / "board", "tensorboard", "--tensorboard")
+    assert not os.listdir(tmp_path)
 
 
 def test_figures_and_results_are_written_so_too(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pickle
+import platform
 import shutil
 import signal
 import sys
@@ -278,6 +279,20 @@ def test_an_export_that_is_killed_at_any_step_leaves_none_by_half(earlier, small
     assert _says(path) == "later" and killed > 10
     # Between two renamings; all other kills leave the earlier one or the later.
     assert absent <= 1 if earlier else absent < killed
+
+
+def test_an_export_that_fails_after_one_that_was_killed_in_between_loses_nothing(small, tmp_path, monkeypatch):
+    path = tmp_path / "mine"
+    _export(path, small, "earlier")
+    path.rename(tmp_path / f"mine.former.{platform.node()}.999999999.part")
+    monkeypatch.setattr(exporting, "model_card", _no_room)
+    with pytest.raises(OSError, match="No room"):
+        _export(path, small, "last")
+    assert _says(path) == "earlier" and [each.name for each in tmp_path.iterdir()] == ["mine"]
+
+
+def _no_room(*_):
+    raise OSError("No room.")
 
 
 def _calls() -> Iterator[tuple[str, str, dict[str, str]]]:

@@ -5,12 +5,13 @@ import functools
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from conftest import tiny
 
 import kdefrost
-from kdefrost import kept, sources
+from kdefrost import sources
 from kdefrost.clones import making
 
 RECIPE = kdefrost.Recipe(epochs=1)
@@ -99,17 +100,18 @@ def test_a_damaged_kept_source_is_trained_anew(train, first, tmp_path):
     assert aside.read_bytes() == b"half a file" and aside.parent.name == f"{path.parent.name}.damaged"
 
 
-def test_a_kept_source_that_keras_cannot_read_is_trained_anew(train, first, monkeypatch):
-    def unreadable(path):
-        raise ValueError(f"The source file {path} cannot be read as a .keras model")
+@pytest.mark.parametrize("error", [MemoryError("Unable to allocate 2 GiB"), TypeError("Unknown layer: 'Later'")])
+def test_a_whole_kept_source_that_keras_cannot_load_is_refused_and_left(error, train, first, tmp_path, monkeypatch):
+    def load(*_, **options):
+        raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(kept, "load_source", unreadable)
-        with pytest.warns(UserWarning, match=r"cannot be read as a \.keras model\)\. It is made anew"):
-            assert _equal(train(), first)
-    # What was trained anew took the place of what could not be read.
+        patch.setattr(keras.models, "load_model", load)
+        with pytest.raises(ValueError, match=rf"is as it was written, but Keras {keras.__version__} .*{error}\. Go on"):
+            train()
+    # What could not be loaded is where it was, and nothing was trained.
     monkeypatch.setattr(sources, "_train", None)
-    assert _equal(train(), first)
+    assert _equal(train(), first) and not list(tmp_path.glob("sources/*.damaged"))
 
 
 def test_a_data_set_of_the_same_name_with_other_images_is_another_source(train, monkeypatch):

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -108,15 +109,10 @@ class BestTails:
             return None
         path = self._path(per_class)
         try:
-            with path.open("rb") as opened, np.load(opened) as file:
-                if "digest" not in file.files:
-                    # Of an earlier version.
-                    return None
-                address, text = str(file["address"]), str(file["trial"])
-                weights = [file[f"w{number}"] for number in range(len(file.files) - 3)]
-                if _digest(address, text, weights) != str(file["digest"]):
-                    raise ValueError("it is not as it was written")
-                return _Tail(address, converted(json.loads(text), Trial), weights)
+            return _tail_in(path)
+        # It may be whole.
+        except (PermissionError, MemoryError):
+            raise
         # A damaged file ends in whatever zipfile, zlib or NumPy raises.
         except Exception as error:
             set_aside(path, str(error) or type(error).__name__, "The tail is trained again")
@@ -137,6 +133,24 @@ class _Tail(NamedTuple):
     address: str
     trial: Trial
     weights: list[np.ndarray]
+
+
+def _tail_in(path: Path) -> _Tail | None:
+    """The tail in a file, `None` where an earlier version wrote it; whatever it raises of a damaged one."""
+    with path.open("rb") as opened:
+        # First, because a damaged shape can be of more numbers than memory holds.
+        with zipfile.ZipFile(opened) as archive:
+            if archive.testzip() is not None:
+                raise ValueError("it is not as it was written")
+        opened.seek(0)
+        with np.load(opened) as file:
+            if "digest" not in file.files:
+                return None
+            address, text = str(file["address"]), str(file["trial"])
+            weights = [file[f"w{number}"] for number in range(len(file.files) - 3)]
+            if _digest(address, text, weights) != str(file["digest"]):
+                raise ValueError("it is not as it was written")
+            return _Tail(address, converted(json.loads(text), Trial), weights)
 
 
 def _digest(address: str, text: str, weights: list[np.ndarray]) -> str:

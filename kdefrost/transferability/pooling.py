@@ -71,15 +71,28 @@ def labelled(features, labels, must_vary: bool = True) -> tuple[np.ndarray, np.n
     return features.astype(np.float64), as_classes(labels, len(features))
 
 
-def as_classes(labels, examples: int) -> np.ndarray:
-    """The class of each example as an array `(examples,)`; a `ValueError` where labels are not that."""
+def as_classes(labels, examples: int, least: int = 1) -> np.ndarray:
+    """The class of each example as a whole number.
+
+    Args:
+        labels: Whole numbers, or names.
+        examples: How many there must be.
+        least: How many different ones there must be.
+
+    Returns:
+        Array `(examples,)`, in which names are numbered by their order.
+
+    Raises:
+        ValueError: If they are something else.
+    """
     labels = np.asarray(labels)
-    if labels.shape != (examples,) or labels.dtype.kind not in "biuU":
+    if labels.shape != (examples,) or labels.dtype.kind not in "biuU" or len(np.unique(labels)) < least:
+        several = "" if least == 1 else f", of {least} classes at least"
         raise ValueError(
-            f"`labels` must be the class of each of the {examples} examples, a whole number or a name. Received: "
-            f"{labels.shape} of {labels.dtype}"
+            f"`labels` must be the class of each of the {examples} examples, a whole number or a name{several}. "
+            f"Received: {labels.shape} of {labels.dtype}, {len(np.unique(labels))} different"
         )
-    return labels
+    return np.unique(labels, return_inverse=True)[1] if labels.dtype.kind == "U" else labels
 
 
 def varied(features: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from kdefrost.progress import share_bar
 from kdefrost.transferability.at_cut import AtCut, Setting
 from kdefrost.transferability.draws import Draw, Sizes
 from kdefrost.transferability.names import TAIL_RIDGE, TANGENT_KERNEL, as_scores
+from kdefrost.transferability.pooling import as_classes
 from kdefrost.transferability.result import CutScores
 
 # What the gradient of an example costs, in forward passes of a batch's.
@@ -41,7 +42,7 @@ def score_cuts(
         source: The source model.
         cuts: Some of its cuts, of `cut_points`.
         images: What the source takes, an array `(examples, …)`.
-        labels: The class of each `(examples,)`.
+        labels: The class of each `(examples,)`, a whole number or a name.
         scores: Names of scores; by default all of `SCORES` but the tangent kernel, the Information Imbalance where
             there is a target network.
         seed: Seed of the parts of the examples that some scores take, and of the random tails, which start as a
@@ -111,7 +112,7 @@ def each_cut(
     Raises:
         ValueError: As `score_cuts`.
     """
-    labels = _as_classes(labels, len(images))
+    labels = as_classes(labels, len(images), least=2)
     cuts = sorted(cuts, key=lambda cut: cut.index)
     sizes = Sizes.of(cuts, len(np.unique(labels)), tail_examples)
     drawn = {seed: Draw.of(labels, rows, seed, sizes) for seed, rows in draws.items()}
@@ -143,16 +144,6 @@ def _takes(expected: tuple, images) -> bool:
     """Whether examples are of a shape in which some sizes are open."""
     given = images.shape[1:]
     return len(expected) == len(given) and all(e in (None, g) for e, g in zip(expected, given, strict=True))
-
-
-def _as_classes(labels, examples: int) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.shape != (examples,) or labels.dtype.kind not in "iu" or len(np.unique(labels)) < 2:
-        raise ValueError(
-            f"`labels` must be whole numbers, the class of each of the {examples} images, of two classes at least. "
-            f"Received: shape {labels.shape} of {labels.dtype}, {len(np.unique(labels))} different ones"
-        )
-    return labels
 
 
 def _representation(network: keras.Model, images, source: keras.Model) -> np.ndarray:

@@ -22,6 +22,7 @@
     presence     which processes are at work in a run folder
     asking       a policy's questions, asked until it is content
     bar          progress
+    dashboard    trials in TensorBoard, a run each
 
 A policy decides which question comes next, as a pure function of the answers so far: `kdefrost.profile.policy`,
 `kdefrost.compliance.policy`.

@@ -60,6 +60,30 @@ def test_a_tail_with_any_damage_is_right_or_set_aside(tmp_path):
     assert min(outcomes["right"], outcomes["set aside"]) > 50
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), MemoryError("Unable to allocate 2 GiB")])
+def test_a_whole_tail_that_cannot_be_read_now_is_left(error, tmp_path, monkeypatch):
+    BestTails(tmp_path)._keep(_Tail(QUESTION.address, TRIALS[0], [np.ones(3)]))
+
+    def load(_):
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(type(error), match=r"Permission|allocate"):
+        patch.setattr(np, "load", load)
+        BestTails(tmp_path).find(QUESTION, TRIALS[0])
+    np.testing.assert_array_equal(BestTails(tmp_path).find(QUESTION, TRIALS[0]), [np.ones(3)])
+
+
+def test_a_damaged_shape_that_no_memory_holds_is_damage(tmp_path):
+    path = tmp_path / "tail-4.npz"
+    BestTails(tmp_path)._keep(_Tail(QUESTION.address, TRIALS[0], [np.ones(1000)]))
+    whole, more = path.read_bytes(), b"(10000000000000,), }"
+    path.write_bytes(whole.replace(b"(1000,), }".ljust(len(more)), more))
+    with pytest.raises(MemoryError), np.load(path) as file:
+        file["w0"]
+    with pytest.warns(UserWarning, match="tail-4.npz is damaged"):
+        assert BestTails(tmp_path).find(QUESTION, TRIALS[0]) is None
+
+
 def test_the_same_scores_are_the_same_even_where_they_are_no_numbers():
     odd = dataclasses.replace(TRIALS[0], test={"auc": float("nan")}, seconds=1.0)
     again = Trial(**json.loads(json.dumps(dataclasses.asdict(odd))))

@@ -36,9 +36,10 @@ def test_one_number_of_layers(comply, capsys, tmp_path):
     with (out / "compliance-3.csv").open() as file:
         assert len(list(csv.reader(file))) == 7
     assert "3 layers held" in printed and "frozen" in (out / "compliance-3.md").read_text()
-    comply("--layers", "3", "--strengths", "0", "0.1", "frozen", "--seeds", "2")
+    comply("--layers", "3", "--strengths", "0", "0.1", "frozen", "--seeds", "2", "--tensorboard", "board")
     again = capsys.readouterr()
     assert "reusing" in again.out and "Compliance, " not in again.err
+    assert len(list((tmp_path / "board").glob("* layers held by */*tfevents*"))) == 6
 
 
 def test_several_numbers_beside_the_profile(comply, capsys, tmp_path):

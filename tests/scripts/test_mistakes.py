@@ -73,6 +73,7 @@ MISTAKES = {
         "--export photos": "--export must be a new folder",
         "--out file.txt": "`directory` (--out) must be a folder",
         "--out file.txt/runs --dry-run": "`directory` (--out) must be a folder",
+        "--tensorboard file.txt": "`tensorboard` (--tensorboard) must be a folder that is there or can be made",
         "--colour": "unrecognized arguments: --colour",
     },
     "clones.py": {
@@ -96,6 +97,7 @@ MISTAKES = {
         "--seeds 0": "`seeds` must be",
         "--epochs 0": "`epochs` must be a whole number",
         "--src a.keras": "--src must be a clone or a data set",
+        "--tensorboard file.txt/board": "file.txt is no folder",
     },
     "similarity.py": {
         "--src gn": "Source 'gn' is no clone",
@@ -198,6 +200,16 @@ def test_mistakes_end_in_one_line_and_with_2(script, arguments, run, place):
     code, said = run(script, *arguments.split())
     assert code == 2 and re.fullmatch(r"error: [^\n]+\n", said), said
     assert MISTAKES[script][arguments] in said
+    assert not (place / "out").exists()
+
+
+@pytest.mark.parametrize("script", ["clones.py", "comply.py", "profile.py", "reproduce.py", "similarity.py"])
+def test_variables_that_cannot_be_are_mistakes_of_each_command_that_trains(script, run, monkeypatch, place):
+    for name, value in (("KDEFROST_KEPT_GIB", "20GB"), ("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            code, said = run(script)
+        assert code == 2 and re.fullmatch(rf"error: The environment variable {name} must [^\n]+\n", said), said
     assert not (place / "out").exists()
 
 

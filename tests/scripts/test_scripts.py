@@ -54,8 +54,9 @@ def test_a_profile_from_one_command_and_more_seeds_later(run_here, tmp_path):
     assert "360 examples of the test set, which has chosen nothing" in report and "Confusion matrix" in report
     assert "--seeds 2</code>" in report
     assert "per class, seed" not in run_here(*command, "--seeds", "1").err
-    second = run(*command, "--seeds", "2", "--jobs", "1")
+    second = run(*command, "--seeds", "2", "--jobs", "1", "--tensorboard", tmp_path / "board")
     assert second.returncode == 0, second.stderr
+    assert len(list((tmp_path / "board").glob("cut *, * per class, seed */*tfevents*"))) == 8
     for seed, (printed, progress) in enumerate([(first.out, first.err), (second.stdout, second.stderr)]):
         assert "digits: 10 classes, 1295 to train on, 142 to choose the cut on, 360 to test on images." in printed
         # Two seeds may not tell the two cuts apart.

@@ -70,6 +70,9 @@ def test_a_plain_function_gives_the_same_of_one_draw(result, small, easy):
     assert list(scores) == ["logme", "ridge", "tail_ridge"]
     for name, values in scores.items():
         np.testing.assert_allclose(values, result.scores(name)[1, ::-1], rtol=1e-4)
+    named = np.array(["ant", "bee", "cat"])[labels[rows]]
+    again = functions.score_cuts(small, cuts, images[rows], named, ["ridge", "logme"], seed=1)
+    assert all(again[name].tolist() == scores[name].tolist() for name in again)
 
 
 def test_draws_of_all_examples_are_scored_once(small, easy, capsys):
@@ -156,7 +159,7 @@ def test_a_target_network_must_be_of_use_and_take_the_images(small, easy, target
     "labels", [np.zeros(60, int), np.zeros(59, int), np.linspace(0, 1, 60)], ids=["one", "few", "no"]
 )
 def test_a_plain_function_refuses_labels_that_are_none(small, easy, labels):
-    with pytest.raises(ValueError, match="`labels` must be whole numbers"):
+    with pytest.raises(ValueError, match="`labels` must be the class of each of the 60 examples"):
         functions.score_cuts(small, kdefrost.cut_points(small), easy["train"][0], labels)
 
 

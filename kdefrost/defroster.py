@@ -43,7 +43,8 @@ from kdefrost.transferability import Transferability
 from kdefrost.transferability.draws import counts
 from kdefrost.transferability.names import as_scores
 from kdefrost.transferability.scoring import each_cut
-from kdefrost.trials.asking import Policy, all_of, ask, missing
+from kdefrost.trials.asking import Policy, all_of, ask, missing, whole
+from kdefrost.trials.bar import ProgressBar
 from kdefrost.trials.engine import Engine
 from kdefrost.trials.executors import check_cluster, check_jobs, cluster_address
 from kdefrost.trials.experiment import Experiment, Learning, prepare
@@ -306,7 +307,7 @@ class Defroster:
             classes: As for `profile`.
             test_per_class: As for `profile`.
             jobs: As for `profile`; so many questions are asked at once, on which the course of a search depends.
-            verbose: Whether to show a progress bar for each step.
+            verbose: Whether to show a progress bar, which allows for the whole budget.
             steps: As for `profile`.
 
         Returns:
@@ -351,9 +352,11 @@ class Defroster:
         self._last = experiment, engine
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
             if self._tuned is not None:
-                policy = policy_of(self._tune(experiment, questions, store, engine, verbose))
+                questions = self._tune(experiment, questions, store, engine, verbose)
+                policy = policy_of(questions)
             profile_of = functools.partial(self._profile_of, experiment, store)
-            for answer, weights in ask(policy, store, engine, verbose):
+            outlook = policy.outlook if isinstance(policy, Search) else whole(questions)
+            for answer, weights in ask(policy, store, engine, verbose, outlook):
                 if answer.question.fold is None:
                     self._best_tails.offer(answer, weights, profile_of([answer.question]))
                     self._best_tails.settle(policy(store.answers), store.answers, profile_of)
@@ -876,7 +879,8 @@ class Defroster:
         """The tail's weights of a question, which a trial has answered before unless it is `None`."""
         experiment, engine = self._last
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
-            ((answer, weights),) = engine.run([question], verbose)
+            with ProgressBar(verbose) as bar:
+                ((answer, weights),) = engine.run([question], bar)
             if trial is None:
                 store.keep(answer)
                 self._best_tails.keep(answer, weights)

@@ -192,17 +192,17 @@ def fit(
         seed: Fixes the order of the examples.
         subset: Indices of the examples to train on; all by default.
         weights: Weights of the examples in the loss `(examples,)`.
-        on_progress: Called as the training goes on with the share of it that is done.
+        on_progress: Called as the training goes on with the share of it that is done, step by step by a thread of
+            TensorFlow's, and at the end.
         in_place_of: Number of examples that `subset` stands for, as a part of them: the steps are as many as
             for so many, on batches that are smaller in proportion. By default its own number.
     """
     subset = np.arange(len(y)) if subset is None else np.asarray(subset)
     targets = (y,) if weights is None else (y, weights)
-    batches = training_batches(as_inputs(x), targets, subset, recipe, seed, in_place_of)
+    batches = training_batches(as_inputs(x), targets, subset, recipe, seed, in_place_of, on_progress)
     steps, strategy = batches.steps, model.distribute_strategy
     _restart(model.optimizer, steps)
-    callbacks = [_Progress(steps, on_progress)] if on_progress else []
-    options = {"epochs": 1, "verbose": 0, "callbacks": callbacks, "shuffle": False}
+    options = {"epochs": 1, "verbose": 0, "shuffle": False}
     if strategy.num_replicas_in_sync == 1:
         with batches as examples, _expected_tracing():
             model.fit(examples, **options)
@@ -210,6 +210,8 @@ def fit(
         with batches.pieces(strategy.num_replicas_in_sync) as pieces, _synchronized_normalization(model):
             # A step takes as many pieces as there are replicas.
             model.fit(_distributed(pieces, strategy), steps_per_epoch=steps, **options)
+    if on_progress is not None:
+        on_progress(1.0)
 
 
 @contextlib.contextmanager
@@ -285,15 +287,3 @@ def training_rate(
     stop = time.perf_counter()
     rate = steps * recipe.batch_size / (stop - compiled)
     return rate, max(0.0, compiled - start - recipe.batch_size / rate)
-
-
-class _Progress(keras.callbacks.Callback):
-    """Reports the share of the steps that is done, each time that `fit` comes back to Python."""
-
-    def __init__(self, steps: int, report: Callable[[float], None]):
-        super().__init__()
-        self.steps, self.report = steps, report
-
-    def on_train_batch_end(self, batch, logs=None):
-        # Keras counts whole executions, of which the last may be cut short.
-        self.report(min(1.0, (batch + 1) / self.steps))

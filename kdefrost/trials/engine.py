@@ -97,27 +97,30 @@ class Engine:
         places = self._places(trained + experiment.evaluated, uses)
         return Plan(self._cuts, examples, experiment.task, trained, experiment.evaluated, places, self._dtype)
 
+    def expect(self, questions: Sequence[Question], bar: ProgressBar):
+        """Tells a progress bar what a policy may ask in several steps."""
+        if questions:
+            bar.expect(self.plan(questions), self._held is not None)
+
     def run(
-        self, questions: Sequence[Question], verbose: bool = True, claim: Callable[[Question], bool] = lambda _: True
+        self, questions: Sequence[Question], bar: ProgressBar, claim: Callable[[Question], bool] = lambda _: True
     ) -> Iterator[tuple[Answer, list[np.ndarray]]]:
         """Answers questions.
 
         Args:
             questions: The questions, in any order.
-            verbose: Whether to show a progress bar.
+            bar: The progress bar over this and what else is asked.
             claim: Called with each before it is taken on; those to which it says no are left out.
 
         Yields:
             Each answer as it comes, with the weights of its tail.
         """
         experiment, plan = self._experiment, self.plan(questions)
-        examples = experiment.gather(experiment.draw(q.rows for q in questions), self._budget, self._directory, verbose)
+        drawn = experiment.draw(question.rows for question in questions)
+        examples = experiment.gather(drawn, self._budget, self._directory, bar.verbose)
         setting = Setting(experiment.source, experiment.task, examples.labels, experiment.class_weight, self._observe)
-        with (
-            self.staffed(),
-            ProgressBar(plan, verbose) as bar,
-            make_executor(setting, self._workers) as executor,
-        ):
+        with self.staffed(), make_executor(setting, self._workers) as executor:
+            bar.begin(plan, self._jobs or 1)
             assignments = self._assignments(plan, examples, claim, executor.release, bar)
             for answer, weights in executor.run(assignments, bar.advance):
                 bar.end(answer)
@@ -168,7 +171,7 @@ class Engine:
         at = None if self._held is None else self._held.lead(flow, first, plan.places)
         if at is None:
             return list(self._cuts)
-        bar.begin_features(at)(plan.trained + plan.evaluated)
+        bar.begin_features(at, are_held=True)(plan.trained + plan.evaluated)
         return [cut for cut in self._cuts if cut.index > at.index]
 
     def _places(self, examples: int, uses: dict[int, int]) -> dict[int, str]:

@@ -102,7 +102,7 @@ class TailRunner:
         """Answers one question; see `run`."""
         advance = functools.partial(on_progress, assignment.question)
         advance(0.0)
-        build = _build_of(assignment)
+        build = assignment.cut, assignment.held, assignment.question.build
         if self._build != build:
             self.release()
             self._tail, self._build = Tail(self._setting, assignment), build
@@ -112,13 +112,6 @@ class TailRunner:
     def release(self):
         """Lets go of the tail and of the features that it holds."""
         self._build = self._tail = None
-
-
-def _build_of(assignment: Assignment) -> tuple:
-    """What a compiled tail is made for; the strength of springs is set from trial to trial, unless they are rigid."""
-    springs = assignment.question.springs
-    coupled = None if springs is None else (springs.layers, springs.are_rigid, springs.normalization)
-    return assignment.cut, assignment.held, assignment.question.recipe, assignment.question.tail, coupled
 
 
 class Tail:

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from kdefrost import fingerprint
 from kdefrost.arguments import check_kind
 from kdefrost.compliance import STRENGTHS, ComplianceProfile, ComplianceTrial
 from kdefrost.compliance.measuring import COMPARED_IMAGES, Straying, measured_layers
@@ -45,6 +46,7 @@ from kdefrost.transferability.names import as_scores
 from kdefrost.transferability.scoring import each_cut
 from kdefrost.trials.asking import Policy, all_of, ask, missing, whole
 from kdefrost.trials.bar import ProgressBar
+from kdefrost.trials.callbacks import callbacks_for
 from kdefrost.trials.engine import Engine
 from kdefrost.trials.executors import check_cluster, check_jobs, cluster_address
 from kdefrost.trials.experiment import Experiment, Learning, prepare
@@ -112,6 +114,13 @@ class Defroster:
             its address: one on each GPU, on machines without any one on each core; `jobs` is then the largest number
             of them. `None` runs them on this machine. See docs/scale.md.
 
+        callbacks: A function that makes a list of Keras callbacks for the training of a trial, of whose `Question` it
+            has `cut`, `per_class`, `seed`, `fold` and `recipe`. With it a trial trains in Keras's epochs, step by step
+            and slower, to the same weights. A callback sees the tail, whose inputs are features, and `loss`, no
+            scores, because these choose the cut; it may end the training, as `EarlyStopping(monitor="loss")` does,
+            but not set its learning rate, which is the recipe's. What the function does and holds is a part of the
+            folder's configuration, because it may change scores; what it calls from elsewhere is not told apart.
+
     Raises:
         ValueError: If the source cannot be cut, a cut does not exist, `recipe` is no `Recipe`, or `strategy` is none
             of one process or, of several replicas, not the only one that this process trains under.
@@ -145,8 +154,14 @@ class Defroster:
         labels: str | None = None,
         features: bool | None = None,
         executor: str | None = None,
+        callbacks: Callable[[Question], list[keras.callbacks.Callback]] | None = None,
     ):
         cluster_address(executor)
+        if callbacks is not None and not callable(callbacks):
+            raise ValueError(
+                "`callbacks` must be a function that makes a list of Keras callbacks, which each trial needs anew, "
+                f"such as lambda question: [...], or None. Received: callbacks={callbacks!r}"
+            )
         if tails not in TAILS:
             raise ValueError(f"`tails` must be one of {', '.join(TAILS)}. Received: tails={tails!r}")
         if labels is not None and labels not in FORMS:
@@ -163,6 +178,7 @@ class Defroster:
             )
         check_training(in_use(strategy))
         self.source, self.strategy, self.tails, self.executor = source, strategy, tails, executor
+        self.callbacks = callbacks
         # The one to start from, to which a folder keeps, and that by which trials are trained: tuned by `profile`.
         self._tuned = recipe if isinstance(recipe, Tuned) else None
         self._start = self.recipe = recipe if self._tuned is None else self._tuned.start
@@ -765,6 +781,8 @@ class Defroster:
         seeds = (5 if folds is None else 1) if seeds is None else seeds
         asked = as_sizes(per_class), as_seeds(seeds), self._start, as_folds(folds, repeats), self.tails
         questions = everything(self.cuts, *asked)
+        # What it must not give shows here, before anything is trained.
+        callbacks_for(questions[0], self.callbacks)
         experiment.draw(question.rows for question in questions)
         return questions
 
@@ -840,7 +858,7 @@ class Defroster:
         holds: bool = False,
     ) -> Engine:
         given = self.memory_budget, self.feature_dtype, self.directory, jobs, observe, holds, self.executor
-        return Engine(experiment, self.cuts if cuts is None else cuts, *given)
+        return Engine(experiment, self.cuts if cuts is None else cuts, *given, self.callbacks)
 
     def _configuration(self, experiment: Experiment) -> dict:
         """What a result depends on, as JSON has it, because what is read is compared with it."""
@@ -851,6 +869,8 @@ class Defroster:
             # Not their names, which Keras numbers as a process goes on.
             "cuts": [[cut.index, cut.frozen_layers, cut.shape_text] for cut in self.cuts],
         }
+        if self.callbacks is not None:
+            own["callbacks"] = fingerprint.of_callable(self.callbacks)
         return json.loads(json.dumps({**experiment.configuration, **own}))
 
     def _remembered(self, experiment: Experiment) -> dict:
@@ -860,7 +880,8 @@ class Defroster:
         configuration["recipe"] = dataclasses.asdict(self._start)
         if self.feature_dtype == "float32":
             del configuration["cuts"]
-        return configuration
+        # A folder of trials with callbacks is not to be taken for one of trials without.
+        return {"callbacks": None, **configuration}
 
     def _profile_of(self, experiment: Experiment, store: Store, questions: Sequence[Question]) -> DefrostProfile:
         """The profile of questions that are answered."""

@@ -189,10 +189,10 @@ def _prepare(builder, name: str):
 
 def _read(builder, name: str, split: str, image_size, color_mode) -> Examples:
     import tensorflow as tf
-    from tensorflow_datasets.decode import SkipDecoding
+    import tensorflow_datasets as tfds
 
     # Left as they are in the file: TFDS would decode them one after the other.
-    examples = builder.as_dataset(split=split, shuffle_files=False, decoders={"image": SkipDecoding()})
+    examples = builder.as_dataset(split=split, shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()})
     kind, count = builder.info.features["image"], builder.info.splits[split].num_examples
     if image_size is None and None in kind.shape:
         image_size = _MIXED_SIZE

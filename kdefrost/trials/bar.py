@@ -78,7 +78,10 @@ class ProgressBar:
     """
 
     def __init__(self, verbose: bool):
-        self.verbose = verbose
+        self.verbose, self._began = verbose, time.perf_counter()
+        form = "{percentage:3.0f}% |{bar:20}| {elapsed} gone, {left} left{postfix}"
+        # Nothing is drawn before there is something to say.
+        self._bar = _Bar(total=1.0, disable=not verbose, bar_format=form, delay=1e-3)
         self._pace, self._lock = Pace(), threading.RLock()
         self._plan: Plan | None = None
         self._ahead: dict[Question, Work] = {}
@@ -92,17 +95,15 @@ class ProgressBar:
         self._later, self._later_seconds = Work(), 0.0
         # Seconds that trials took, all together and by the clock.
         self._busy, self._first, self._passing = 0.0, None, 0.0
-        self._trials, self._ended, self._last = 0, 0, ""
+        self._trials, self._ended, self._last, self._is_over = 0, 0, "", False
 
     def __enter__(self):
-        form = "{percentage:3.0f}% |{bar:20}| {elapsed} gone, {left} left{postfix}"
-        self._bar = _Bar(total=1.0, disable=not self.verbose, bar_format=form, delay=1e-3)
-        self._began = time.perf_counter()
         self._ticking = ticking(self._draw, self.verbose)
         self._ticking.__enter__()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        self._is_over = kind is None
         self._ticking.__exit__(None, None, None)
         self._bar.close()
 
@@ -250,7 +251,9 @@ class ProgressBar:
         self._bar.set_postfix_str(text, refresh=False)
 
     def _draw(self):
-        gone, left = time.perf_counter() - self._began, self.seconds_left()
+        gone = time.perf_counter() - self._began
+        # A policy may be content before it has asked all that it might.
+        left = 0.0 if self._is_over else self.seconds_left()
         self._bar.left = left
         # It does not go back where there turns out to be more to do.
         self._bar.n = max(self._bar.n, gone / (gone + left))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 
 from kdefrost.cutting.cut import Cut
@@ -41,6 +42,7 @@ class Engine:
         observe: As for `Setting`.
         holds: Whether features of what trials are scored on are held from one run to the next, in half of the budget.
         executor: Which cluster runs trials, as for `cluster_address`; `None` for this machine.
+        callbacks: As for `callbacks_for`.
     """
 
     def __init__(
@@ -54,10 +56,11 @@ class Engine:
         observe: Callable | None = None,
         holds: bool = False,
         executor: str | None = None,
+        callbacks: Callable[[Question], list[keras.callbacks.Callback]] | None = None,
     ):
         self._experiment, self._cuts, self._jobs = experiment, tuple(cuts), jobs
         self._budget, self._dtype, self._directory = memory_budget, feature_dtype, existing_folder(directory)
-        self._observe = observe
+        self._observe, self._callbacks = observe, callbacks
         self._held = HeldFeatures(memory_budget // 2) if holds else None
         # By cut index, the share of features there that are nearly the same for all that is trained on.
         self._constant: dict[int, float | None] = {}
@@ -118,7 +121,8 @@ class Engine:
         experiment, plan = self._experiment, self.plan(questions)
         drawn = experiment.draw(question.rows for question in questions)
         examples = experiment.gather(drawn, self._budget, self._directory, bar.verbose)
-        setting = Setting(experiment.source, experiment.task, examples.labels, experiment.class_weight, self._observe)
+        measured = self._observe, self._callbacks
+        setting = Setting(experiment.source, experiment.task, examples.labels, experiment.class_weight, *measured)
         with self.staffed(), make_executor(setting, self._workers) as executor:
             bar.begin(plan, self._jobs or 1)
             assignments = self._assignments(plan, examples, claim, executor.release, bar)

@@ -21,6 +21,7 @@ from kdefrost.models.normalization import FUSED_LAYERS
 from kdefrost.training.coupling import ElasticCoupling
 from kdefrost.training.labels import example_weights
 from kdefrost.training.tasks import Task
+from kdefrost.trials.callbacks import callbacks_for
 from kdefrost.trials.question import Answer, Question, Springs
 from kdefrost.trials.rows import INITIALISATION, ORDER, Drawn
 
@@ -59,6 +60,7 @@ class Setting:
         class_weight: Weights of the classes in the loss.
         observe: What to measure of a trained network beside its scores: a function of the source model, the tail's
             model and the features, which gives lists of numbers by name. `None` for nothing.
+        callbacks: As for `trials.callbacks.callbacks_for`.
     """
 
     source: keras.Model
@@ -66,6 +68,7 @@ class Setting:
     labels: dict[str, np.ndarray]
     class_weight: dict[int, float] | str | None = None
     observe: Callable[[keras.Model, keras.Model, dict[str, tuple]], dict[str, list[float]]] | None = None
+    callbacks: Callable[[Question], list[keras.callbacks.Callback]] | None = None
 
 
 class TailRunner:
@@ -140,7 +143,8 @@ class Tail:
         self._between = None if held == cut else segment(source, held, cut)
         self._whole = self.model if held == cut else _in_a_row(self._between, self.model)
         self._coupling = self._couple(assignment.question.springs)
-        training.compile_model(self._whole, self._recipe, setting.task.loss, self._coupling)
+        stepwise = setting.callbacks is not None
+        training.compile_model(self._whole, self._recipe, setting.task.loss, self._coupling, stepwise)
         self._infer = Inference(self._whole)
 
     def run(
@@ -174,6 +178,7 @@ class Tail:
             weights=self._weights(rows.train),
             on_progress=on_progress,
             in_place_of=len(rows.all),
+            callbacks=callbacks_for(question, self._setting.callbacks),
         )
         chosen = ("validation", None) if rows.held_out is None else ("train", rows.held_out)
         scores = {"test": self._score("test", sample), "validation": self._score(*chosen)}

@@ -8,6 +8,7 @@ import kdefrost
 from kdefrost.cutting.features import FeatureFlow
 from kdefrost.data.sets import LabelledSet
 from kdefrost.trials import engine
+from kdefrost.trials.bar import ProgressBar
 from kdefrost.trials.engine import Engine
 from kdefrost.trials.experiment import Learning, prepare
 from kdefrost.trials.held import HeldFeatures

@@ -197,6 +197,7 @@ class ProgressBar:
             if trial is not None:
                 # On a cluster it is first heard of when it has ended.
                 seconds = now - trial.began if trial.share else answer.seconds
+                self._first = min(self._first, now - seconds)
                 self._pace.measure(trial.work.times(1 - trial.since), seconds)
                 self._busy += seconds
             self._ended += 1

@@ -245,7 +245,8 @@ def test_two_devices_train_as_one(easy, two_devices, examples, batch_size):
     _, two, model = _trained(make, two_devices, x, y, recipe, **options, on_progress=shares.append)
     assert _farthest(one, two) < 5e-6 < 1e-2 < _farthest(start, two)
     steps = recipe.steps(examples)
-    assert len(shares) == 2 * steps + 1 and shares == sorted(shares) and shares[-1] == 1.0
+    # Each piece of a batch tells.
+    assert len(shares) > 2 * steps and min(shares) == 0 and max(shares) == shares[-1] == 1
     for weight in model.weights:
         parts = [np.asarray(part) for part in two_devices.experimental_local_results(weight.value)]
         np.testing.assert_array_equal(*parts)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
-# How far a measured time is off what its work says, and how far what is taken for granted before, as shares.
-_MEASURED, _GRANTED = 0.2, 3.0
+# How far a measured time is off what its work says, how far what is taken for granted before, and how far the speed of
+# training is off that of features, as shares.
+_MEASURED, _GRANTED, _ALIKE = 0.2, 3.0, 1.0
 # What was measured before so many others tells nothing of what comes.
 _MOST = 100
 
@@ -44,7 +45,7 @@ class Pace:
     """Seconds per unit of each kind of work, as far as measured times tell.
 
     Their least squares, in relative errors and without negative ones, with what is taken for granted as one
-    measurement of each kind.
+    measurement of each kind, and operations of training and of features as alike as they are taken to be.
     """
 
     def __init__(self):
@@ -60,8 +61,9 @@ class Pace:
         rows = [*self._rows, *(_row(work, seconds) for work, seconds in present if seconds > 0)]
         units = np.array(_BEFORE)
         # In units of what is taken for granted, because they differ by powers of ten.
-        matrix = np.vstack([np.eye(len(units)) / _GRANTED, *(row * units for row in rows)])
-        wanted = [*np.full(len(units), 1 / _GRANTED), *np.full(len(rows), 1 / _MEASURED)]
+        alike = np.array(Work(flops=1 / _ALIKE, passed=-1 / _ALIKE))
+        matrix = np.vstack([np.eye(len(units)) / _GRANTED, alike, *(row * units for row in rows)])
+        wanted = [*np.full(len(units), 1 / _GRANTED), 0.0, *np.full(len(rows), 1 / _MEASURED)]
         return Work(*(nnls(matrix, np.array(wanted))[0] * units))
 
 

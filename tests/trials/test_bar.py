@@ -22,11 +22,14 @@ FAST = Work(trials=0.1, flops=6e-12, layers=0.1, passed=5e-12)
 def test_one_measurement_and_what_is_granted():
     """The least squares of x / 0.2 = 1 within 3 and 2 x = 4 within a fifth: (25 / 9 + 25 / 4) x = 5 / 9 + 25 / 2."""
     pace = Pace()
-    assert pace.per_unit() == Work(0.2, 2e-11, 0.35, 1.5e-11)
+    np.testing.assert_allclose(pace.per_unit(), (0.2, 2e-11, 0.35, 1.5e-11))
     pace.measure(Work(trials=2), 4.0)
     np.testing.assert_allclose(pace.per_unit().trials, (5 / 9 + 25 / 2) / (25 / 9 + 25 / 4))
     np.testing.assert_allclose(pace.per_unit()[1:], (2e-11, 0.35, 1.5e-11))
     assert pace.per_unit((Work(trials=1), 2.0)).trials > pace.per_unit().trials
+    # Features that take ten times what is granted speak of training.
+    pace.measure(Work(passed=1e11), 15.0)
+    assert 1e-10 < pace.per_unit().flops < 2e-10
 
 
 @pytest.fixture

@@ -13,8 +13,11 @@ from kdefrost.progress import ticking
 from kdefrost.tables import format_score, label_of
 from kdefrost.trials.plan import Plan
 from kdefrost.trials.question import Answer, Question
+from kdefrost.trials.tails import COMPILING
 from kdefrost.trials.time_left import Pace, Work, seconds_of
 
+# Seconds that other processes take to start, until a trial has begun in one.
+_STARTING = 8.0
 # Seconds of features that are measured together, at least.
 _LEAST = 0.5
 
@@ -95,6 +98,8 @@ class ProgressBar:
         self._later, self._later_seconds = Work(), 0.0
         # Seconds that trials took, all together and by the clock.
         self._busy, self._first, self._passing = 0.0, None, 0.0
+        # When processes began to start, as long as none has begun a trial.
+        self._starts: float | None = None
         self._trials, self._ended, self._last, self._is_over = 0, 0, "", False
 
     def __enter__(self):
@@ -144,6 +149,7 @@ class ProgressBar:
             on_the_way = 0 if last is None else _passed(last) - self._passed_before
             self._passed = on_the_way * (plan.trained + plan.evaluated)
             self._trials += len(plan.questions)
+            self._starts = time.perf_counter() if at_once > 1 and self._first is None else None
 
     def begin_features(self, cut: Cut, are_held: bool = False) -> Callable[[int], None]:
         """Names the cut whose features are computed, and gives what to call with numbers of examples done.
@@ -174,11 +180,11 @@ class ProgressBar:
         return advance
 
     def advance(self, question: Question, share: float):
-        """Moves on to where a share of a trial's training is done."""
-        now = time.perf_counter()
+        """Moves on to where a share of a trial's training is done, or to where its tail is compiled (`COMPILING`)."""
+        now, compiles, share = time.perf_counter(), share == COMPILING, max(0.0, share)
         with self._lock:
             if question not in self._running:
-                self._start(question, now)
+                self._start(question, now, compiles)
             trial = self._running[question]
             # What is left of a trial whose training has ended is to score it.
             done = share * self._plan.training_flops(question) / max(1.0, self._plan.flops(question))
@@ -193,6 +199,8 @@ class ProgressBar:
         """Moves on to a trial's end."""
         now = time.perf_counter()
         with self._lock:
+            # One that is short ends before it is seen to run.
+            self._ahead.pop(answer.question, None)
             trial = self._running.pop(answer.question, None)
             if trial is not None:
                 # On a cluster it is first heard of when it has ended.
@@ -224,13 +232,15 @@ class ProgressBar:
             layers = sum(number * self._layers[build] for build, number in self._to_compile.items())
             trials = ahead + layers * per_unit.layers + sum(trial.left(per_unit, now) for trial in running)
             features = max(0.0, self._passed) * per_unit.passed
+            if self._starts is not None and self._first is None:
+                features += max(0.0, _STARTING - (now - self._starts))
             return features + (trials + self._later_seconds) / self._at_once(now)
 
-    def _start(self, question: Question, now: float):
+    def _start(self, question: Question, now: float, compiles: bool):
         """Takes note of a trial that begins."""
         build, compiled = (question.cut, question.build), Work()
-        if self._to_compile[build]:
-            self._to_compile[build] -= 1
+        if compiles:
+            self._to_compile[build] = max(0, self._to_compile[build] - 1)
             compiled = Work(layers=self._layers[build])
         self._running[question] = _Running(self._ahead.pop(question, Work()), compiled, now)
         self._first = self._first or now

@@ -25,6 +25,8 @@ from kdefrost.trials.callbacks import callbacks_for
 from kdefrost.trials.question import Answer, Question, Springs
 from kdefrost.trials.rows import INITIALISATION, ORDER, Drawn
 
+# What is reported in the place of a share of a training where the tail is compiled first.
+COMPILING = -0.5
 # Weights start below 10; what has grown to this, or to no number, learns nothing any more.
 _DIVERGED = 1e6
 
@@ -88,7 +90,8 @@ class TailRunner:
 
         Args:
             assignments: The questions, drawn as they are needed, those of a cut together.
-            on_progress: Called as a training goes on with the question and the share of it that is done.
+            on_progress: Called as a training goes on with the question and the share of it that is done, at first
+                with `COMPILING` where the tail is compiled for it.
 
         Yields:
             Each answer as it comes, with the weights of its tail.
@@ -104,8 +107,8 @@ class TailRunner:
     ) -> tuple[Answer, list[np.ndarray]]:
         """Answers one question; see `run`."""
         advance = functools.partial(on_progress, assignment.question)
-        advance(0.0)
         build = assignment.cut, assignment.held, assignment.question.build
+        advance(0.0 if self._build == build else COMPILING)
         if self._build != build:
             self.release()
             self._tail, self._build = Tail(self._setting, assignment), build

@@ -12,6 +12,7 @@ from kdefrost.cutting.cut import Cut
 from kdefrost.trials import bar
 from kdefrost.trials.bar import ProgressBar
 from kdefrost.trials.question import Answer, Question
+from kdefrost.trials.tails import COMPILING
 from kdefrost.trials.time_left import Pace, Work, seconds_of
 
 # Seconds per unit of a machine of half the speed that is taken for granted, and of one of three times that speed.
@@ -88,7 +89,7 @@ def _run(shown, plan, machine, clock):
             work = 2 * 3000 * max(0, work - plan.cuts[question.cut].tail_multiply_adds)
             passes(seconds_of(Work(passed=work), machine))
             done(3000)
-        shown.advance(question, 0.0)
+        shown.advance(question, COMPILING if question.cut != before else 0.0)
         if question.cut != before:
             passes(seconds_of(Work(layers=9 - 2 * question.cut), machine))
         seconds = seconds_of(Work(trials=1, flops=plan.flops(question)), machine)

@@ -29,6 +29,7 @@ class _Running:
     Attributes:
         work: What it takes.
         compiled: What its tail takes to be compiled; nothing where that was done for another trial.
+        trained: Share of the work that its training is; the rest is to score it.
         began: When it began, and once its tail is compiled, when the training did.
         share: Share of the work that is done since then.
         told: When that was told.
@@ -37,6 +38,7 @@ class _Running:
 
     work: Work
     compiled: Work
+    trained: float
     began: float
     share: float = 0.0
     told: float = 0.0
@@ -186,8 +188,7 @@ class ProgressBar:
             if question not in self._running:
                 self._start(question, now, compiles)
             trial = self._running[question]
-            # What is left of a trial whose training has ended is to score it.
-            done = share * self._plan.training_flops(question) / max(1.0, self._plan.flops(question))
+            done = share * trial.trained
             if done and not trial.share and any(trial.compiled):
                 self._pace.measure(trial.compiled, now - trial.began)
                 self._busy += now - trial.began
@@ -242,7 +243,8 @@ class ProgressBar:
         if compiles:
             self._to_compile[build] = max(0, self._to_compile[build] - 1)
             compiled = Work(layers=self._layers[build])
-        self._running[question] = _Running(self._ahead.pop(question, Work()), compiled, now)
+        trained = self._plan.training_flops(question) / max(1.0, self._plan.flops(question))
+        self._running[question] = _Running(self._ahead.pop(question, Work()), compiled, trained, now)
         self._first = self._first or now
         where = str(question).replace(f"cut {question.cut},", f"cut {question.cut} of {self._plan.cuts[-1].index},")
         number = self._ended + len(self._running)

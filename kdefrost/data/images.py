@@ -188,22 +188,18 @@ def _prepare(builder, name: str):
 
 
 def _read(builder, name: str, split: str, image_size, color_mode) -> Examples:
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    # Left as they are in the file: TFDS would decode them one after the other.
-    examples = builder.as_dataset(split=split, shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()})
-    kind, count = builder.info.features["image"], builder.info.splits[split].num_examples
-    if image_size is None and None in kind.shape:
+    examples = builder.as_dataset(split=split, shuffle_files=False)
+    count = builder.info.splits[split].num_examples
+    if image_size is None and None in builder.info.features["image"].shape:
         image_size = _MIXED_SIZE
 
     def pair(example):
-        image = kind.decode_example(example["image"])
+        image = example["image"]
         return image if image_size is None else _resize(image, image_size), example["label"]
 
     batches = []
     with tqdm(total=count, desc=f"Reading {name} ({split})", unit="image", delay=2) as bar:
-        for batch in examples.map(pair, num_parallel_calls=tf.data.AUTOTUNE).batch(1000).as_numpy_iterator():
+        for batch in examples.map(pair).batch(1000).as_numpy_iterator():
             batches.append(batch)
             bar.update(len(batch[1]))
     images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))

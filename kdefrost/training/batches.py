@@ -113,9 +113,11 @@ class _Batches:
 
     def _rows(self, start, stop, share=None):
         rows = self.order[start:stop]
-        if self.on_progress is not None:
+        # Which the end of `with` may take away meanwhile.
+        report = self.on_progress
+        if report is not None:
             # One call of Keras runs many steps, in which only batches tell how far it is.
-            self.on_progress(max(0, start - _AHEAD * (stop - start)) / len(self.order))
+            report(max(0, start - _AHEAD * (stop - start)) / len(self.order))
         # An autoencoder's targets are its inputs: they are read, or decoded, once.
         batches = {id(array): array[rows] for array in {id(array): array for array in self.arrays}.values()}
         *parts, last = (batches[id(array)] for array in self.arrays)

@@ -95,7 +95,7 @@ class ProgressBar:
         self._to_compile, self._layers = Counter(), {}
         # Operations that features will take, and those of one example on the way to the present cut.
         self._passed, self._passed_before = 0.0, 0
-        # Of steps of the policy after this one: by question its work, and which of it is expected.
+        # By question, what it takes in a step of its own; and what is expected of the steps after this one.
         self._whole: dict[Question, Work] = {}
         self._later, self._later_seconds = Work(), 0.0
         # Seconds that trials took, all together and by the clock.

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from kdefrost import fingerprint
 from kdefrost.arguments import check_kind
 from kdefrost.compliance import STRENGTHS, ComplianceProfile, ComplianceTrial
 from kdefrost.compliance.measuring import COMPARED_IMAGES, Straying, measured_layers
@@ -43,7 +44,9 @@ from kdefrost.transferability import Transferability
 from kdefrost.transferability.draws import counts
 from kdefrost.transferability.names import as_scores
 from kdefrost.transferability.scoring import each_cut
-from kdefrost.trials.asking import Policy, all_of, ask, missing
+from kdefrost.trials.asking import Outlook, Policy, all_of, ask, missing, nothing_more, whole
+from kdefrost.trials.bar import ProgressBar
+from kdefrost.trials.callbacks import callbacks_for
 from kdefrost.trials.dashboard import Dashboard, check_dashboard
 from kdefrost.trials.engine import Engine
 from kdefrost.trials.executors import check_cluster, check_jobs, cluster_address
@@ -114,6 +117,12 @@ class Defroster:
         tensorboard: Folder in which each trial is a run of TensorBoard's HParams dashboard, with what it was asked and
             its scores. They are written as they end, those that `directory` has already at the beginning and those of
             other processes at the end; folders of several defrosters may be one. `None` writes none.
+        callbacks: A function that makes a list of Keras callbacks for the training of a trial, of whose `Question` it
+            has `cut`, `per_class`, `seed`, `fold` and `recipe`. With it a trial trains in Keras's epochs, step by step
+            and slower, to the same weights. A callback sees the tail, whose inputs are features, and `loss`, no
+            scores, because these choose the cut; it may end the training, as `EarlyStopping(monitor="loss")` does,
+            but not set its learning rate, which is the recipe's. What the function does and holds is a part of the
+            folder's configuration, because it may change scores; what it calls from elsewhere is not told apart.
 
     Raises:
         ValueError: If the source cannot be cut, a cut does not exist, `recipe` is no `Recipe`, or `strategy` is none
@@ -149,8 +158,14 @@ class Defroster:
         features: bool | None = None,
         executor: str | None = None,
         tensorboard: str | os.PathLike | None = None,
+        callbacks: Callable[[Question], list[keras.callbacks.Callback]] | None = None,
     ):
         cluster_address(executor)
+        if callbacks is not None and not callable(callbacks):
+            raise ValueError(
+                "`callbacks` must be a function that makes a list of Keras callbacks, which each trial needs anew, "
+                f"such as lambda question: [...], or None. Received: callbacks={callbacks!r}"
+            )
         if tails not in TAILS:
             raise ValueError(f"`tails` must be one of {', '.join(TAILS)}. Received: tails={tails!r}")
         if labels is not None and labels not in FORMS:
@@ -167,6 +182,7 @@ class Defroster:
             )
         check_training(in_use(strategy))
         self.source, self.strategy, self.tails, self.executor = source, strategy, tails, executor
+        self.callbacks = callbacks
         # The one to start from, to which a folder keeps, and that by which trials are trained: tuned by `profile`.
         self._tuned = recipe if isinstance(recipe, Tuned) else None
         self._start = self.recipe = recipe if self._tuned is None else self._tuned.start
@@ -311,7 +327,7 @@ class Defroster:
             classes: As for `profile`.
             test_per_class: As for `profile`.
             jobs: As for `profile`; so many questions are asked at once, on which the course of a search depends.
-            verbose: Whether to show a progress bar for each step.
+            verbose: Whether to show a progress bar, which allows for the whole budget.
             steps: As for `profile`.
 
         Returns:
@@ -356,9 +372,11 @@ class Defroster:
         self._last = experiment, engine
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
             if self._tuned is not None:
-                policy = policy_of(self._tune(experiment, questions, store, engine, verbose))
+                questions = self._tune(experiment, questions, store, engine, verbose)
+                policy = policy_of(questions)
             profile_of = functools.partial(self._profile_of, experiment, store)
-            for answer, weights in self._ask(experiment, policy, store, engine, verbose):
+            outlook = policy.outlook if isinstance(policy, Search) else whole(questions)
+            for answer, weights in self._ask(experiment, policy, store, engine, verbose, outlook):
                 if answer.question.fold is None:
                     self._best_tails.offer(answer, weights, profile_of([answer.question]))
                     self._best_tails.settle(policy(store.answers), store.answers, profile_of)
@@ -769,6 +787,8 @@ class Defroster:
         seeds = (5 if folds is None else 1) if seeds is None else seeds
         asked = as_sizes(per_class), as_seeds(seeds), self._start, as_folds(folds, repeats), self.tails
         questions = everything(self.cuts, *asked)
+        # What it must not give shows here, before anything is trained.
+        callbacks_for(questions[0], self.callbacks)
         experiment.draw(question.rows for question in questions)
         return questions
 
@@ -844,7 +864,7 @@ class Defroster:
         holds: bool = False,
     ) -> Engine:
         given = self.memory_budget, self.feature_dtype, self.directory, jobs, observe, holds, self.executor
-        return Engine(experiment, self.cuts if cuts is None else cuts, *given)
+        return Engine(experiment, self.cuts if cuts is None else cuts, *given, self.callbacks)
 
     def _configuration(self, experiment: Experiment) -> dict:
         """What a result depends on, as JSON has it, because what is read is compared with it."""
@@ -855,6 +875,8 @@ class Defroster:
             # Not their names, which Keras numbers as a process goes on.
             "cuts": [[cut.index, cut.frozen_layers, cut.shape_text] for cut in self.cuts],
         }
+        if self.callbacks is not None:
+            own["callbacks"] = fingerprint.of_callable(self.callbacks)
         return json.loads(json.dumps({**experiment.configuration, **own}))
 
     def _remembered(self, experiment: Experiment) -> dict:
@@ -864,14 +886,21 @@ class Defroster:
         configuration["recipe"] = dataclasses.asdict(self._start)
         if self.feature_dtype == "float32":
             del configuration["cuts"]
-        return configuration
+        # A folder of trials with callbacks is not to be taken for one of trials without.
+        return {"callbacks": None, **configuration}
 
     def _ask(
-        self, experiment: Experiment, policy: Policy, store: Store, engine: Engine, verbose: bool
+        self,
+        experiment: Experiment,
+        policy: Policy,
+        store: Store,
+        engine: Engine,
+        verbose: bool,
+        outlook: Outlook = nothing_more,
     ) -> Iterator[tuple[Answer, list[np.ndarray]]]:
         """Asks until a policy is content, as `ask`, and shows each trial in TensorBoard where that is wished."""
         if self.tensorboard is None:
-            yield from ask(policy, store, engine, verbose)
+            yield from ask(policy, store, engine, verbose, outlook)
             return
         common = {"source": self.source.name, "directory": None if self.directory is None else str(self.directory)}
         board = Dashboard(self.tensorboard, common, self.cuts, self._remembered(experiment))
@@ -881,7 +910,7 @@ class Defroster:
             board.add(answers[question] for question in policy(answers) if question in answers)
 
         add_known()
-        for answer, weights in ask(policy, store, engine, verbose):
+        for answer, weights in ask(policy, store, engine, verbose, outlook):
             board.write(answer)
             yield answer, weights
         # Those that another process has answered meanwhile.
@@ -904,7 +933,8 @@ class Defroster:
         """The tail's weights of a question, which a trial has answered before unless it is `None`."""
         experiment, engine = self._last
         with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
-            ((answer, weights),) = engine.run([question], verbose)
+            with ProgressBar(verbose) as bar:
+                ((answer, weights),) = engine.run([question], bar)
             if trial is None:
                 store.keep(answer)
                 self._best_tails.keep(answer, weights)

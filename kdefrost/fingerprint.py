@@ -56,6 +56,14 @@ def of_layer(layer: keras.layers.Layer) -> str:
     return of_settings({"layers": _layers(layer) if has_graph(layer) else [_settings(layer)]})
 
 
+def of_callable(function: Callable) -> str:
+    """Hash of what a function does and holds; of what it calls from elsewhere, the names alone."""
+    if not isinstance(function, (types.FunctionType, functools.partial)):
+        # An object that can be called.
+        function = [type(function).__name__, type(function).__call__, getattr(function, "__dict__", {})]
+    return of_settings({"does": repr(_content(function))})
+
+
 def of_metric(metric) -> str:
     """Name and settings of a Keras metric or loss, or the name by which it is known."""
     if not hasattr(metric, "get_config"):

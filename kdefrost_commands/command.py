@@ -114,6 +114,12 @@ def without_notes() -> Iterator[None]:
             os.close(each)
 
 
+if "--multiprocessing-fork" in sys.orig_argv:
+    # A process of --jobs reads the script anew before it comes to kdefrost, which it would import with all notes.
+    with without_notes():
+        import kdefrost  # noqa: F401
+
+
 def main(check: Callable[[], Callable[[], None] | None], stopped: str = "The same command begins anew."):
     """Runs a command, whose mistakes, failures and interrupts end in a sentence on standard error.
 

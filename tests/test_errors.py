@@ -120,6 +120,7 @@ DEFROSTER = [
     ("directory", b"runs", "`directory` must be the path", "b'runs'"),
     ("directory", "", "`directory` must be the path", "''"),
     ("directory", "a\0b", "`directory` must be the path"),
+    ("callbacks", ["early"], "`callbacks` must be a function that makes a list of Keras callbacks", "['early']"),
     ("memory_budget", "1GB", "`memory_budget` must be a whole number of bytes", "'1GB'"),
     ("memory_budget", -1, "`memory_budget` must be", "-1"),
     ("memory_budget", 1.5, "`memory_budget` must be", "1.5"),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from kdefrost.arguments import as_path
 from kdefrost.data.colors import check_color_mode, in_colors
@@ -167,7 +168,7 @@ def _load_tfds(name: str, data_dir, image_size, color_mode) -> ImageData:
             f"The data set {name!r} must have images with one label each, and a split `train` and one of `test` and "
             f"`validation`. It has the features {sorted(kinds)} and the splits {sorted(splits)}."
         )
-    parts = [_read(builder, split, image_size, color_mode) for split in ("train", held_out)]
+    parts = [_read(builder, name, split, image_size, color_mode) for split in ("train", held_out)]
     return ImageData(name, *parts, classes=tuple(features["label"].names))
 
 
@@ -186,8 +187,9 @@ def _prepare(builder, name: str):
         ) from error
 
 
-def _read(builder, split: str, image_size, color_mode) -> Examples:
+def _read(builder, name: str, split: str, image_size, color_mode) -> Examples:
     examples = builder.as_dataset(split=split, shuffle_files=False)
+    count = builder.info.splits[split].num_examples
     if image_size is None and None in builder.info.features["image"].shape:
         image_size = _MIXED_SIZE
 
@@ -195,7 +197,11 @@ def _read(builder, split: str, image_size, color_mode) -> Examples:
         image = example["image"]
         return image if image_size is None else _resize(image, image_size), example["label"]
 
-    batches = list(examples.map(pair).batch(1000).as_numpy_iterator())
+    batches = []
+    with tqdm(total=count, desc=f"Reading {name} ({split})", unit="image", delay=2) as bar:
+        for batch in examples.map(pair).batch(1000).as_numpy_iterator():
+            batches.append(batch)
+            bar.update(len(batch[1]))
     images, labels = (np.concatenate(part) for part in zip(*batches, strict=True))
     return Examples(in_colors(images, color_mode), labels.astype(np.int64))
 

@@ -24,7 +24,7 @@ _BEST = {"markersize": 9, "markeredgecolor": "black", "zorder": 5}
 
 def plot_profile(
     profile: DefrostProfile,
-    ax: Axes | None = None,
+    ax: Axes | Sequence[Axes] | None = None,
     metric: str | None = None,
     scores: Mapping[int | None, Transferability] | None = None,
 ) -> Axes:
@@ -36,21 +36,25 @@ def plot_profile(
 
     Args:
         profile: A `DefrostProfile` with at least one trial.
-        ax: Matplotlib axes; by default those of a new figure.
+        ax: Matplotlib axes, with `scores` two of them, of which the second is theirs; by default those of a new figure.
         metric: Name of the metric, by default the objective's.
         scores: Scores without training of the same cuts by size; where there are some, those of the largest size are
-            drawn below, in a figure of its own, each from its lowest to its highest.
+            drawn below, each from its lowest to its highest.
 
     Returns:
-        The axes.
+        The axes of the metric.
 
     Raises:
-        ValueError: If axes are given together with scores.
+        ValueError: If the axes are not one, or with scores not two.
     """
-    if ax is not None and scores:
-        raise ValueError("`ax` must be None where `scores` are given: they take a figure of two axes.")
     below = None
-    if ax is None:
+    if ax is not None:
+        given = np.ravel(np.asarray(ax, dtype=object))
+        if len(given) != (2 if scores else 1):
+            expected = "two axes, the second for `scores`" if scores else "one axes"
+            raise ValueError(f"`ax` must be {expected}. Received: {len(given)}")
+        ax, below = given if scores else (given[0], None)
+    else:
         from matplotlib import pyplot
 
         width = width_for(profile.cuts)

@@ -156,6 +156,14 @@ class Search:
     def __call__(self, answers: Mapping[Question, Answer]) -> list[Question]:
         return [question for course in self._courses.values() for question in course.follow(answers)[0]]
 
+    def outlook(self, answers: Mapping[Question, Answer]) -> tuple[dict[Question, float], float]:
+        """What the budgets leave at most: by question which share of it may be asked, and beside that seconds."""
+        shares, seconds = {}, 0.0
+        for course in self._courses.values():
+            more, time = course.left(answers)
+            shares, seconds = shares | more, seconds + time
+        return shares, seconds
+
     def result(self, answers: Mapping[Question, Answer]) -> tuple[Searched, ...]:
         """How it went, once all that it asks is answered."""
         return tuple(course.result(size, answers) for size, course in self._courses.items())
@@ -190,6 +198,18 @@ class _Course:
                 return asked, ended
             asked = [*asked, *following]
         return asked, None
+
+    def left(self, answers: Mapping[Question, Answer]) -> tuple[dict[Question, float], float]:
+        """What the budget leaves; see `Search.outlook`."""
+        asked, ended = self.follow(answers)
+        budget = self._budget
+        # What this step asks is not left.
+        spent = budget.spent([answers[question] for question in asked if question in answers])
+        ahead = [question for question in asked if question not in answers]
+        left = 0.0 if ended else max(0.0, budget.amount - spent - sum(budget.price(each, []) for each in ahead))
+        if budget.unit == "seconds":
+            return {}, left
+        return dict.fromkeys(budget.costs, left), 0.0
 
     def result(self, size: int | None, answers: Mapping[Question, Answer]) -> Searched:
         asked, ended = self.follow(answers)

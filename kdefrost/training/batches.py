@@ -1,9 +1,15 @@
 """Batches of examples, handed to TensorFlow one by one."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from kdefrost.training.recipe import Recipe
+
+# Batches that wait for TensorFlow, and with one that it is at work on and one that is taken, those ahead of it.
+_WAITING = 2
+_AHEAD = _WAITING + 1
 
 
 def as_inputs(x) -> tuple:
@@ -12,7 +18,13 @@ def as_inputs(x) -> tuple:
 
 
 def training_batches(
-    inputs: tuple, targets: tuple, subset, recipe: Recipe, seed, in_place_of: int | None = None
+    inputs: tuple,
+    targets: tuple,
+    subset,
+    recipe: Recipe,
+    seed,
+    in_place_of: int | None = None,
+    on_progress: Callable[[float], None] | None = None,
 ) -> "_Batches":
     """All batches of a training: each epoch holds every example once, in an order of its own.
 
@@ -24,6 +36,7 @@ def training_batches(
         seed: Fixes the order of the examples.
         in_place_of: Number of examples that `subset` stands for: the batches are as many as those of so many,
             each smaller in proportion.
+        on_progress: Called, by a thread of TensorFlow's, as batches are taken with the share of the steps that is done.
 
     Returns:
         A context manager that gives a `tf.data.Dataset`.
@@ -32,7 +45,8 @@ def training_batches(
     order = np.concatenate([rng.permutation(subset) for _ in range(recipe.epochs)])
     starts, stops = _bounds(len(subset), recipe.batch_size, len(subset) if in_place_of is None else in_place_of)
     epochs = np.arange(recipe.epochs)[:, None] * len(subset)
-    return _Batches(inputs, targets, order, (starts + epochs).ravel(), (stops + epochs).ravel())
+    edges = (starts + epochs).ravel(), (stops + epochs).ravel()
+    return _Batches(inputs, targets, order, *edges, on_progress=on_progress)
 
 
 def _bounds(examples: int, batch_size: int, in_place_of: int) -> tuple[np.ndarray, np.ndarray]:
@@ -51,10 +65,10 @@ class _Batches:
     So examples are handed over batch by batch, and are let go at the end of `with`.
     """
 
-    def __init__(self, inputs: tuple, targets: tuple, order, starts, stops, shares=None):
+    def __init__(self, inputs: tuple, targets: tuple, order, starts, stops, shares=None, on_progress=None):
         self.arrays, self.inputs = (*inputs, *targets), len(inputs)
         self.order, self.starts, self.stops, self.shares = order, starts, stops, shares
-        self.steps = len(starts)
+        self.steps, self.on_progress = len(starts), on_progress
 
     def pieces(self, replicas: int) -> "_Batches":
         """The same batches, each in as many pieces as there are replicas, one after the other.
@@ -74,7 +88,7 @@ class _Batches:
         # Keras takes the mean over each piece, and then that over the pieces.
         shares = (stops - starts) / (stops - starts).mean(axis=1, keepdims=True)
         parts = starts.ravel(), stops.ravel(), shares.astype(np.float32).ravel()
-        return _Batches(inputs, (y, weights), self.order, *parts)
+        return _Batches(inputs, (y, weights), self.order, *parts, self.on_progress)
 
     def __enter__(self) -> tf.data.Dataset:
         shapes, dtypes = zip(*((array.shape[1:], _dtype_of(array)) for array in self.arrays), strict=True)
@@ -92,13 +106,18 @@ class _Batches:
         # longer pauses: of up to 2.5 s after 5 s of training.
         options.autotune.enabled = False
         bounds = (self.starts, self.stops) if self.shares is None else (self.starts, self.stops, self.shares)
-        return tf.data.Dataset.from_tensor_slices(bounds).map(batch).prefetch(2).with_options(options)
+        return tf.data.Dataset.from_tensor_slices(bounds).map(batch).prefetch(_WAITING).with_options(options)
 
     def __exit__(self, *_):
-        self.arrays = None
+        self.arrays = self.on_progress = None
 
     def _rows(self, start, stop, share=None):
         rows = self.order[start:stop]
+        # Which the end of `with` may take away meanwhile.
+        report = self.on_progress
+        if report is not None:
+            # One call of Keras runs many steps, in which only batches tell how far it is.
+            report(max(0, start - _AHEAD * (stop - start)) / len(self.order))
         # An autoencoder's targets are its inputs: they are read, or decoded, once.
         batches = {id(array): array[rows] for array in {id(array): array for array in self.arrays}.values()}
         *parts, last = (batches[id(array)] for array in self.arrays)

@@ -129,6 +129,7 @@ def compile_model(
     recipe: Recipe,
     loss: "str | keras.losses.Loss" = "sparse_categorical_crossentropy",
     coupling: ElasticCoupling | None = None,
+    stepwise: bool = False,
 ) -> None:
     """Compiles a model for `fit`.
 
@@ -137,6 +138,7 @@ def compile_model(
         recipe: How it will be trained.
         loss: Keras loss, or its name.
         coupling: What holds some of its weights near a source's; `None` for nothing.
+        stepwise: Whether callbacks watch each step; else one call runs `STEPS_PER_EXECUTION`.
 
     Raises:
         ValueError: If there are several replicas, and the loss is not a mean over the examples, or the
@@ -147,7 +149,7 @@ def compile_model(
     if several:
         _check_means(model, loss)
     # Over several replicas Keras's loop over steps fails inside TensorFlow, whatever the model.
-    steps = 1 if several else STEPS_PER_EXECUTION
+    steps = 1 if several or stepwise else STEPS_PER_EXECUTION
     # Keras would go by the model's own policy, which is the global one, and not by its layers'.
     model.compile(_optimizer(model, recipe, coupling), loss=loss, steps_per_execution=steps, auto_scale_loss=False)
     if not several:
@@ -181,6 +183,7 @@ def fit(
     weights: np.ndarray | None = None,
     on_progress: Callable[[float], None] | None = None,
     in_place_of: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Trains a compiled model from its present weights.
 
@@ -192,24 +195,29 @@ def fit(
         seed: Fixes the order of the examples.
         subset: Indices of the examples to train on; all by default.
         weights: Weights of the examples in the loss `(examples,)`.
-        on_progress: Called as the training goes on with the share of it that is done.
+        on_progress: Called as the training goes on with the share of it that is done, step by step by a thread of
+            TensorFlow's, and at the end.
         in_place_of: Number of examples that `subset` stands for, as a part of them: the steps are as many as
             for so many, on batches that are smaller in proportion. By default its own number.
+        callbacks: What watches the training, or ends it early. The same steps are then as many epochs of Keras as the
+            recipe has, of a model that is compiled `stepwise`.
     """
     subset = np.arange(len(y)) if subset is None else np.asarray(subset)
     targets = (y,) if weights is None else (y, weights)
-    batches = training_batches(as_inputs(x), targets, subset, recipe, seed, in_place_of)
+    batches = training_batches(as_inputs(x), targets, subset, recipe, seed, in_place_of, on_progress)
     steps, strategy = batches.steps, model.distribute_strategy
     _restart(model.optimizer, steps)
-    callbacks = [_Progress(steps, on_progress)] if on_progress else []
-    options = {"epochs": 1, "verbose": 0, "callbacks": callbacks, "shuffle": False}
+    epochs = recipe.epochs if callbacks else 1
+    options = {"epochs": epochs, "verbose": 0, "shuffle": False, "callbacks": list(callbacks)}
     if strategy.num_replicas_in_sync == 1:
         with batches as examples, _expected_tracing():
-            model.fit(examples, **options)
+            model.fit(examples, steps_per_epoch=steps // epochs if callbacks else None, **options)
     else:
         with batches.pieces(strategy.num_replicas_in_sync) as pieces, _synchronized_normalization(model):
             # A step takes as many pieces as there are replicas.
-            model.fit(_distributed(pieces, strategy), steps_per_epoch=steps, **options)
+            model.fit(_distributed(pieces, strategy), steps_per_epoch=steps // epochs, **options)
+    if on_progress is not None:
+        on_progress(1.0)
 
 
 @contextlib.contextmanager
@@ -285,15 +293,3 @@ def training_rate(
     stop = time.perf_counter()
     rate = steps * recipe.batch_size / (stop - compiled)
     return rate, max(0.0, compiled - start - recipe.batch_size / rate)
-
-
-class _Progress(keras.callbacks.Callback):
-    """Reports the share of the steps that is done, each time that `fit` comes back to Python."""
-
-    def __init__(self, steps: int, report: Callable[[float], None]):
-        super().__init__()
-        self.steps, self.report = steps, report
-
-    def on_train_batch_end(self, batch, logs=None):
-        # Keras counts whole executions, of which the last may be cut short.
-        self.report(min(1.0, (batch + 1) / self.steps))

@@ -9,6 +9,7 @@
     placement    where the features at each cut are held
     held         what trials are scored on, held from one run of the engine to the next
     tails        a tail, compiled once and asked question by question
+    callbacks    what of Keras watches a trial's training, made anew for each
     executors    trials run here, in processes side by side, or on a cluster
     side_by_side  what all that runs several trials at a time has in common
     cluster      trials on the machines of a Ray cluster, those of a machine that dies asked again elsewhere
@@ -21,8 +22,9 @@
     database     the SQLite database of the store
     presence     which processes are at work in a run folder
     asking       a policy's questions, asked until it is content
-    bar          progress
+    bar          progress over all trials
     dashboard    trials in TensorBoard, a run each
+    time_left    what trials will still take, from what others took
 
 A policy decides which question comes next, as a pure function of the answers so far: `kdefrost.profile.policy`,
 `kdefrost.compliance.policy`.

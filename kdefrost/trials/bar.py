@@ -1,88 +1,289 @@
 """The progress bar over all trials."""
 
-from collections.abc import Callable
+import dataclasses
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 from tqdm import tqdm
 
 from kdefrost.cutting.cut import Cut
+from kdefrost.progress import ticking
 from kdefrost.tables import format_score, label_of
 from kdefrost.trials.plan import Plan
 from kdefrost.trials.question import Answer, Question
+from kdefrost.trials.tails import COMPILING
+from kdefrost.trials.time_left import Pace, Work, seconds_of
+
+# Seconds that other processes take to start, until a trial has begun in one.
+_STARTING = 8.0
+# Seconds of features that are measured together, at least.
+_LEAST = 0.5
+
+
+@dataclasses.dataclass
+class _Running:
+    """A trial that runs.
+
+    Attributes:
+        work: What it takes.
+        compiled: What its tail takes to be compiled; nothing where that was done for another trial.
+        trained: Share of the work that its training is; the rest is to score it.
+        began: When it began, and once its tail is compiled, when the training did.
+        share: Share of the work that is done since then.
+        told: When that was told.
+        since: The share that was done when the training had begun.
+    """
+
+    work: Work
+    compiled: Work
+    trained: float
+    began: float
+    share: float = 0.0
+    told: float = 0.0
+    since: float = 0.0
+
+    def done(self, per_unit: Work, now: float) -> tuple[Work, float]:
+        """The work that is done, as far as it tells something, and the seconds that it took."""
+        if self.share > self.since:
+            return self.work.times(self.share - self.since), self.told - self.began
+        # What takes longer than was expected says so before its end.
+        is_late = not self.share and now - self.began > seconds_of(self.compiled, per_unit)
+        return self.compiled, now - self.began if is_late else 0.0
+
+    def left(self, per_unit: Work, now: float) -> float:
+        """Seconds until its end."""
+        compiling = seconds_of(self.compiled, per_unit)
+        work = seconds_of(self.work.times(1 - self.share), per_unit)
+        if self.share:
+            return max(0.0, work - (now - self.told))
+        return max(0.0, compiling - (now - self.began)) + work
+
+
+class _Bar(tqdm):
+    """A bar of shares of time, which knows by itself how much is left."""
+
+    left = 0.0
+
+    @property
+    def format_dict(self) -> dict:
+        """What is drawn."""
+        return {**super().format_dict, "left": self.format_interval(self.left)}
 
 
 class ProgressBar:
-    """One bar over all trials, in units of their work.
+    """One bar over all that a policy asks, whose place is the share of the time that is gone; `with` shows it.
+
+    What is left follows from the work that is left, in trials, operations and layers to compile, and the time that
+    each took so far.
 
     Args:
-        plan: The plan of the trials.
         verbose: Whether to show it.
     """
 
-    def __init__(self, plan: Plan, verbose: bool):
-        # What a trial costs beside its arithmetic, as seen on two cores, in operations.
-        self.work = {question: plan.flops(question) + 5e9 for question in plan.questions}
-        self.last, self.objective = plan.cuts[-1].index, plan.task.objective.name
-        # What one example's features cost on the way to each cut, and where they come from.
-        self.plan, self.before = plan, plan.cuts[0].multiply_adds
-        self.bar = tqdm(
-            total=sum(self.work.values()) + self._features_work(plan.held_at(self._last_cut())),
-            disable=not verbose,
-            smoothing=0.02,
-            bar_format="{percentage:3.0f}% |{bar:20}| {elapsed} gone, {remaining} left{postfix}",
-        )
-        self.score, self.done, self.on = None, {}, ""
+    def __init__(self, verbose: bool):
+        self.verbose, self._began = verbose, time.perf_counter()
+        form = "{percentage:3.0f}% |{bar:20}| {elapsed} gone, {left} left{postfix}"
+        # Nothing is drawn before there is something to say.
+        self._bar = _Bar(total=1.0, disable=not verbose, bar_format=form, delay=1e-3)
+        self._pace, self._lock = Pace(), threading.RLock()
+        self._plan: Plan | None = None
+        self._ahead: dict[Question, Work] = {}
+        self._running: dict[Question, _Running] = {}
+        # By what a tail is compiled for, how many will yet be, and of how many layers one is.
+        self._to_compile, self._layers = Counter(), {}
+        # Operations that features will take, and those of one example on the way to the present cut.
+        self._passed, self._passed_before = 0.0, 0
+        # By question, what it takes in a step of its own; and what is expected of the steps after this one.
+        self._whole: dict[Question, Work] = {}
+        self._later, self._later_seconds = Work(), 0.0
+        # Seconds that trials took, all together and by the clock.
+        self._busy, self._first, self._passing = 0.0, None, 0.0
+        # When processes began to start, as long as none has begun a trial.
+        self._starts: float | None = None
+        self._trials, self._ended, self._last, self._is_over = 0, 0, "", False
 
     def __enter__(self):
+        self._ticking = ticking(self._draw, self.verbose)
+        self._ticking.__enter__()
         return self
 
-    def __exit__(self, *_):
-        self.bar.close()
+    def __exit__(self, kind, *_):
+        self._is_over = kind is None
+        self._ticking.__exit__(None, None, None)
+        self._bar.close()
 
-    def begin_features(self, cut: Cut) -> Callable[[int], None]:
-        """Names the cut whose features are computed, and gives what to call with numbers of examples done."""
-        if self.plan.held_at(cut) is not cut:
+    def expect(self, plan: Plan, holds: bool):
+        """Takes in what a policy may come to ask, in several steps.
+
+        Args:
+            plan: The plan of all of it.
+            holds: Whether features of what trials are scored on are held from one step to the next.
+        """
+        at_cut = Counter(question.cut for question in plan.questions)
+        for question in plan.questions:
+            cut = next(cut for cut in plan.cuts if cut.index == question.cut)
+            examples = plan.examples[question] if holds else (plan.trained + plan.evaluated) / at_cut[question.cut]
+            again = Work(layers=_layers(plan, question), passed=_passed(cut) * examples)
+            self._whole[question] = _work(plan, question).plus(again)
+
+    def expect_later(self, shares: Mapping[Question, float], seconds: float = 0.0):
+        """Says what comes after this step: shares of questions that were expected, and seconds of trials."""
+        self._later, self._later_seconds = Work(), seconds
+        for question, share in shares.items():
+            self._later = self._later.plus(self._whole.get(question, Work()).times(share))
+
+    def begin(self, plan: Plan, at_once: int):
+        """Begins a step of the policy.
+
+        Args:
+            plan: Its plan.
+            at_once: How many trials run side by side, each of which may compile a tail of its own.
+        """
+        with self._lock:
+            self._plan, self._passed_before = plan, _passed(plan.cuts[0])
+            self._ahead = {question: _work(plan, question) for question in plan.questions}
+            trials = Counter((question.cut, question.build) for question in plan.questions)
+            self._to_compile = Counter({build: min(number, at_once) for build, number in trials.items()})
+            self._layers = {(question.cut, question.build): _layers(plan, question) for question in plan.questions}
+            last = plan.held_at(max((self._cut(question) for question in plan.questions), key=lambda cut: cut.index))
+            on_the_way = 0 if last is None else _passed(last) - self._passed_before
+            self._passed = on_the_way * (plan.trained + plan.evaluated)
+            self._trials += len(plan.questions)
+            self._starts = time.perf_counter() if at_once > 1 and self._first is None else None
+
+    def begin_features(self, cut: Cut, are_held: bool = False) -> Callable[[int], None]:
+        """Names the cut whose features are computed, and gives what to call with numbers of examples done.
+
+        Args:
+            cut: The cut.
+            are_held: Whether they are not computed but were held.
+        """
+        if self._plan.held_at(cut) is not cut:
             return lambda examples: None
-        self.bar.set_postfix_str(f"features at cut {cut.index} of {self.last}")
-        work, self.before = 2 * (self.before - cut.tail_multiply_adds), cut.tail_multiply_adds
-        return lambda examples: self._move(examples * work)
+        self._say(f"features at cut {cut.index} of {self._plan.cuts[-1].index}")
+        each = _passed(cut) - self._passed_before
+        self._passed_before += each
+        told, done = time.perf_counter(), Work()
 
-    def _last_cut(self) -> Cut:
-        last = max(question.cut for question in self.plan.questions)
-        return next(cut for cut in self.plan.cuts if cut.index == last)
+        def advance(examples: int):
+            nonlocal told, done
+            now, work = time.perf_counter(), Work(passed=each * examples)
+            with self._lock:
+                self._passed -= work.passed
+                done = done.plus(work)
+                # Batches that take less say more of what is around them.
+                if now - told > _LEAST and not are_held:
+                    self._pace.measure(done, now - told)
+                    self._passing += now - told
+                    told, done = now, Work()
 
-    def _features_work(self, cut: Cut | None) -> int:
-        """What carrying all features on to a cut costs, in operations."""
-        examples = self.plan.trained + self.plan.evaluated
-        return 0 if cut is None else 2 * (cut.multiply_adds - cut.tail_multiply_adds) * examples
+        return advance
 
     def advance(self, question: Question, share: float):
-        """Moves on to where a share of a trial's training is done."""
-        if question not in self.done:
-            scored = self.score is not None
-            last = (
-                f", last {self.on} {label_of(self.objective)} {format_score(self.objective, self.score)}"
-                if scored
-                else ""
-            )
-            self.bar.set_postfix_str(f"{self._where(question)}{last}")
-        self._move((share - self.done.get(question, 0.0)) * self.work[question] * 0.95)
-        self.done[question] = share
+        """Moves on to where a share of a trial's training is done, or to where its tail is compiled (`COMPILING`)."""
+        now, compiles, share = time.perf_counter(), share == COMPILING, max(0.0, share)
+        with self._lock:
+            if question not in self._running:
+                self._start(question, now, compiles)
+            trial = self._running[question]
+            done = share * trial.trained
+            if done and not trial.share and any(trial.compiled):
+                self._pace.measure(trial.compiled, now - trial.began)
+                self._busy += now - trial.began
+                trial.began, trial.since = now, done
+            if done:
+                trial.share, trial.told = done, now
 
     def end(self, answer: Answer):
         """Moves on to a trial's end."""
-        self.leave_out(answer.question)
-        for on, scores in (("test", answer.test), ("validation", answer.validation)):
-            if scores is not None:
-                self.on, self.score = on, scores[self.objective]
-                break
+        now = time.perf_counter()
+        with self._lock:
+            # One that is short ends before it is seen to run.
+            self._ahead.pop(answer.question, None)
+            trial = self._running.pop(answer.question, None)
+            if trial is not None:
+                # On a cluster it is first heard of when it has ended.
+                seconds = now - trial.began if trial.share else answer.seconds
+                self._first = min(self._first, now - seconds)
+                self._pace.measure(trial.work.times(1 - trial.since), seconds)
+                self._busy += seconds
+            self._ended += 1
+            objective = self._plan.task.objective.name
+            for on, scores in (("test", answer.test), ("validation", answer.validation)):
+                if scores is not None:
+                    self._last = f", last {on} {label_of(objective)} {format_score(objective, scores[objective])}"
+                    break
 
     def leave_out(self, question: Question):
         """Moves on past a trial that another process has taken on."""
-        self._move(self.work[question] * (1 - 0.95 * self.done.pop(question, 0.0)))
+        with self._lock:
+            del self._ahead[question]
+            self._trials -= 1
 
-    def _where(self, question: Question) -> str:
-        return str(question).replace(f"cut {question.cut},", f"cut {question.cut} of {self.last},")
+    def seconds_left(self) -> float:
+        """What is left, in seconds, as far as can be told now."""
+        now = time.perf_counter()
+        with self._lock:
+            running = list(self._running.values())
+            per_unit = self._pace.per_unit()
+            per_unit = self._pace.per_unit(*(trial.done(per_unit, now) for trial in running))
+            ahead = sum(seconds_of(work, per_unit) for work in (*self._ahead.values(), self._later))
+            layers = sum(number * self._layers[build] for build, number in self._to_compile.items())
+            trials = ahead + layers * per_unit.layers + sum(trial.left(per_unit, now) for trial in running)
+            features = max(0.0, self._passed) * per_unit.passed
+            if self._starts is not None and self._first is None:
+                features += max(0.0, _STARTING - (now - self._starts))
+            return features + (trials + self._later_seconds) / self._at_once(now)
 
-    def _move(self, work: float):
-        # Rounding must not take it past its end, of which it would warn.
-        self.bar.update(min(work, self.bar.total - self.bar.n))
+    def _start(self, question: Question, now: float, compiles: bool):
+        """Takes note of a trial that begins."""
+        build, compiled = (question.cut, question.build), Work()
+        if compiles:
+            self._to_compile[build] = max(0, self._to_compile[build] - 1)
+            compiled = Work(layers=self._layers[build])
+        trained = self._plan.training_flops(question) / max(1.0, self._plan.flops(question))
+        self._running[question] = _Running(self._ahead.pop(question, Work()), compiled, trained, now)
+        self._first = self._first or now
+        where = str(question).replace(f"cut {question.cut},", f"cut {question.cut} of {self._plan.cuts[-1].index},")
+        number = self._ended + len(self._running)
+        self._say(f"trial {number} of {self._trials}: {where}{self._last}")
+
+    def _at_once(self, now: float) -> float:
+        """How many trials ran side by side so far."""
+        if self._first is None:
+            return 1.0
+        busy = self._busy + sum(now - trial.began for trial in self._running.values())
+        return max(1.0, busy / max(1e-3, now - self._first - self._passing))
+
+    def _cut(self, question: Question) -> Cut:
+        return next(cut for cut in self._plan.cuts if cut.index == question.cut)
+
+    def _say(self, text: str):
+        self._bar.set_postfix_str(text, refresh=False)
+
+    def _draw(self):
+        gone = time.perf_counter() - self._began
+        # A policy may be content before it has asked all that it might.
+        left = 0.0 if self._is_over else self.seconds_left()
+        self._bar.left = left
+        # It does not go back where there turns out to be more to do.
+        self._bar.n = max(self._bar.n, gone / (gone + left))
+        self._bar.refresh()
+
+
+def _work(plan: Plan, question: Question) -> Work:
+    return Work(trials=1, flops=plan.flops(question))
+
+
+def _layers(plan: Plan, question: Question) -> int:
+    """Number of layers with kernels that are compiled for a trial, and one for what is around them."""
+    cut = next(cut for cut in plan.cuts if cut.index == question.cut)
+    held = plan.held_at(cut)
+    return 1 + cut.layers - (0 if held is None else held.frozen_layers)
+
+
+def _passed(cut: Cut) -> int:
+    """Operations that carry one example to a cut."""
+    return 2 * (cut.multiply_adds - cut.tail_multiply_adds)

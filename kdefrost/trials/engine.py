@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 
 from kdefrost.cutting.cut import Cut
@@ -41,6 +42,7 @@ class Engine:
         observe: As for `Setting`.
         holds: Whether features of what trials are scored on are held from one run to the next, in half of the budget.
         executor: Which cluster runs trials, as for `cluster_address`; `None` for this machine.
+        callbacks: As for `callbacks_for`.
     """
 
     def __init__(
@@ -54,10 +56,11 @@ class Engine:
         observe: Callable | None = None,
         holds: bool = False,
         executor: str | None = None,
+        callbacks: Callable[[Question], list[keras.callbacks.Callback]] | None = None,
     ):
         self._experiment, self._cuts, self._jobs = experiment, tuple(cuts), jobs
         self._budget, self._dtype, self._directory = memory_budget, feature_dtype, existing_folder(directory)
-        self._observe = observe
+        self._observe, self._callbacks = observe, callbacks
         self._held = HeldFeatures(memory_budget // 2) if holds else None
         # By cut index, the share of features there that are nearly the same for all that is trained on.
         self._constant: dict[int, float | None] = {}
@@ -97,27 +100,31 @@ class Engine:
         places = self._places(trained + experiment.evaluated, uses)
         return Plan(self._cuts, examples, experiment.task, trained, experiment.evaluated, places, self._dtype)
 
+    def expect(self, questions: Sequence[Question], bar: ProgressBar):
+        """Tells a progress bar what a policy may ask in several steps."""
+        if questions:
+            bar.expect(self.plan(questions), self._held is not None)
+
     def run(
-        self, questions: Sequence[Question], verbose: bool = True, claim: Callable[[Question], bool] = lambda _: True
+        self, questions: Sequence[Question], bar: ProgressBar, claim: Callable[[Question], bool] = lambda _: True
     ) -> Iterator[tuple[Answer, list[np.ndarray]]]:
         """Answers questions.
 
         Args:
             questions: The questions, in any order.
-            verbose: Whether to show a progress bar.
+            bar: The progress bar over this and what else is asked.
             claim: Called with each before it is taken on; those to which it says no are left out.
 
         Yields:
             Each answer as it comes, with the weights of its tail.
         """
         experiment, plan = self._experiment, self.plan(questions)
-        examples = experiment.gather(experiment.draw(q.rows for q in questions), self._budget, self._directory, verbose)
-        setting = Setting(experiment.source, experiment.task, examples.labels, experiment.class_weight, self._observe)
-        with (
-            self.staffed(),
-            ProgressBar(plan, verbose) as bar,
-            make_executor(setting, self._workers) as executor,
-        ):
+        drawn = experiment.draw(question.rows for question in questions)
+        examples = experiment.gather(drawn, self._budget, self._directory, bar.verbose)
+        measured = self._observe, self._callbacks
+        setting = Setting(experiment.source, experiment.task, examples.labels, experiment.class_weight, *measured)
+        with self.staffed(), make_executor(setting, self._workers) as executor:
+            bar.begin(plan, self._jobs or 1)
             assignments = self._assignments(plan, examples, claim, executor.release, bar)
             for answer, weights in executor.run(assignments, bar.advance):
                 bar.end(answer)
@@ -168,7 +175,7 @@ class Engine:
         at = None if self._held is None else self._held.lead(flow, first, plan.places)
         if at is None:
             return list(self._cuts)
-        bar.begin_features(at)(plan.trained + plan.evaluated)
+        bar.begin_features(at, are_held=True)(plan.trained + plan.evaluated)
         return [cut for cut in self._cuts if cut.index > at.index]
 
     def _places(self, examples: int, uses: dict[int, int]) -> dict[int, str]:

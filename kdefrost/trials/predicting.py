@@ -8,6 +8,7 @@ from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.features import Inference
 from kdefrost.cutting.surgery import join, split
 from kdefrost.data.sets import take_rows
+from kdefrost.trials.bar import ProgressBar
 from kdefrost.trials.engine import Engine
 from kdefrost.trials.experiment import Experiment
 from kdefrost.trials.question import Question
@@ -32,14 +33,15 @@ def cross_predict(
     drawn = experiment.draw(question.rows for question in questions)
     examples = experiment.sets["train"]
     found = np.full((len(examples.y), experiment.task.units), np.nan, np.float32)
-    for answer, weights in engine.run(questions, verbose):
-        if answer.failure is not None:
-            continue
-        extractor, tail = split(experiment.source, cut, output=experiment.task.output)
-        tail.set_weights(weights)
-        rows = drawn[answer.question.rows].held_out
-        (outputs,) = Inference(join(extractor, tail))(take_rows(examples.x, rows))
-        # Those of a training that diverged are as good as 0.
-        outputs = np.nan_to_num(outputs.astype(np.float32).reshape(len(rows), -1))
-        found[rows] = experiment.task.meaning(outputs)
+    with ProgressBar(verbose) as bar:
+        for answer, weights in engine.run(questions, bar):
+            if answer.failure is not None:
+                continue
+            extractor, tail = split(experiment.source, cut, output=experiment.task.output)
+            tail.set_weights(weights)
+            rows = drawn[answer.question.rows].held_out
+            (outputs,) = Inference(join(extractor, tail))(take_rows(examples.x, rows))
+            # Those of a training that diverged are as good as 0.
+            outputs = np.nan_to_num(outputs.astype(np.float32).reshape(len(rows), -1))
+            found[rows] = experiment.task.meaning(outputs)
     return found

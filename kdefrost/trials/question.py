@@ -96,6 +96,13 @@ class Question:
         """`(seed,)`, with folds repeat and fold too: the seeds of all that is drawn, whatever the cut and the size."""
         return (self.seed,) if self.fold is None else (self.seed, self.fold.repeat, self.fold.number)
 
+    @property
+    def build(self) -> tuple:
+        """What a tail at the cut is compiled for; the strength of springs is set trial by trial, unless rigid."""
+        springs = self.springs
+        coupled = None if springs is None else (springs.layers, springs.are_rigid, springs.normalization)
+        return self.recipe, self.tail, coupled
+
     @functools.cached_property
     def address(self) -> str:
         """The content address: a hash of all that is asked."""

@@ -21,9 +21,12 @@ from kdefrost.models.normalization import FUSED_LAYERS
 from kdefrost.training.coupling import ElasticCoupling
 from kdefrost.training.labels import example_weights
 from kdefrost.training.tasks import Task
+from kdefrost.trials.callbacks import callbacks_for
 from kdefrost.trials.question import Answer, Question, Springs
 from kdefrost.trials.rows import INITIALISATION, ORDER, Drawn
 
+# What is reported in the place of a share of a training where the tail is compiled first.
+COMPILING = -0.5
 # Weights start below 10; what has grown to this, or to no number, learns nothing any more.
 _DIVERGED = 1e6
 
@@ -59,6 +62,7 @@ class Setting:
         class_weight: Weights of the classes in the loss.
         observe: What to measure of a trained network beside its scores: a function of the source model, the tail's
             model and the features, which gives lists of numbers by name. `None` for nothing.
+        callbacks: As for `trials.callbacks.callbacks_for`.
     """
 
     source: keras.Model
@@ -66,6 +70,7 @@ class Setting:
     labels: dict[str, np.ndarray]
     class_weight: dict[int, float] | str | None = None
     observe: Callable[[keras.Model, keras.Model, dict[str, tuple]], dict[str, list[float]]] | None = None
+    callbacks: Callable[[Question], list[keras.callbacks.Callback]] | None = None
 
 
 class TailRunner:
@@ -85,7 +90,8 @@ class TailRunner:
 
         Args:
             assignments: The questions, drawn as they are needed, those of a cut together.
-            on_progress: Called as a training goes on with the question and the share of it that is done.
+            on_progress: Called as a training goes on with the question and the share of it that is done, at first
+                with `COMPILING` where the tail is compiled for it.
 
         Yields:
             Each answer as it comes, with the weights of its tail.
@@ -101,8 +107,8 @@ class TailRunner:
     ) -> tuple[Answer, list[np.ndarray]]:
         """Answers one question; see `run`."""
         advance = functools.partial(on_progress, assignment.question)
-        advance(0.0)
-        build = _build_of(assignment)
+        build = assignment.cut, assignment.held, assignment.question.build
+        advance(0.0 if self._build == build else COMPILING)
         if self._build != build:
             self.release()
             self._tail, self._build = Tail(self._setting, assignment), build
@@ -112,13 +118,6 @@ class TailRunner:
     def release(self):
         """Lets go of the tail and of the features that it holds."""
         self._build = self._tail = None
-
-
-def _build_of(assignment: Assignment) -> tuple:
-    """What a compiled tail is made for; the strength of springs is set from trial to trial, unless they are rigid."""
-    springs = assignment.question.springs
-    coupled = None if springs is None else (springs.layers, springs.are_rigid, springs.normalization)
-    return assignment.cut, assignment.held, assignment.question.recipe, assignment.question.tail, coupled
 
 
 class Tail:
@@ -147,7 +146,8 @@ class Tail:
         self._between = None if held == cut else segment(source, held, cut)
         self._whole = self.model if held == cut else _in_a_row(self._between, self.model)
         self._coupling = self._couple(assignment.question.springs)
-        training.compile_model(self._whole, self._recipe, setting.task.loss, self._coupling)
+        stepwise = setting.callbacks is not None
+        training.compile_model(self._whole, self._recipe, setting.task.loss, self._coupling, stepwise)
         self._infer = Inference(self._whole)
 
     def run(
@@ -181,6 +181,7 @@ class Tail:
             weights=self._weights(rows.train),
             on_progress=on_progress,
             in_place_of=len(rows.all),
+            callbacks=callbacks_for(question, self._setting.callbacks),
         )
         chosen = ("validation", None) if rows.held_out is None else ("train", rows.held_out)
         scores = {"test": self._score("test", sample), "validation": self._score(*chosen)}

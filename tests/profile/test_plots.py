@@ -1,6 +1,7 @@
 """The figure: its lines are the profile's numbers."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,6 +65,17 @@ def test_axes_name_units_ends_and_sizes(profile):
 def test_given_axes_are_used_and_returned(profile):
     _, ax = pyplot.subplots()
     assert plots.plot_profile(profile, ax=ax) is ax
+
+
+def test_scores_without_training_go_to_the_second_of_two_given_axes(profile):
+    scores = {4: SimpleNamespace(names=("ridge",), mean=lambda name: np.arange(len(profile.cuts)) ** 2.0)}
+    _, (above, below) = pyplot.subplots(2)
+    assert plots.plot_profile(profile, ax=[above, below], scores=scores) is above
+    (line,) = below.lines
+    np.testing.assert_allclose(line.get_ydata() * (len(profile.cuts) - 1) ** 2, scores[4].mean("ridge"))
+    for ax, given, words in ((above, scores, "two axes, the second for `scores`"), ([above, below], None, "one axes")):
+        with pytest.raises(ValueError, match=f"`ax` must be {words}. Received: {np.size(ax)}"):
+            plots.plot_profile(profile, ax=ax, scores=given)
 
 
 def test_one_seed_and_one_size_can_be_drawn(profile):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,8 @@ def test_a_profile_from_one_command_and_more_seeds_later(run_here, tmp_path):
         assert any(each in printed for each in advice) and str(out / "profile.png") in printed
         assert printed.endswith(f"  {out / 'report.html'}\n")
         assert f"per class, seed {seed}" in progress and "left" in progress
+        # Nothing but the bar, not even of the other process.
+        assert all("left" in line for line in re.split("[\r\n]+", progress) if line.strip())
     assert answers.items() <= read_answers(out, {}).items()
     profile = kdefrost.DefrostProfile.load(out / "profile.json")
     assert len(profile.trials) == 8 and profile.chosen_on == "validation" and profile.per_class == [4, 16]

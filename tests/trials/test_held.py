@@ -8,6 +8,7 @@ import kdefrost
 from kdefrost.cutting.features import FeatureFlow
 from kdefrost.data.sets import LabelledSet
 from kdefrost.trials import engine
+from kdefrost.trials.bar import ProgressBar
 from kdefrost.trials.engine import Engine
 from kdefrost.trials.experiment import Learning, prepare
 from kdefrost.trials.held import HeldFeatures
@@ -36,7 +37,7 @@ def _scores(model, data, budget, order, holds):
     experiment = prepare(model, cuts[-1], sets, Learning(), [4])
     asked = Engine(experiment, cuts, budget, holds=holds)
     questions = [Question.at(cuts[index], 4, seed, RECIPE) for seed, index in order]
-    return [answer.test for question in questions for answer, _ in asked.run([question], verbose=False)]
+    return [answer.test for question in questions for answer, _ in asked.run([question], ProgressBar(False))]
 
 
 ORDER = [(0, 4), (0, 2), (1, 4), (0, 3), (1, 1), (0, 0)]

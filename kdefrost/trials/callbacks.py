@@ -1,0 +1,57 @@
+"""Callbacks of Keras in the training of a trial: a function makes them anew for each."""
+
+from collections.abc import Callable
+
+from keras import callbacks as kinds
+
+from kdefrost.trials.question import Question
+
+# What cannot keep its promise here, and why.
+_REFUSED = {
+    kinds.LearningRateScheduler: "the learning rate of each step is the recipe's: give `recipe` another schedule",
+    kinds.ReduceLROnPlateau: "the learning rate of each step is the recipe's: give `recipe` another schedule",
+    kinds.SwapEMAWeights: "the optimizers of a recipe keep no moving averages of weights",
+    kinds.BackupAndRestore: "a trial must not begin with what another has left; `directory` keeps those that end",
+}
+
+
+def callbacks_for(question: Question, make: Callable[[Question], list[kinds.Callback]] | None) -> list[kinds.Callback]:
+    """Makes the callbacks of a trial.
+
+    Args:
+        question: What the trial is to answer.
+        make: Gives a list of callbacks for a question; `None` for none.
+
+    Returns:
+        The list.
+
+    Raises:
+        ValueError: If they are none, or cannot do here what they promise.
+    """
+    if make is None:
+        return []
+    made = make(question)
+    if not isinstance(made, (list, tuple)) or not all(isinstance(each, kinds.Callback) for each in made):
+        raise ValueError(
+            f"`callbacks` must give a list of Keras callbacks for a trial. Received for {question}: {made!r}"
+        )
+    for callback in made:
+        reason = _why_not(callback)
+        if reason:
+            raise ValueError(f"`callbacks` must not give a {type(callback).__name__}: {reason}.")
+    return list(made)
+
+
+def _why_not(callback: kinds.Callback) -> str | None:
+    """Why a callback is refused, if it is."""
+    reason = next((reason for kind, reason in _REFUSED.items() if isinstance(callback, kind)), None)
+    saves = isinstance(callback, kinds.ModelCheckpoint)
+    if saves and not callback.save_weights_only:
+        return "a tail is saved by its weights: give it save_weights_only=True"
+    monitor = getattr(callback, "monitor", "loss")
+    if reason is None and monitor != "loss" and not (saves and not callback.save_best_only):
+        return (
+            f"monitor={monitor!r} is not known while a tail trains, whose scores choose the cut: "
+            "only 'loss', that of training, is"
+        )
+    return reason

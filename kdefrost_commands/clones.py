@@ -1,14 +1,9 @@
-#!/usr/bin/env python
 """Shows how close a data set's clones come to it: a figure of their images, and a table of how far they are.
 
 Trains a classifier on the original (or takes the one that was trained before), makes the
 clones, compares their class means, class covariances and images with the original's, and
 classifies them.
 """
-
-import command
-
-PROJECT = command.PROJECT
 
 import argparse
 import contextlib
@@ -17,6 +12,9 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from kdefrost_commands import command
+from kdefrost_commands.command import PROJECT
 
 EXAMPLES = """examples:
   python scripts/clones.py --clones isogm gm
@@ -185,7 +183,3 @@ def table(fidelities: list) -> str:
         for fidelity in fidelities
     ]
     return align([head, *rows], left=(0,))
-
-
-if __name__ == "__main__":
-    main()

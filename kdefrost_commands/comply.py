@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Shows how free the first layers of a network are: trains it on the target with these layers held near a source.
 
 Trains a network on the source (or takes the one that was trained before), then the same
@@ -7,16 +6,15 @@ the source's, and draws accuracy and distance against the strength. With several
 layers it draws what it costs to hold them beside the defrosting profile of the same seeds.
 """
 
-import command
-
-PROJECT = command.PROJECT
-
 import argparse
 import dataclasses
 import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from kdefrost_commands import command
+from kdefrost_commands.command import PROJECT
 
 EXAMPLES = """examples:
   python scripts/comply.py --src gm --layers 6 --preset smoke
@@ -239,7 +237,3 @@ def agreement_rows(agreements: list) -> list[list[str]]:
     ]
     held = [f"held, λ = {strength_text(each.strength)}" for each in agreements]
     return [["cut", "after layer", "layers", "frozen, cached", *held], *rows]
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """What is said of a profile before anything is trained: of its images, and of what it would take."""
 
-from searching import budget_text
+from kdefrost_commands.searching import budget_text
 
 
 def print_sizes(data, trials: dict):

@@ -5,9 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-import command
-from compare import report as report_comparison
-from planning import duration
+from kdefrost_commands import command
+from kdefrost_commands.compare import report as report_comparison
+from kdefrost_commands.planning import duration
 
 
 def run_and_report(defrosters: dict, trials: dict, classes: list[str], preset, arguments, out: Path):
@@ -99,7 +99,7 @@ def describe(profile, arguments, preset):
         "target": arguments.tgt,
         "preset": arguments.preset,
         "model": None if command.is_trained(arguments.src) else preset.model,
-        "command": ["python", *sys.argv],
+        "command": [*command.called(), *sys.argv[1:]],
         "per_class": profile.per_class,
         "seeds": len(profile.seeds),
         "versions": versions(),

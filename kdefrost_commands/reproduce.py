@@ -1,19 +1,17 @@
-#!/usr/bin/env python
 """Draws the figures of the paper (Gerace et al., 2023) again, from training the sources on.
 
 Runs what a figure needs and is not there yet, draws it as the paper lays it out, and
 writes its numbers. Figures share sources, trials and pairs of networks; nothing is run twice.
 """
 
-import command
-
-PROJECT = command.PROJECT
-
 import argparse
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from kdefrost_commands import command
+from kdefrost_commands.command import PROJECT
 
 EXAMPLES = """examples:
   python scripts/reproduce.py --list
@@ -162,8 +160,4 @@ def planned(figures: list, scale) -> str:
 def command_of(name: str, figures: list, scale) -> str:
     """The command that draws a figure, or all of them."""
     numbers = " ".join(str(figure.number) for figure in figures) if name == "together" else name
-    return f"python scripts/reproduce.py --figure {numbers} --preset {scale.name}"
-
-
-if __name__ == "__main__":
-    main()
+    return command.as_called(f"python scripts/reproduce.py --figure {numbers} --preset {scale.name}")

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Shows how alike networks see the same images: compares one that was trained on a source with one on the target.
 
 Trains a network on each source and one on the target per seed (or takes those that were
@@ -7,13 +6,12 @@ are: Information Imbalance both ways, linear CKA, neighbourhood overlap and the 
 correlation of neighbours' distances.
 """
 
-import command
-
-PROJECT = command.PROJECT
-
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+
+from kdefrost_commands import command
+from kdefrost_commands.command import PROJECT
 
 EXAMPLES = """examples:
   python scripts/similarity.py --src isogm gm
@@ -204,7 +202,3 @@ def as_markdown(results: dict, target: str) -> str:
     names = next(iter(results.values())).names
     tables = [f"## {title(name)}\n\n{markdown(rows_of(results, name), left=(1,))}\n" for name in names]
     return "\n".join([f"# Similarity to {target}\n", legend(results, target), "", *tables])
-
-
-if __name__ == "__main__":
-    main()

@@ -87,5 +87,5 @@ def test_its_help_teaches(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["kept.py", "--help"])
     with pytest.raises(SystemExit):
         load_script("kept.py")()
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     assert "KDEFROST_KEPT_GIB=50 is another limit" in printed and "python scripts/kept.py --older-than 30" in printed

@@ -79,8 +79,8 @@ def assess_all(data, names: list[str], preset, arguments: argparse.Namespace, ou
     """Makes the clones, measures them, and reports."""
     from kdefrost.clones import resolved
 
-    print(f"{data.name}: {len(data.classes)} classes, {len(data.train.labels)} training and", end=" ")
-    print(f"{len(data.test.labels)} test images.", flush=True)
+    images = f"{len(data.train.labels)} training and {len(data.test.labels)} test images"
+    command.say(f"{data.name}: {len(data.classes)} classes, {images}.")
     reference = make_reference(data, preset)
     with saying(f"Measuring {data.name} itself"):
         fidelities = [reference.baseline()]
@@ -162,7 +162,7 @@ def report(fidelities: list, pictures: dict, classes: list[str], settings: dict,
     write_atomically(out / "clones.csv", as_csv([list(rows[0]), *(list(row.values()) for row in rows)]))
     values = {**settings, "fidelities": rows, "versions": versions()}
     write_atomically(out / "clones.json", json.dumps(values, indent=2) + "\n")
-    print(f"\n{table(fidelities)}\n\n{LEGEND}\n")
+    command.say(f"\n{table(fidelities)}\n\n{LEGEND}\n")
     command.print_written([*figures, out / "clones.csv", out / "clones.json"])
 
 

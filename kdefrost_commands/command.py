@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from kdefrost_commands.folding import fold
+from kdefrost_commands.folding import fit, fold
 
 # What `sys.argv[0]` is of the installed program, before the name of a command.
 PROGRAM = "kdefrost"
@@ -236,6 +236,11 @@ def save_figures(out: Path, drawings: dict[str, Callable]) -> list[Path]:
             written.append(out / f"{name}.{ending}")
             save_figure(figure, written[-1])
     return written
+
+
+def say(text: str, end: str = "\n"):
+    """Prints sentences and tables at once, the sentences in lines that fit a terminal."""
+    print(fit(text), end=end, flush=True)
 
 
 def print_written(paths: Iterable[Path]):

@@ -94,5 +94,5 @@ def report(comparison, out: Path):
     picture = "![Scores against the cut, a line per source](compare.png)"
     write_atomically(out / "compare.md", f"{title}\n\n{picture}\n\n{comparison.markdown()}")
     comparison.save_csv(out / "compare.csv")
-    print(f"{comparison.summary()}\n")
+    command.say(f"{comparison.summary()}\n")
     command.print_written([*figures, out / "compare.md", out / "compare.csv"])

@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     executor = command.executor(arguments.cluster)
     check(kdefrost.Defroster(untrained, recipe, directory=out, executor=executor), layers, strengths, trials)
     make_folder(out)
-    print(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.", flush=True)
+    command.say(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.")
 
     def work():
         given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
@@ -202,7 +202,7 @@ def report(compliance, profile, out: Path, name: str, seconds: float):
     elif len(compliance.counts) == 1 and any(0 < λ < math.inf for λ in compliance.strengths):
         drawings[f"compliance-{name}"] = compliance.plot
     written += command.save_figures(out, drawings)
-    print(f"\n{as_text(compliance, agreements)}\nTook {seconds / 60:.1f} min. ", end="")
+    command.say(f"\n{as_text(compliance, agreements)}\nTook {seconds / 60:.1f} min. ", end="")
     command.print_written(written)
 
 

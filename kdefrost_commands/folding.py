@@ -10,6 +10,8 @@ WIDTH = 80
 _COMMAND = re.compile(r" +(?:python|kdefrost)\b")
 # A row of a list, whose text stands in a column of its own.
 _ROW = re.compile(r" *[\w.-]+ {2,}")
+# Columns of a table, or one of Markdown.
+_TABLE = re.compile(r"\S {2,}\S|^\|")
 
 
 def fold(text: str, width: int = WIDTH) -> str:
@@ -24,6 +26,23 @@ def fold(text: str, width: int = WIDTH) -> str:
         The text; a word or an option that is longer than a line stays whole.
     """
     return "\n".join(line for block in _blocks(text) for line in _fold_block(block, width))
+
+
+def fit(text: str, width: int = WIDTH) -> str:
+    """Breaks each line of a text that is too long, as a command prints it.
+
+    Args:
+        text: Sentences, of which those of a list begin with a dash, and tables, whose lines stay as they are.
+        width: Letters that a line has room for.
+    """
+    return "\n".join(part for line in text.split("\n") for part in _fit_line(line, width))
+
+
+def _fit_line(line: str, width: int) -> list[str]:
+    if len(line) <= width or _TABLE.search(line):
+        return [line]
+    hanging = " " * (_indent(line) + (2 if line.lstrip().startswith("- ") else 0))
+    return textwrap.wrap(line, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
 
 
 def _blocks(text: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The installed program: `kdefrost COMMAND`, where a clone has `python scripts/COMMAND.py`."""
 
 import sys
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 
 from kdefrost_commands import command
@@ -48,6 +48,11 @@ def main():
 
 
 def say_version():
-    with command.without_notes():
-        import kdefrost
-    print(f"{command.PROGRAM} {kdefrost.__version__}")
+    """Prints the version, of the installed program without importing kdefrost."""
+    try:
+        version = metadata.version(command.PROGRAM)
+    except metadata.PackageNotFoundError:
+        with command.without_notes():
+            import kdefrost
+        version = kdefrost.__version__
+    print(f"{command.PROGRAM} {version}")

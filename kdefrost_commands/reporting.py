@@ -73,7 +73,7 @@ def report_scores(defroster, trials: dict, out: Path) -> dict:
         each.save(out / f"{name}.json")
         each.save_csv(out / f"{name}.csv")
         figures = command.save_figures(out, {name: each.plot})
-        print(f"{'' if size is None else f'{size} per class: '}{each.summary()}\n")
+        command.say(f"{'' if size is None else f'{size} per class: '}{each.summary()}\n")
         command.print_written([*figures, out / f"{name}.csv", out / f"{name}.json"])
     return scores
 
@@ -113,5 +113,5 @@ def report(profile, out: Path, seconds: float, scores: dict):
     profile.save(out / f"{name}.json")
     profile.save_csv(out / f"{name}.csv")
     figures = command.save_figures(out, {name: lambda: profile.plot(scores=scores)})
-    print(f"\n{profile.summary()}\n\n{name.capitalize()} took {duration(seconds)}. ", end="")
+    command.say(f"\n{profile.summary()}\n\n{name.capitalize()} took {duration(seconds)}. ", end="")
     command.print_written([*figures, *(out / each for each in (f"{name}.csv", f"{name}.json", "trials.sqlite"))])

@@ -60,9 +60,9 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     numbers, scale = numbers_of(arguments.figure), SCALES[arguments.preset]
     figures = [scale.figure(number) for number in numbers]
     if arguments.list:
-        return lambda: print(listed(figures))
+        return lambda: command.say(listed(figures))
     if arguments.dry_run:
-        return lambda: print(planned(figures, scale))
+        return lambda: command.say(planned(figures, scale))
     out = Path(arguments.out or Path("runs") / "paper" / scale.name)
     places = {"idc": arguments.idc, "weights": arguments.weights, "data_dir": arguments.data_dir}
     check_folder(out)
@@ -83,7 +83,7 @@ def has_medical(figures: list) -> bool:
 def draw_all(figures: list, answers, out: Path):
     """Runs what figures need, and writes them."""
     if has_medical(figures):
-        print(answers.medical.missing or "ImageNet → IDC: network and patches are there.", flush=True)
+        command.say(answers.medical.missing or "ImageNet → IDC: network and patches are there.")
     start = time.perf_counter()
     written = report(answers.results(figures), out)
     print(f"\nTook {(time.perf_counter() - start) / 60:.1f} min. ", end="")

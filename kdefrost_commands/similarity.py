@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     kdefrost.cut_points(kdefrost.build_model(model, len(data.classes), data.image_shape), layers)
     images = test_images(data)
     out = make_folder(command.out_folder(arguments.out, name_parts(arguments, sources)))
-    print(f"{data.name}: networks are compared on {len(images)} test images.", flush=True)
+    command.say(f"{data.name}: networks are compared on {len(images)} test images.")
 
     def network(source, seed: int):
         given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
@@ -159,7 +159,7 @@ def report(results: dict, target: str, out: Path):
     written += [out / "similarity.csv", out / "similarity.md"]
     write_atomically(written[-2], as_csv(joined_rows(results, "source")))
     write_atomically(written[-1], as_markdown(results, target))
-    print(f"\n{as_text(results, target)}\n")
+    command.say(f"\n{as_text(results, target)}\n")
     command.print_written(written)
 
 

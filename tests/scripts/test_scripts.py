@@ -255,7 +255,7 @@ def test_dry_run_says_what_would_run_and_writes_nothing(run_here, tmp_path):
         assert word in printed
     places = [line.split("MiB")[1].strip() for line in printed.splitlines() if "MiB" in line]
     assert places[0] == "the images themselves" and places[3:] == ["in memory", "in memory"]
-    assert set(places[1:3]) <= {"on disk", "no, computed again from the images", "no, computed again from cut 1"}
+    assert set(places[1:3]) <= {"on disk", "no, again from the images", "no, again from cut 1"}
     assert not (tmp_path / "out").exists()
 
 

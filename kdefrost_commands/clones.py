@@ -24,10 +24,10 @@ EXAMPLES = """examples:
   python scripts/clones.py --tgt cifar10 --clones gm --seed 1
       other samples of the same Gaussians; the classifier is the one of before
 """
-LEGEND = """mean, covariance: relative errors of the class means and of the class covariances of the training images; in
-the first row those that samples of the original's own moments have by chance.
+LEGEND = """mean, covariance: relative errors of the class means and of the class covariances of the training images; \
+in the first row those that samples of the original's own moments have by chance.
 squared: share of the test images' variance that is lost, where images correspond.
-Fréchet: distance from the original's test images to the clone's, in the features of a classifier of the
+Fréchet: distance from the original's test images to the clone's, in the features of a classifier of the \
 original; in the first row to as many of the original's training images.
 accuracy: of that classifier on the test images."""
 # Of more classes the first ones are drawn.

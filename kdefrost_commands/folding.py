@@ -41,8 +41,7 @@ def fit(text: str, width: int = WIDTH) -> str:
 def _fit_line(line: str, width: int) -> list[str]:
     if len(line) <= width or _TABLE.search(line):
         return [line]
-    hanging = " " * (_indent(line) + (2 if line.lstrip().startswith("- ") else 0))
-    return textwrap.wrap(line, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
+    return _wrapped(line, width, " " * (_indent(line) + (2 if line.lstrip().startswith("- ") else 0)))
 
 
 def _blocks(text: str) -> Iterator[str]:
@@ -74,8 +73,14 @@ def _fold_block(block: str, width: int) -> list[str]:
         return _fold_command(block, width)
     row = _ROW.match(block)
     hanging = " " * (row.end() if row else _indent(block))
-    lines = textwrap.wrap(block, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
-    return lines or [""]
+    return _wrapped(block, width, hanging) or [""]
+
+
+def _wrapped(text: str, width: int, hanging: str) -> list[str]:
+    # A number stays with what belongs to it.
+    bound = re.sub(r" (?=[%±])|(?<=±) ", "\N{NO-BREAK SPACE}", text)
+    lines = textwrap.wrap(bound, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 def _fold_command(command: str, width: int) -> list[str]:

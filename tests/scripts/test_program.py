@@ -174,17 +174,22 @@ def test_sentences_are_broken_and_tables_are_not():
 /a/path/which/is/a/good/deal/longer
 | a table | of Markdown, which is wide |
 cut  after layer    frozen  features
+An accuracy of 50 % is
 short
 """
-    assert fit(text, 20).split("\n") == [
-        "One sentence that is",
-        "longer than a line.",
+    assert fit(text, 19).split("\n") == [
+        "One sentence that",
+        "is longer than a",
+        "line.",
         "",
-        "- A list's sentence,",
-        "  which is as long.",
+        "- A list's",
+        "  sentence, which",
+        "  is as long.",
         "/a/path/which/is/a/good/deal/longer",
         "| a table | of Markdown, which is wide |",
         "cut  after layer    frozen  features",
+        "An accuracy of",
+        "50 % is",
         "short",
         "",
     ]

@@ -29,7 +29,6 @@
     files            files that are there whole or not at all
     devices          devices, and work that is spread over them
     progress         bars
-    __main__         `python -m kdefrost`, the program
 
 docs/architecture.md says how they hang together.
 """

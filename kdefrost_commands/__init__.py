@@ -1,6 +1,7 @@
 """The commands, which the scripts of a clone and the installed program `kdefrost` share.
 
     program     `kdefrost`, which runs the others by their names
+    __main__    `python -m kdefrost_commands`, which is the same
     profile     draws the defrosting profile of a source and a target
     compare     draws those of several sources side by side
     similarity  shows how alike networks see the same images
@@ -16,6 +17,7 @@
     command     what all of them have in common
     folding     text in lines that fit a terminal
 
-They are beside kdefrost and not in it, so that `--help` and what is mistyped are answered at once: whatever is in
-kdefrost is imported after kdefrost itself, which takes TensorFlow's seconds.
+They are beside kdefrost and not in it: whatever is in kdefrost is imported after kdefrost itself, and that after
+TensorFlow, which takes seconds, and which heeds the settings of `command` only where they come first. So `--help` and
+what is mistyped are answered at once.
 """

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from kdefrost_commands.folding import fit, fold
 
-# What `sys.argv[0]` is of the installed program, before the name of a command.
-PROGRAM = "kdefrost"
+# The installed program, and how it is called where it is not on the path; `sys.argv[0]` has a command's name after it.
+PROGRAM, MODULE = "kdefrost", "python -m kdefrost_commands"
 # TensorFlow's notes on the processor are not for whoever draws a profile.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Without AVX-512 TensorFlow leaves these kernels off, and trains half as fast.
@@ -85,7 +85,7 @@ def as_called(text: str) -> str:
 
 
 def _is_program() -> bool:
-    return re.fullmatch(rf"(python -m )?{PROGRAM} [a-z]+", sys.argv[0]) is not None
+    return re.fullmatch(rf"({PROGRAM}|{MODULE}) [a-z]+", sys.argv[0]) is not None
 
 
 class _Folded(argparse.RawDescriptionHelpFormatter):

@@ -32,7 +32,7 @@ _COMMANDS = f"""commands, each with a --help of its own:
 def main():
     """Runs the command that is named first, as its script would, or says what there is."""
     path, *words = sys.argv
-    program = f"python -m {command.PROGRAM}" if Path(path).name == "__main__.py" else command.PROGRAM
+    program = command.MODULE if Path(path).name == "__main__.py" else command.PROGRAM
     if words and words[0] in COMMANDS:
         name, *options = _SHORT.get(words[0], words[:1])
         sys.argv = [f"{program} {name}", *options, *words[1:]]

@@ -92,7 +92,10 @@ def test_it_says_the_version_of_what_is_installed_and_else_of_the_clone(run, mon
 @pytest.mark.parametrize("name", NAMES)
 def test_the_help_of_a_command_has_the_programs_words(name, run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    for path, called in {"bin/kdefrost": "kdefrost", "kdefrost/__main__.py": "python -m kdefrost"}.items():
+    for path, called in {
+        "bin/kdefrost": "kdefrost",
+        "kdefrost_commands/__main__.py": "python -m kdefrost_commands",
+    }.items():
         code, said, _ = run(name, "--help", path=path)
         assert code == 0 and said.startswith(f"usage: {called} {name} [-h] ") and f"\n  {called} {name}" in said
         assert "scripts/" not in said and max(map(len, said.splitlines())) <= 80
@@ -103,11 +106,15 @@ def test_what_is_said_and_kept_of_a_command_is_how_it_was_called(monkeypatch, tm
         ("scripts/profile.py", ["python", "scripts/profile.py"], "python scripts/kept.py --limit 5"),
         ("my kdefrost profile", ["python", "my kdefrost profile"], "python scripts/kept.py --limit 5"),
         ("kdefrost profile", ["kdefrost", "profile"], "kdefrost kept --limit 5"),
-        ("python -m kdefrost profile", ["python", "-m", "kdefrost", "profile"], "python -m kdefrost kept --limit 5"),
+        (
+            "python -m kdefrost_commands profile",
+            ["python", "-m", "kdefrost_commands", "profile"],
+            "python -m kdefrost_commands kept --limit 5",
+        ),
     ]:
         monkeypatch.setattr(sys, "argv", [path, "--src", "gm"])
         assert command.called() == words and command.as_called("python scripts/kept.py --limit 5") == line
-    with pytest.raises(ValueError, match=r"nor search\.json\. python -m kdefrost profile writes it when"):
+    with pytest.raises(ValueError, match=r"nor search\.json\. python -m kdefrost_commands profile writes it when"):
         compare.load(tmp_path)
 
 

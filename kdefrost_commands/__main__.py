@@ -1,4 +1,4 @@
-"""`python -m kdefrost`, which is the program `kdefrost`."""
+"""`python -m kdefrost_commands`, which is the program `kdefrost`."""
 
 from kdefrost_commands.program import main
 

@@ -14,7 +14,7 @@ _ROW = re.compile(r" *[\w.-]+ {2,}")
 _TABLE = re.compile(r"\S {2,}\S|^\|")
 
 
-def fold(text: str, width: int = WIDTH) -> str:
+def fold(text: str, width: int) -> str:
     """Lays out a text in lines that are not too long.
 
     Args:

@@ -121,10 +121,13 @@ def print_list(every: list, directory: Path):
         print(f"Nothing is kept in {directory}.")
         return
     rows = [
-        [str(kept), inventory.size_of([kept]), inventory.age_of(kept), "in use" if kept.is_used else "", purpose(kept)]
+        [str(kept), inventory.size_of([kept]), inventory.age_of(kept), "in use" if kept.is_used else ""]
         for kept in every
     ]
-    print(align([["name", "size", "last used", "", "what it is"], *rows], left=(0, 2, 3, 4)))
+    head, *lines = align([["name", "size", "last used", ""], *rows], left=(0, 2, 3)).splitlines()
+    print(head)
+    for kept, line in zip(every, lines, strict=True):
+        print(f"{line}\n  {purpose(kept)}")
     most = f"{inventory.limit() / 2**30:g} GiB ({inventory.LIMIT})"
     print(f"\n{inventory.size_of(every)} in {directory}; the limit is {most}.")
 

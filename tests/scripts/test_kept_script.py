@@ -42,10 +42,12 @@ def run(folder, monkeypatch, capsys):
 def test_without_an_option_it_lists(run, folder):
     printed, left = run()
     head, *rows, _, total = printed.splitlines()
-    assert re.split("  +", head) == ["name", "size", "last used", "what it is"] and left == NAMES
+    assert re.split("  +", head) == ["name", "size", "last used"] and left == NAMES
     assert [re.split("  +", row) for row in rows] == [
-        [NAMES[0], "1.0 MiB", "40 days ago", "wide_resnet_10_1 trained on gm, 2 epochs, seed 0"],
-        [NAMES[1], "1.0 MiB", "just now", "clone gm of cifar10, seed 0"],
+        [NAMES[0], "1.0 MiB", "40 days ago"],
+        ["", "wide_resnet_10_1 trained on gm, 2 epochs, seed 0"],
+        [NAMES[1], "1.0 MiB", "just now"],
+        ["", "clone gm of cifar10, seed 0"],
     ]
     assert total == f"2.0 MiB in {folder}; the limit is 20 GiB (KDEFROST_KEPT_GIB)."
 

@@ -132,7 +132,7 @@ def planned(figures: list, scale) -> str:
     from kdefrost.paper.planning import cost_of, reductions
     from kdefrost.tables import align
 
-    head = ["figure", "trials", "PFLOP", "hours", "kept, GB", "features, GB", "command"]
+    head = ["figure", "trials", "PFLOP", "hours", "kept, GB", "features, GB"]
     costs = [(str(figure.number), cost_of([figure], scale)) for figure in figures]
     if len(figures) > 1:
         costs.append(("together", cost_of(figures, scale)))
@@ -144,14 +144,14 @@ def planned(figures: list, scale) -> str:
             f"{cost.seconds(scale) / 3600:.2f}",
             f"{cost.disk / 1e9:.1f}",
             f"{cost.features / 1e9:.1f}",
-            command_of(name, figures, scale),
         ]
         for name, cost in costs
     ]
     changed = reductions(scale, SCALES["paper"])
     reduced = f"\n\n{align(changed, left=(0, 1, 2))}" if len(changed) > 1 else ""
+    commands = "\n".join(f"  {command_of(name, figures, scale)}" for name, _ in costs)
     return (
-        f"{align([head, *rows], left=(6,))}\n\nFrom nothing, each figure by itself; together what they share is run "
+        f"{align([head, *rows])}\n\n{commands}\n\nFrom nothing, each figure by itself; together what they share is run "
         f"once. Hours on {scale.machine}. Features that exceed memory go to disk where there is room, else they are "
         f"computed again; data sets are not counted.{reduced}"
     )

@@ -84,7 +84,7 @@ def train_source(
     with kept.writing(folder, {**settings, **report}) as beside:
         network.save(beside / "model.keras")
     if verbose:
-        print(f"Source {origin}: test accuracy {100 * accuracy:.1f} % on its own data; kept in {folder}")
+        print(f"Source {origin}: test accuracy {100 * accuracy:.1f} % on its own data; kept in\n  {folder}")
     return network
 
 

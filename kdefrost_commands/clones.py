@@ -1,14 +1,9 @@
-#!/usr/bin/env python
 """Shows how close a data set's clones come to it: a figure of their images, and a table of how far they are.
 
 Trains a classifier on the original (or takes the one that was trained before), makes the
 clones, compares their class means, class covariances and images with the original's, and
 classifies them.
 """
-
-import command
-
-PROJECT = command.PROJECT
 
 import argparse
 import contextlib
@@ -18,6 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from kdefrost_commands import command
+from kdefrost_commands.command import PROJECT
+
 EXAMPLES = """examples:
   python scripts/clones.py --clones isogm gm
       the Gaussian clones of the embedded digits, about a minute on a laptop, no download
@@ -26,10 +24,10 @@ EXAMPLES = """examples:
   python scripts/clones.py --tgt cifar10 --clones gm --seed 1
       other samples of the same Gaussians; the classifier is the one of before
 """
-LEGEND = """mean, covariance: relative errors of the class means and of the class covariances of the training images; in
-the first row those that samples of the original's own moments have by chance.
+LEGEND = """mean, covariance: relative errors of the class means and of the class covariances of the training images; \
+in the first row those that samples of the original's own moments have by chance.
 squared: share of the test images' variance that is lost, where images correspond.
-Fréchet: distance from the original's test images to the clone's, in the features of a classifier of the
+Fréchet: distance from the original's test images to the clone's, in the features of a classifier of the \
 original; in the first row to as many of the original's training images.
 accuracy: of that classifier on the test images."""
 # Of more classes the first ones are drawn.
@@ -82,8 +80,8 @@ def assess_all(data, names: list[str], preset, arguments: argparse.Namespace, ou
     """Makes the clones, measures them, and reports."""
     from kdefrost.clones import resolved
 
-    print(f"{data.name}: {len(data.classes)} classes, {len(data.train.labels)} training and", end=" ")
-    print(f"{len(data.test.labels)} test images.", flush=True)
+    images = f"{len(data.train.labels)} training and {len(data.test.labels)} test images"
+    command.say(f"{data.name}: {len(data.classes)} classes, {images}.")
     reference = make_reference(data, preset)
     with saying(f"Measuring {data.name} itself"):
         fidelities = [reference.baseline()]
@@ -165,7 +163,7 @@ def report(fidelities: list, pictures: dict, classes: list[str], settings: dict,
     write_atomically(out / "clones.csv", as_csv([list(rows[0]), *(list(row.values()) for row in rows)]))
     values = {**settings, "fidelities": rows, "versions": versions()}
     write_atomically(out / "clones.json", json.dumps(values, indent=2) + "\n")
-    print(f"\n{table(fidelities)}\n\n{LEGEND}\n")
+    command.say(f"\n{table(fidelities)}\n\n{LEGEND}\n")
     command.print_written([*figures, out / "clones.csv", out / "clones.json"])
 
 
@@ -186,7 +184,3 @@ def table(fidelities: list) -> str:
         for fidelity in fidelities
     ]
     return align([head, *rows], left=(0,))
-
-
-if __name__ == "__main__":
-    main()

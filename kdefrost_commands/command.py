@@ -1,21 +1,18 @@
-"""What all commands have in common: where they find kdefrost, their options, their errors, and what they write.
-
-It is imported before all else, because of what it does to the path.
-"""
+"""What all commands have in common: how they were called, their options, their errors, and what they write."""
 
 import argparse
 import contextlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-# First on the path, the folder of the scripts would let `import profile` find one of them where Python's own module is
-# meant. Last, it lets processes of --jobs, which read the script anew with this path, find this module.
-sys.path[0] = str(PROJECT)
-sys.path.append(str(PROJECT / "scripts"))
+from kdefrost_commands.folding import fit, fold
+
+# The installed program, and how it is called where it is not on the path; `sys.argv[0]` has a command's name after it.
+PROGRAM, MODULE = "kdefrost", "python -m kdefrost_commands"
 # TensorFlow's notes on the processor are not for whoever draws a profile.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Without AVX-512 TensorFlow leaves these kernels off, and trains half as fast.
@@ -23,6 +20,17 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # Processes of --jobs share a GPU's memory with this one.
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
+
+def project(code: Path) -> Path:
+    """The folder in which `saved_models` is: of a clone its own, of the installed program the working folder.
+
+    Args:
+        code: Folder of the commands' code, beside which a clone has scripts.
+    """
+    return code.parent if (code.parent / "scripts" / "profile.py").is_file() else Path()
+
+
+PROJECT = project(Path(__file__).resolve().parent)
 # Exit codes: of what a user typed wrong, as argparse has it, and of what goes wrong later.
 MISTAKE, FAILURE = 2, 1
 # What kdefrost raises of an argument that cannot be, and of a file that is not there.
@@ -67,6 +75,30 @@ _OPTIONS = {
 }
 
 
+def called() -> list[str]:
+    """How this command was called, as words of a shell: `python scripts/profile.py` or `kdefrost profile`."""
+    return sys.argv[0].split(" ") if _is_program() else ["python", sys.argv[0]]
+
+
+def as_called(text: str) -> str:
+    """A text with the scripts that it names as commands of the program, where it is the program that runs."""
+    if not _is_program():
+        return text
+    program = sys.argv[0].rpartition(" ")[0]
+    return re.sub(r"(?:python )?scripts/(\w+)\.py", rf"{program} \1", text)
+
+
+def _is_program() -> bool:
+    return re.fullmatch(rf"({PROGRAM}|{MODULE}) [a-z]+", sys.argv[0]) is not None
+
+
+class _Folded(argparse.RawDescriptionHelpFormatter):
+    """Lays a text out as it is written, in lines that fit the terminal."""
+
+    def _fill_text(self, text, width, indent):
+        return fold(text, width)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser with `--debug`, whose errors are one line."""
 
@@ -79,10 +111,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(MISTAKE, f"error: {_in_one_line(message)}; {self.prog} --help lists what there is\n")
 
 
-def parser(description: str, examples: str | None = None) -> Parser:
-    """A parser whose help is laid out as it is written, and ends in examples where there are some."""
-    form = argparse.RawDescriptionHelpFormatter
-    return Parser(description=description, epilog=examples, formatter_class=form)
+def parser(description: str, examples: str | None = None, **options) -> Parser:
+    """A parser whose help ends in examples where there are some, and in which scripts are commands of the program."""
+    texts = {"description": as_called(description), "epilog": examples and as_called(examples)}
+    return Parser(**texts, **options, formatter_class=_Folded)
 
 
 def add_options(group, *names: str, **changes: dict):
@@ -223,6 +255,11 @@ def save_figures(out: Path, drawings: dict[str, Callable]) -> list[Path]:
             written.append(out / f"{name}.{ending}")
             save_figure(figure, written[-1])
     return written
+
+
+def say(text: str, end: str = "\n"):
+    """Prints sentences and tables at once, the sentences in lines that fit a terminal."""
+    print(fit(text), end=end, flush=True)
 
 
 def print_written(paths: Iterable[Path]):

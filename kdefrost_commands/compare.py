@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Compares how deep to freeze networks of several sources: draws their defrosting profiles on one target.
 
 Reads the profiles that `scripts/profile.py` wrote with the same target, sizes, cuts and
@@ -6,12 +5,11 @@ recipe from different sources, draws them into one figure, and prints their scor
 side.
 """
 
-import command
-
-# isort: split
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+
+from kdefrost_commands import command
 
 EXAMPLES = """examples:
   python scripts/profile.py --src isogm --tgt digits --out runs/isogm
@@ -71,7 +69,8 @@ def load(folder: Path):
     path, searched = folder / "profile.json", folder / "search.json"
     if not path.exists() and not searched.exists():
         raise ValueError(
-            f"There is no {path}, nor search.json. scripts/profile.py writes it when all of its trials have finished."
+            f"There is no {path}, nor search.json. {command.as_called('scripts/profile.py')} writes it when all of its "
+            "trials have finished."
         )
     return kdefrost.DefrostProfile.load(path if path.exists() else searched)
 
@@ -143,9 +142,5 @@ def report(comparison, out: Path):
     picture = "![Scores against the cut, a line per source](compare.png)"
     write_atomically(out / "compare.md", f"{title}\n\n{picture}\n\n{comparison.markdown()}")
     comparison.save_csv(out / "compare.csv")
-    print(f"{comparison.summary()}\n")
+    command.say(f"{comparison.summary()}\n")
     command.print_written([*figures, out / "compare.md", out / "compare.csv"])
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Shows how free the first layers of a network are: trains it on the target with these layers held near a source.
 
 Trains a network on the source (or takes the one that was trained before), then the same
@@ -7,16 +6,15 @@ the source's, and draws accuracy and distance against the strength. With several
 layers it draws what it costs to hold them beside the defrosting profile of the same seeds.
 """
 
-import command
-
-PROJECT = command.PROJECT
-
 import argparse
 import dataclasses
 import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from kdefrost_commands import command
+from kdefrost_commands.command import PROJECT
 
 EXAMPLES = """examples:
   python scripts/comply.py --src gm --layers 6 --preset smoke
@@ -109,7 +107,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     options = {"directory": out, "executor": command.executor(arguments.cluster), "tensorboard": arguments.tensorboard}
     check(kdefrost.Defroster(untrained, recipe, **options), layers, strengths, trials)
     make_folder(out)
-    print(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.", flush=True)
+    command.say(f"{data.name}: {per_class} images per class to train on, {len(data.test.labels)} to test on.")
 
     def work():
         given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
@@ -207,7 +205,7 @@ def report(compliance, profile, out: Path, name: str, seconds: float):
     elif len(compliance.counts) == 1 and any(0 < λ < math.inf for λ in compliance.strengths):
         drawings[f"compliance-{name}"] = compliance.plot
     written += command.save_figures(out, drawings)
-    print(f"\n{as_text(compliance, agreements)}\nTook {seconds / 60:.1f} min. ", end="")
+    command.say(f"\n{as_text(compliance, agreements)}\nTook {seconds / 60:.1f} min. ", end="")
     command.print_written(written)
 
 
@@ -242,7 +240,3 @@ def agreement_rows(agreements: list) -> list[list[str]]:
     ]
     held = [f"held, λ = {strength_text(each.strength)}" for each in agreements]
     return [["cut", "after layer", "layers", "frozen, cached", *held], *rows]
-
-
-if __name__ == "__main__":
-    main()

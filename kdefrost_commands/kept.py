@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Lists what is kept in saved_models, so that it need not be made twice, and clears it.
 
   sources       networks that were trained on a clone or a data set
@@ -9,14 +8,13 @@ All of it is made again when it is asked for; a trained source is what takes lon
 still runs has used is never removed. Nothing else in the folder is looked at, such as exported models.
 """
 
-import command
-
-PROJECT = command.PROJECT
-
 import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from kdefrost_commands import command
+from kdefrost_commands.command import PROJECT
 
 EXAMPLES = """examples:
   python scripts/kept.py
@@ -34,9 +32,7 @@ KDEFROST_KEPT_GIB=50 is another limit, and KDEFROST_KEPT_GIB=inf none."""
 
 def parse_arguments() -> argparse.Namespace:
     parser = command.parser(__doc__, EXAMPLES)
-    parser.add_argument(
-        "--directory", default=PROJECT / "saved_models", metavar="DIR", help="folder of what is kept (saved_models)"
-    )
+    parser.add_argument("--directory", metavar="DIR", help="folder of what is kept (saved_models)")
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--clear", nargs="+", metavar="NAME", help="remove these, by their names in the list, or all")
     ways.add_argument("--older-than", type=number, metavar="DAYS", help="remove what was not used for so many days")
@@ -63,8 +59,9 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     with command.without_notes():
         from kdefrost import inventory
 
-    directory = Path(arguments.directory)
-    if not directory.is_dir():
+    directory = PROJECT / "saved_models" if arguments.directory is None else Path(arguments.directory)
+    # The one that is meant without the option begins to be there with what is kept first.
+    if arguments.directory is not None and not directory.is_dir():
         raise ValueError(f"--directory must be a folder. Received: {directory}")
     every = inventory.kept_in(directory)
     if arguments.limit is not None:
@@ -124,17 +121,16 @@ def print_list(every: list, directory: Path):
         print(f"Nothing is kept in {directory}.")
         return
     rows = [
-        [str(kept), inventory.size_of([kept]), inventory.age_of(kept), "in use" if kept.is_used else "", purpose(kept)]
+        [str(kept), inventory.size_of([kept]), inventory.age_of(kept), "in use" if kept.is_used else ""]
         for kept in every
     ]
-    print(align([["name", "size", "last used", "", "what it is"], *rows], left=(0, 2, 3, 4)))
+    head, *lines = align([["name", "size", "last used", ""], *rows], left=(0, 2, 3)).splitlines()
+    print(head)
+    for kept, line in zip(every, lines, strict=True):
+        print(f"{line}\n  {purpose(kept)}")
     most = f"{inventory.limit() / 2**30:g} GiB ({inventory.LIMIT})"
     print(f"\n{inventory.size_of(every)} in {directory}; the limit is {most}.")
 
 
 def purpose(kept) -> str:
     return f"{kept.purpose} (damaged, set aside)" if kept.is_aside else kept.purpose
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,7 @@
 """What is said of a profile before anything is trained: of its images, and of what it would take."""
 
-from searching import budget_text
+from kdefrost_commands import command
+from kdefrost_commands.searching import budget_text
 
 
 def print_sizes(data, trials: dict):
@@ -9,7 +10,7 @@ def print_sizes(data, trials: dict):
     parts = {train: trials["train"], "to choose the cut on": trials["validation"], "to test on": trials["test"]}
     counts = ", ".join(f"{len(part.labels)} {use}" for use, part in parts.items() if part is not None)
     patients = "" if data.groups is None else "; no patient is in two of these"
-    print(f"{data.name}: {len(data.classes)} classes, {counts} images{patients}.", flush=True)
+    command.say(f"{data.name}: {len(data.classes)} classes, {counts} images{patients}.")
 
 
 def warn_of_seen_images(source: str, trials: dict):
@@ -17,8 +18,10 @@ def warn_of_seen_images(source: str, trials: dict):
     from kdefrost.clones import bottleneck
 
     if bottleneck(source) is not None and trials["validation"] is not None:
-        print(f"The source sees the images that choose the cut, as far as they pass through {source}: their scores")
-        print("flatter late cuts. Those of the test images do not.", flush=True)
+        command.say(
+            f"The source sees the images that choose the cut, as far as they pass through {source}: their scores "
+            "flatter late cuts. Those of the test images do not."
+        )
 
 
 def autoencoder_flops(source: str, data, preset) -> float:
@@ -41,7 +44,7 @@ def print_plan(plan, source, train, source_images: int | None, autoencoder_flops
     from kdefrost.models.normalization import FUSED_LAYERS
     from kdefrost.tables import align
 
-    rows = [["cut", "after layer", "trials", "training TFLOP", "features", "kept"]]
+    rows = [["cut", "after layer", "trials", "TFLOP", "features", "kept"]]
     for cut in plan.cuts:
         mine = [question for question in plan.questions if question.cut == cut.index]
         work = sum(map(plan.training_flops, mine)) / 1e12
@@ -49,11 +52,11 @@ def print_plan(plan, source, train, source_images: int | None, autoencoder_flops
         rows.append([str(cut.index), cut.name, str(len(mine)), f"{work:.2f}", features, kept])
     operations = sum(map(plan.flops, plan.questions))
     print(align(rows, left=(1, 5)))
-    print(output_line(plan.cuts[0]))
+    command.say(output_line(plan.cuts[0]))
     if not plan.questions:
         print("\nAll trials have finished: there is nothing to run.")
         return
-    print(f"\n{len(plan.questions)} trials, {operations / 1e12:.1f} TFLOP with evaluation. Measuring …", flush=True)
+    command.say(f"\n{len(plan.questions)} trials, {operations / 1e12:.1f} TFLOP with evaluation. Measuring …")
     start = cut_points(source, features=plan.cuts[0].features)[0]
     whole = tail_of(source, start, output=plan.task.output, substitutes=FUSED_LAYERS)
     recipe = plan.questions[0].recipe
@@ -65,15 +68,15 @@ def print_plan(plan, source, train, source_images: int | None, autoencoder_flops
     seconds = operations / (rate * per_image) + (plan.trained + plan.evaluated) / (3 * rate)
     tails = {(question.cut, question.recipe) for question in plan.questions}
     seconds += compilation * len(tails) + 0.2 * len(plan.questions)
-    print(f"This machine trains the whole network at {rate:.0f} images/s ({rate * per_image / 1e9:.0f} GFLOP/s).")
+    command.say(f"This machine trains the whole network at {rate:.0f} images/s ({rate * per_image / 1e9:.0f} GFLOP/s).")
     if autoencoder_flops:
-        print(f"Autoencoder: {duration(autoencoder_flops / (rate * per_image))}, unless it is kept already.")
+        command.say(f"Autoencoder: {duration(autoencoder_flops / (rate * per_image))}, unless it is kept already.")
     if source_images is not None:
-        print(f"Source: {duration(source_images / rate)} for {source_images} images, unless it is kept already.")
+        command.say(f"Source: {duration(source_images / rate)} for {source_images} images, unless it is kept already.")
     most = "" if patience is None else f" at most; earlier cuts are left out after {patience} in a row that are worse"
     if budget is not None:
         most = f"; the search takes at most {budget_text(budget)}"
-    print(f"Profile: {duration(seconds)}{most}.")
+    command.say(f"Profile: {duration(seconds)}{most}.")
 
 
 def place_text(plan, cut) -> str:
@@ -84,7 +87,7 @@ def place_text(plan, cut) -> str:
     if held is cut:
         return {"memory": "in memory", "disk": "on disk"}[plan.places[cut.index]]
     at_images = held is None or not held.frozen_layers
-    return f"no, computed again from {'the images' if at_images else f'cut {held.index}'}"
+    return f"no, again from {'the images' if at_images else f'cut {held.index}'}"
 
 
 def duration(seconds: float) -> str:

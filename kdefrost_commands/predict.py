@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Says what an exported model makes of photographs: a line for each, with the five best classes, best first.
 
   IMG_0412.jpg: cat 93.1 %, dog 5.2 %, fox 1.7 %
@@ -6,15 +5,15 @@
 Classes are those that the model was exported with, without names their numbers from 0. Probabilities are in %; of a
 model that gives none the outputs are printed as they are.
 
-The function `predict` in this file needs TensorFlow, NumPy and Pillow alone: copy it to wherever the model is used.
+The function `predict` in kdefrost_commands/predict.py needs TensorFlow, NumPy and Pillow alone: copy it to wherever the
+model is used.
 """
 
-import command
-
-# isort: split
 import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from kdefrost_commands import command
 
 EXAMPLES = """examples:
   python scripts/profile.py --src imagenet:MobileNetV2 --tgt photos/ --export saved_models/mine
@@ -128,7 +127,3 @@ def in_words(kind: str, name: str, value: float) -> str:
     # Names of folders may have several lines.
     name = " ".join(name.split())
     return f"{name} {100 * value:.1f} %" if kind == "probabilities" else f"{name} {value:.4g}"
-
-
-if __name__ == "__main__":
-    main()

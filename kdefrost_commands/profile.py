@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Finds out how deep to freeze a network: draws the defrosting profile of a source and a target.
 
 Trains a source network (or takes a trained one), cuts it at every depth, freezes the
@@ -6,19 +5,17 @@ layers before the cut, trains the rest anew on small training sets of the target
 the accuracy against the cut.
 """
 
-import command
-
-PROJECT = command.PROJECT
-
 import argparse
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from planning import autoencoder_flops, print_plan, print_sizes, warn_of_seen_images
-from reporting import run_and_report
-from searching import DEFAULT_BUDGET, share_or_time
-from splitting import PATIENCE, choose_trials, folds_or_none, load_target, patience_or_none
+from kdefrost_commands import command
+from kdefrost_commands.command import PROJECT
+from kdefrost_commands.planning import autoencoder_flops, print_plan, print_sizes, warn_of_seen_images
+from kdefrost_commands.reporting import run_and_report
+from kdefrost_commands.searching import DEFAULT_BUDGET, share_or_time
+from kdefrost_commands.splitting import PATIENCE, choose_trials, folds_or_none, load_target, patience_or_none
 
 EXAMPLES = """examples:
   python scripts/profile.py --src gm --tgt digits
@@ -28,7 +25,8 @@ EXAMPLES = """examples:
   python scripts/profile.py --src ae32 --tgt cifar10 --per-class 64 256
       from CIFAR-10 as an autoencoder with 32 numbers in its bottleneck gives it back (any ae<k>)
   python scripts/profile.py --src gm --tgt cifar10 --per-class 16 64 256 --search
-      the same at a quarter of the training: only trials that are worth it, and why others were left out
+      the same at a quarter of the training: only trials that are worth it, and why others were left out (once
+      installed, also as kdefrost search)
   python scripts/profile.py --src gm --tgt cifar10 --per-class 16 64 256 --seeds 5
       the same with more repeats: only the trials that are missing run
   python scripts/profile.py --src imagenet:MobileNetV2 --tgt photos/ --export saved_models/mine
@@ -262,7 +260,3 @@ def check_export(path: str | None):
     """Refuses a folder that export would refuse, before hours of training."""
     if path and Path(path).exists() and not (Path(path) / "model_card.md").exists():
         raise ValueError(f"--export must be a new folder, or one of an earlier export. {path} is something else.")
-
-
-if __name__ == "__main__":
-    main()

@@ -5,9 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-import command
-from compare import report as report_comparison
-from planning import duration
+from kdefrost_commands import command
+from kdefrost_commands.compare import report as report_comparison
+from kdefrost_commands.planning import duration
 
 
 def run_and_report(defrosters: dict, trials: dict, classes: list[str], preset, arguments, out: Path):
@@ -73,7 +73,7 @@ def report_scores(defroster, trials: dict, out: Path) -> dict:
         each.save(out / f"{name}.json")
         each.save_csv(out / f"{name}.csv")
         figures = command.save_figures(out, {name: each.plot})
-        print(f"{'' if size is None else f'{size} per class: '}{each.summary()}\n")
+        command.say(f"{'' if size is None else f'{size} per class: '}{each.summary()}\n")
         command.print_written([*figures, out / f"{name}.csv", out / f"{name}.json"])
     return scores
 
@@ -99,7 +99,7 @@ def describe(profile, arguments, preset):
         "target": arguments.tgt,
         "preset": arguments.preset,
         "model": None if command.is_trained(arguments.src) else preset.model,
-        "command": ["python", *sys.argv],
+        "command": [*command.called(), *sys.argv[1:]],
         "per_class": profile.per_class,
         "seeds": len(profile.seeds),
         "versions": versions(),
@@ -113,5 +113,5 @@ def report(profile, out: Path, seconds: float, scores: dict):
     profile.save(out / f"{name}.json")
     profile.save_csv(out / f"{name}.csv")
     figures = command.save_figures(out, {name: lambda: profile.plot(scores=scores)})
-    print(f"\n{profile.summary()}\n\n{name.capitalize()} took {duration(seconds)}. ", end="")
+    command.say(f"\n{profile.summary()}\n\n{name.capitalize()} took {duration(seconds)}. ", end="")
     command.print_written([*figures, *(out / each for each in (f"{name}.csv", f"{name}.json", "trials.sqlite"))])

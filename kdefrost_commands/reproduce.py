@@ -1,19 +1,17 @@
-#!/usr/bin/env python
 """Draws the figures of the paper (Gerace et al., 2023) again, from training the sources on.
 
 Runs what a figure needs and is not there yet, draws it as the paper lays it out, and
 writes its numbers. Figures share sources, trials and pairs of networks; nothing is run twice.
 """
 
-import command
-
-PROJECT = command.PROJECT
-
 import argparse
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from kdefrost_commands import command
+from kdefrost_commands.command import PROJECT
 
 EXAMPLES = """examples:
   python scripts/reproduce.py --list
@@ -65,9 +63,9 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     numbers, scale = numbers_of(arguments.figure), SCALES[arguments.preset]
     figures = [scale.figure(number) for number in numbers]
     if arguments.list:
-        return lambda: print(listed(figures))
+        return lambda: command.say(listed(figures))
     if arguments.dry_run:
-        return lambda: print(planned(figures, scale))
+        return lambda: command.say(planned(figures, scale))
     out = Path(arguments.out or Path("runs") / "paper" / scale.name)
     if arguments.page:
         page = Path(arguments.page)
@@ -93,7 +91,7 @@ def has_medical(figures: list) -> bool:
 def draw_all(figures: list, answers, out: Path):
     """Runs what figures need, and writes them."""
     if has_medical(figures):
-        print(answers.medical.missing or "ImageNet → IDC: network and patches are there.", flush=True)
+        command.say(answers.medical.missing or "ImageNet → IDC: network and patches are there.")
     start = time.perf_counter()
     written = report(answers.results(figures), out)
     print(f"\nTook {(time.perf_counter() - start) / 60:.1f} min. ", end="")
@@ -151,7 +149,7 @@ def planned(figures: list, scale) -> str:
     from kdefrost.paper.planning import cost_of, reductions
     from kdefrost.tables import align
 
-    head = ["figure", "trials", "PFLOP", "hours", "kept, GB", "features, GB", "command"]
+    head = ["figure", "trials", "PFLOP", "hours", "kept, GB", "features, GB"]
     costs = [(str(figure.number), cost_of([figure], scale)) for figure in figures]
     if len(figures) > 1:
         costs.append(("together", cost_of(figures, scale)))
@@ -163,14 +161,14 @@ def planned(figures: list, scale) -> str:
             f"{cost.seconds(scale) / 3600:.2f}",
             f"{cost.disk / 1e9:.1f}",
             f"{cost.features / 1e9:.1f}",
-            command_of(name, figures, scale),
         ]
         for name, cost in costs
     ]
     changed = reductions(scale, SCALES["paper"])
     reduced = f"\n\n{align(changed, left=(0, 1, 2))}" if len(changed) > 1 else ""
+    commands = "\n".join(f"  {command_of(name, figures, scale)}" for name, _ in costs)
     return (
-        f"{align([head, *rows], left=(6,))}\n\nFrom nothing, each figure by itself; together what they share is run "
+        f"{align([head, *rows])}\n\n{commands}\n\nFrom nothing, each figure by itself; together what they share is run "
         f"once. Hours on {scale.machine}. Features that exceed memory go to disk where there is room, else they are "
         f"computed again; data sets are not counted.{reduced}"
     )
@@ -179,8 +177,4 @@ def planned(figures: list, scale) -> str:
 def command_of(name: str, figures: list, scale) -> str:
     """The command that draws a figure, or all of them."""
     numbers = " ".join(str(figure.number) for figure in figures) if name == "together" else name
-    return f"python scripts/reproduce.py --figure {numbers} --preset {scale.name}"
-
-
-if __name__ == "__main__":
-    main()
+    return command.as_called(f"python scripts/reproduce.py --figure {numbers} --preset {scale.name}")

@@ -1,4 +1,3 @@
-#!/usr/bin/env python
 """Shows how alike networks see the same images: compares one that was trained on a source with one on the target.
 
 Trains a network on each source and one on the target per seed (or takes those that were
@@ -7,13 +6,12 @@ are: Information Imbalance both ways, linear CKA, neighbourhood overlap and the 
 correlation of neighbours' distances.
 """
 
-import command
-
-PROJECT = command.PROJECT
-
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+
+from kdefrost_commands import command
+from kdefrost_commands.command import PROJECT
 
 EXAMPLES = """examples:
   python scripts/similarity.py --src isogm gm
@@ -79,7 +77,7 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     kdefrost.cut_points(kdefrost.build_model(model, len(data.classes), data.image_shape), layers)
     images = test_images(data)
     out = make_folder(command.out_folder(arguments.out, name_parts(arguments, sources)))
-    print(f"{data.name}: networks are compared on {len(images)} test images.", flush=True)
+    command.say(f"{data.name}: networks are compared on {len(images)} test images.")
 
     def network(source, seed: int):
         given = {"data_dir": arguments.data_dir, "autoencoder": preset.autoencoder}
@@ -162,7 +160,7 @@ def report(results: dict, target: str, out: Path):
     written += [out / "similarity.csv", out / "similarity.md"]
     write_atomically(written[-2], as_csv(joined_rows(results, "source")))
     write_atomically(written[-1], as_markdown(results, target))
-    print(f"\n{as_text(results, target)}\n")
+    command.say(f"\n{as_text(results, target)}\n")
     command.print_written(written)
 
 
@@ -205,7 +203,3 @@ def as_markdown(results: dict, target: str) -> str:
     names = next(iter(results.values())).names
     tables = [f"## {title(name)}\n\n{markdown(rows_of(results, name), left=(1,))}\n" for name in names]
     return "\n".join([f"# Similarity to {target}\n", legend(results, target), "", *tables])
-
-
-if __name__ == "__main__":
-    main()

@@ -5,6 +5,8 @@ import dataclasses
 import math
 from pathlib import Path
 
+from kdefrost_commands import command
+
 # The paper scores on up to 10,000 patches, as many of each class.
 IDC_TEST_PER_CLASS = 5000
 # Standard error of an accuracy, in percentage points, above which a tenth held out is too little to choose on.
@@ -119,12 +121,10 @@ def choose_folds(data, sizes: list[int] | None, wanted: int | str | None, own: b
     """Number of folds that choose the cut, of a user's own folder or as wanted; `None` where a tenth is held out."""
     if wanted not in (None, "none"):
         if data.validation is not None:
-            print(
-                f"Folds choose the cut: the {len(data.validation.labels)} validation images are left out.", flush=True
-            )
+            command.say(f"Folds choose the cut: the {len(data.validation.labels)} validation images are left out.")
         return wanted
     if data.validation is not None:
-        print(f"The {len(data.validation.labels)} validation images choose the cut.", flush=True)
+        command.say(f"The {len(data.validation.labels)} validation images choose the cut.")
     if wanted == "none" or data.validation is not None:
         return None
     aside = len(data.train.labels) // 10
@@ -132,10 +132,9 @@ def choose_folds(data, sizes: list[int] | None, wanted: int | str | None, own: b
     folds = min(FOLDS, data.train.smallest_class, *(sizes or ()))
     if not own or error <= MOST_ERROR or folds < 2:
         return None
-    print(
+    command.say(
         f"A tenth held out, {aside} images, would tell an accuracy to ± {error:.0f} points: all images serve to train "
-        f"and to choose, by {folds} folds (--folds N, or none).",
-        flush=True,
+        f"and to choose, by {folds} folds (--folds N, or none)."
     )
     return folds
 

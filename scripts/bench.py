@@ -49,14 +49,17 @@ Without a name: training and head. Images are random unless it says otherwise: s
 what they show. `bench.py profile --help` lists what one of them takes.
 """
 
-import command
-
-# isort: split
 import argparse
 import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+# The clone, in the place of the folder of scripts, in which `import profile` would find one of them and not Python's.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from kdefrost_commands import command
 
 # Of these, the tables alone.
 from scripts.benches.situations import RANKINGS, SITUATIONS

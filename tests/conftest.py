@@ -116,8 +116,10 @@ def start(forking, tmp_path_factory):
 
 
 def load_script(name: str, **constants):
-    """A script's `main`, without starting an interpreter, with some of its constants replaced."""
-    path = PROJECT / "scripts" / name
+    """The `main` of a script's command, without starting an interpreter, with some of its constants replaced."""
+    path = PROJECT / "kdefrost_commands" / name
+    # Of measurements, the script itself.
+    path = path if path.exists() else PROJECT / "scripts" / name
     namespace, folders = {"__name__": "script", "__file__": str(path)}, list(sys.path)
     # Where Python looks first when it runs a script.
     sys.path.insert(0, str(path.parent))

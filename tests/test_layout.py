@@ -9,7 +9,7 @@ import pytest
 from conftest import FIRST, PROJECT
 from setuptools import find_packages
 
-PACKAGE = PROJECT / "kdefrost"
+PACKAGE, COMMANDS = PROJECT / "kdefrost", PROJECT / "kdefrost_commands"
 FOLDERS = sorted(path.parent for path in PACKAGE.glob("*/__init__.py"))
 # Longer than a reader takes in at a time, and why.
 LONG = {"defroster.py": "what users call, whose arguments are documented once, there"}
@@ -125,7 +125,7 @@ def test_rooms_know_what_they_may(room, unknown):
     }
 
 
-@pytest.mark.parametrize("folder", [PACKAGE, *FOLDERS], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [PACKAGE, COMMANDS, *FOLDERS], ids=lambda folder: folder.name)
 def test_a_packages_docstring_names_each_of_its_files(folder):
     map_of_it = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
     named = re.findall(r"^ *(\w+) {2,}\S", map_of_it, re.MULTILINE)
@@ -134,8 +134,12 @@ def test_a_packages_docstring_names_each_of_its_files(folder):
 
 
 def test_files_are_short():
-    lengths = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in FILES.values()}
-    assert {name for name, length in lengths.items() if length > 300} == LONG.keys(), lengths
+    lengths = {path: len(path.read_text().splitlines()) for path in [*FILES.values(), *COMMANDS.glob("*.py")]}
+    assert {path for path, length in lengths.items() if length > 300} == {PACKAGE / name for name in LONG}, lengths
+
+
+def test_nothing_knows_of_the_commands():
+    assert not {name for name, path in FILES.items() if COMMANDS.name in path.read_text()}
 
 
 def test_every_package_is_installed():
@@ -143,7 +147,7 @@ def test_every_package_is_installed():
     settings.read(PROJECT / "setup.cfg")
     assert settings["options"]["packages"] == "find:"
     installed = find_packages(str(PROJECT), include=[settings["options.packages.find"]["include"]])
-    assert sorted(installed) == ["kdefrost", *(f"kdefrost.{folder.name}" for folder in FOLDERS)]
+    assert sorted(installed) == ["kdefrost", *(f"kdefrost.{folder.name}" for folder in FOLDERS), COMMANDS.name]
 
 
 def test_tests_lie_where_what_they_test_does():

@@ -11,6 +11,7 @@ import pytest
 from conftest import load_script
 
 import kdefrost
+from kdefrost_commands.folding import fit
 
 # Shares of right answers (seeds, cuts); both are the same at cut 0, as training from scratch is.
 CRUDE = np.array([[0.50, 0.54, 0.52, 0.46, 0.30], [0.52, 0.57, 0.53, 0.47, 0.31]])
@@ -233,7 +234,7 @@ def test_one_command_from_folders_to_figure_and_tables(folders, comparison, tmp_
     _run(monkeypatch, *folders, "--out", "out")
     names = ("compare.png", "compare.svg", "compare.md", "compare.csv")
     paths = "".join(f"  {Path('out') / name}\n" for name in names)
-    assert capsys.readouterr().out == f"{comparison.summary()}\n\nWritten:\n{paths}"
+    assert capsys.readouterr().out == f"{fit(comparison.summary())}\n\nWritten:\n{paths}"
     assert {path.name for path in (tmp_path / "out").iterdir()} == set(names)
     text = (tmp_path / "out" / "compare.md").read_text()
     assert "](compare.png)" in text and text.endswith(comparison.markdown())
@@ -249,7 +250,7 @@ def test_what_is_not_named_is_called_by_its_folder(crude, tmp_path, monkeypatch,
     folder.mkdir()
     dataclasses.replace(crude, configuration={}).save(folder / "profile.json")
     _run(monkeypatch, folder, "--out", tmp_path / "out")
-    assert f"{folder}: Freeze the first 1 of 10 layers" in capsys.readouterr().out
+    assert f"{folder}: Freeze the first 1 of 10 layers" in " ".join(capsys.readouterr().out.split())
 
 
 def test_help_teaches(monkeypatch, capsys):

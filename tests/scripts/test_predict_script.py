@@ -95,7 +95,7 @@ def test_without_names_there_are_numbers_and_outputs_keep_their_order(activation
 
 def test_the_function_alone_needs_no_kdefrost(photos, start):
     kdefrost.export(_model(3), photos / "mine", class_names=NAMES)
-    text = (PROJECT / "scripts" / "predict.py").read_text()
+    text = (PROJECT / "kdefrost_commands" / "predict.py").read_text()
     copied = "def predict(" + text.split("def predict(")[1].split("\ndef ")[0]
     program = f"""
 import sys
@@ -103,7 +103,7 @@ from collections.abc import Iterator
 {copied}
 kind, (answer,) = predict({str(photos / "mine")!r}, [{str(photos / "turned.jpg")!r}])
 assert kind == "probabilities" and {{name for name, _ in answer}} == {set(NAMES)!r}
-assert not {{"kdefrost", "command"}} & sys.modules.keys()
+assert not {{"kdefrost", "kdefrost_commands"}} & sys.modules.keys()
 """
     elsewhere = start(program)
     elsewhere.join()

@@ -35,7 +35,7 @@ def test_a_dry_run_says_what_figures_take_and_what_the_preset_reduces(run):
     said = run("--figure", "4", "5", "--preset", "laptop", "--dry-run")
     head, four, five, together, *_ = said.splitlines()
     assert head.split()[:4] == ["figure", "trials", "PFLOP", "hours"]
-    assert four.endswith("python scripts/reproduce.py --figure 4 --preset laptop")
+    assert "  python scripts/reproduce.py --figure 4 --preset laptop" in said.splitlines()
     assert [row.split()[1] for row in (four, five, together)] == ["48", "18", "66"]
     assert "wide_resnet_28_4" in said and "two cores without AVX-512" in said
 

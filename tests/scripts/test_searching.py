@@ -2,13 +2,10 @@
 
 import argparse
 import datetime
-import sys
 
 import pytest
-from conftest import PROJECT
 
-sys.path.append(str(PROJECT / "scripts"))
-import searching
+from kdefrost_commands import searching
 
 
 @pytest.mark.parametrize(

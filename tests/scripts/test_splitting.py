@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import sys
 
 import keras
 import numpy as np
@@ -11,9 +10,7 @@ from conftest import PROJECT
 from PIL import Image
 
 import kdefrost
-
-sys.path.append(str(PROJECT / "scripts"))
-import splitting
+from kdefrost_commands import splitting
 
 
 def _data(per_class: int, classes: int = 2, test: bool = False):

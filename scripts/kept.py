@@ -1,0 +1,13 @@
+#!/usr/bin/env python
+"""Lists what is kept in saved_models, so that it need not be made twice, and clears it."""
+
+import sys
+from pathlib import Path
+
+# The clone, in the place of the folder of scripts, in which `import profile` would find one of them and not Python's.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from kdefrost_commands.kept import main
+
+if __name__ == "__main__":
+    main()

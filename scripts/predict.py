@@ -1,0 +1,13 @@
+#!/usr/bin/env python
+"""Says what an exported model makes of photographs: a line for each, with the five best classes, best first."""
+
+import sys
+from pathlib import Path
+
+# The clone, in the place of the folder of scripts, in which `import profile` would find one of them and not Python's.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from kdefrost_commands.predict import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+#!/usr/bin/env python
+"""Finds out how deep to freeze a network: draws the defrosting profile of a source and a target."""
+
+import sys
+from pathlib import Path
+
+# The clone, in the place of the folder of scripts, in which `import profile` would find one of them and not Python's.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from kdefrost_commands.profile import main
+
+if __name__ == "__main__":
+    main()

@@ -56,8 +56,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-# The clone, in the place of the folder of scripts, in which `import profile` would find one of them and not Python's.
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
+# Not the folder of scripts, in which `import profile` would find one of them and not Python's.
+sys.path[:1] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent / "program")]
 
 from kdefrost_commands import command
 

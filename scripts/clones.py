@@ -4,8 +4,8 @@
 import sys
 from pathlib import Path
 
-# The clone, in the place of the folder of scripts, in which `import profile` would find one of them and not Python's.
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
+# Not the folder of scripts, in which `import profile` would find one of them and not Python's.
+sys.path[:1] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent / "program")]
 
 from kdefrost_commands.clones import main
 

@@ -117,7 +117,7 @@ def start(forking, tmp_path_factory):
 
 def load_script(name: str, **constants):
     """The `main` of a script's command, without starting an interpreter, with some of its constants replaced."""
-    path = PROJECT / "kdefrost_commands" / name
+    path = PROJECT / "scripts" / "program" / "kdefrost_commands" / name
     # Of measurements, the script itself.
     path = path if path.exists() else PROJECT / "scripts" / name
     namespace, folders = {"__name__": "script", "__file__": str(path)}, list(sys.path)

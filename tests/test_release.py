@@ -64,8 +64,8 @@ def test_the_wheel_holds_the_package_and_says_what_it_is(built):
         (about,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
         (licence,) = (name for name in wheel.namelist() if name.endswith("/licenses/LICENSE"))
         metadata, licence = Parser().parsestr(wheel.read(about).decode()), wheel.read(licence)
-    parts = ("kdefrost", "kdefrost_commands")
-    package = {f"{path.relative_to(PROJECT)}" for part in parts for path in (PROJECT / part).rglob("*.py")}
+    roots = {"kdefrost": PROJECT, "kdefrost_commands": PROJECT / "scripts" / "program"}
+    package = {f"{path.relative_to(root)}" for part, root in roots.items() for path in (root / part).rglob("*.py")}
     assert files >= package | {"kdefrost/py.typed"}
     assert not {name for name in files if name.startswith(("tests", "docs", "scripts"))}
     assert (metadata["Name"], metadata["Version"]) == ("kdefrost", kdefrost.__version__)

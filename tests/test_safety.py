@@ -27,11 +27,7 @@ from kdefrost.files import file_name
 layers = keras.layers
 # The function has the name of its module.
 exporting = sys.modules["kdefrost.export"]
-CODE = [
-    *(PROJECT / "kdefrost").rglob("*.py"),
-    *(PROJECT / "kdefrost_commands").rglob("*.py"),
-    *(PROJECT / "scripts").rglob("*.py"),
-]
+CODE = [*(PROJECT / "kdefrost").rglob("*.py"), *(PROJECT / "scripts").rglob("*.py")]
 NAMES = {
     "up": "../../../etc/passwd",
     "absolute": "/etc/passwd",

@@ -95,7 +95,7 @@ def test_without_names_there_are_numbers_and_outputs_keep_their_order(activation
 
 def test_the_function_alone_needs_no_kdefrost(photos, start):
     kdefrost.export(_model(3), photos / "mine", class_names=NAMES)
-    text = (PROJECT / "kdefrost_commands" / "predict.py").read_text()
+    text = (PROJECT / "scripts" / "program" / "kdefrost_commands" / "predict.py").read_text()
     copied = "def predict(" + text.split("def predict(")[1].split("\ndef ")[0]
     program = f"""
 import sys

@@ -131,19 +131,19 @@ sys.argv = ["kdefrost"]
 import_module("kdefrost_commands.program").main()
 assert not {{"kdefrost", "keras", "tensorflow", "numpy"}} & sys.modules.keys()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT / "scripts" / "program"
+    )
     assert done.returncode == 0 and "commands, each with" in done.stdout, done.stderr
 
 
 def test_what_is_kept_lies_in_a_clone_or_else_in_the_working_folder(tmp_path):
     assert command.PROJECT == PROJECT
-    installed = tmp_path / "site-packages" / "kdefrost_commands"
-    assert command.project(installed) == Path()
-    # As some other package may leave there.
-    (tmp_path / "site-packages" / "scripts").mkdir(parents=True)
-    assert command.project(installed) == Path()
-    (tmp_path / "site-packages" / "scripts" / "profile.py").touch()
-    assert command.project(installed) == tmp_path / "site-packages"
+    assert command.project(tmp_path / "lib" / "site-packages" / "kdefrost_commands") == Path()
+    clone = tmp_path / "clone" / "scripts"
+    (clone / "program").mkdir(parents=True)
+    (clone / "profile.py").touch()
+    assert command.project(clone / "program" / "kdefrost_commands") == tmp_path / "clone"
 
 
 def test_texts_are_folded_by_what_their_lines_are():

@@ -127,7 +127,7 @@ def test_a_search_and_its_scores_of_one_size(run_here, tmp_path):
 
 def test_a_users_command_goes_on_where_it_was(tmp_path):
     """The README's kind of command, a clone as source, in a fresh checkout, then with one more seed."""
-    for folder in ("scripts", "kdefrost", "kdefrost_commands"):
+    for folder in ("scripts", "kdefrost"):
         shutil.copytree(PROJECT / folder, tmp_path / folder)
     script, out = tmp_path / "scripts" / "profile.py", tmp_path / "R"
     size = ["--preset", "smoke", "--per-class", "4", "16", "--cuts", "3", "4", "--epochs", "1"]

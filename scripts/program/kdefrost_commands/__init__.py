@@ -17,7 +17,8 @@
     command     what all of them have in common
     folding     text in lines that fit a terminal
 
-They are beside kdefrost and not in it: whatever is in kdefrost is imported after kdefrost itself, and that after
-TensorFlow, which takes seconds, and which heeds the settings of `command` only where they come first. So `--help` and
-what is mistyped are answered at once.
+They are not a part of kdefrost: whatever is in kdefrost is imported after kdefrost itself, and that after TensorFlow,
+which takes seconds, and which heeds the settings of `command` only where they come first. So `--help` and what is
+mistyped are answered at once. The folder that they lie in is on the path instead of that of the scripts, in which
+`import profile` would find one of these and not Python's.
 """

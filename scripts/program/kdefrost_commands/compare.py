@@ -85,7 +85,7 @@ def load_rankings(arguments) -> dict:
     if not set.intersection(*found):
         raise ValueError(
             f"There is no scores.json, nor one of a size that all folders have, in {', '.join(map(str, folders))}. "
-            "scripts/profile.py --scores writes them before it trains."
+            f"{command.as_called('scripts/profile.py')} --scores writes them before it trains."
         )
     return {
         stem: kdefrost.SourceRanking(

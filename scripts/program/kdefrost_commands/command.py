@@ -25,9 +25,10 @@ def project(code: Path) -> Path:
     """The folder in which `saved_models` is: of a clone its own, of the installed program the working folder.
 
     Args:
-        code: Folder of the commands' code, beside which a clone has scripts.
+        code: Folder of the commands' code, which a clone has among its scripts.
     """
-    return code.parent if (code.parent / "scripts" / "profile.py").is_file() else Path()
+    scripts = code.parents[1]
+    return scripts.parent if (scripts / "profile.py").is_file() else Path()
 
 
 PROJECT = project(Path(__file__).resolve().parent)

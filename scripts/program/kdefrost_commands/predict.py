@@ -5,8 +5,8 @@
 Classes are those that the model was exported with, without names their numbers from 0. Probabilities are in %; of a
 model that gives none the outputs are printed as they are.
 
-The function `predict` in kdefrost_commands/predict.py needs TensorFlow, NumPy and Pillow alone: copy it to wherever the
-model is used.
+The function `predict` of the module kdefrost_commands.predict needs TensorFlow, NumPy and Pillow alone: copy it to
+wherever the model is used.
 """
 
 import argparse

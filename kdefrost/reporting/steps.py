@@ -1,5 +1,6 @@
 """What to do next with a profile, as lines that can be pasted."""
 
+import itertools
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +51,7 @@ def _reasons(profile: DefrostProfile, command: list[str] | None) -> list[str]:
         else "Other images or another source, with their names put in, at a quarter of the training:"
     )
     export = _value(command or [], "--export")
-    model = "The model that was exported, loaded with TensorFlow alone:" if export else "The best model, written:"
+    model = "What the exported model makes of photographs:" if export else "The best model, written:"
     return [f"{still}More seeds tell more; only trials that are missing run:", other, model]
 
 
@@ -61,11 +62,17 @@ def _commands(command: list[str], profile: DefrostProfile, seeds: int) -> list[s
         other = [*_without(command, "--patience", "--out", "--export"), "--search"]
     path = _value(command, "--export")
     if path:
-        last = f"import tensorflow as tf\n\nloaded = tf.saved_model.load({path!r})\noutputs = loaded.serve(images)"
+        last = _in_lines([*_beside(command, "predict"), path, "photo.jpg"])
     else:
         target = Path(str(profile.configuration.get("target", "mine"))).name
         last = _in_lines([*command, "--export", f"saved_models/{target}"])
     return [_in_lines([*_without(command, "--seeds"), "--seeds", str(seeds)]), _in_lines(other), last]
+
+
+def _beside(command: list[str], name: str) -> list[str]:
+    """How another command is called, where a script or the installed program was called so."""
+    *door, called = itertools.takewhile(lambda word: not word.startswith("--"), command)
+    return [*door, str(Path(called).with_name(f"{name}.py")) if called.endswith(".py") else name]
 
 
 def _in_lines(command: list[str]) -> str:

@@ -265,8 +265,20 @@ def test_commands_are_the_users_own_with_one_thing_changed(cuts, searched, monke
     assert next_steps(profile)[0].code.count("\n") == 1
     assert other == {**given, **({"search": None} if searched else {"search": 0.25, "patience": None, "out": None})}
     assert model == {**given, "export": "saved_models/my photos"}
-    exported = {**configuration, "command": [*configuration["command"], "--export=saved_models/a"]}
-    assert "load('saved_models/a')" in next_steps(dataclasses.replace(profile, configuration=exported))[-1].code
+
+
+@pytest.mark.parametrize(
+    ("called", "line"),
+    [
+        ("python kdefrost/scripts/profile.py", "python kdefrost/scripts/predict.py 'saved_models/my cats' photo.jpg"),
+        ("kdefrost profile", "kdefrost predict 'saved_models/my cats' photo.jpg"),
+        ("python -m program profile", "python -m program predict 'saved_models/my cats' photo.jpg"),
+    ],
+)
+def test_an_exported_model_is_asked_by_the_command_beside(cuts, called, line):
+    command = [*called.split(), "--src", "gm", "--export=saved_models/my cats"]
+    profile = make_profile(cuts, configuration={"command": command})
+    assert next_steps(profile)[-1].code == line
 
 
 def test_what_cannot_be_reported_is_refused(profile, small, easy, tmp_path):

@@ -64,12 +64,13 @@ class _Running:
 class _Bar(tqdm):
     """A bar of shares of time, which knows by itself how much is left."""
 
-    left = 0.0
+    left, may_end_before = 0.0, False
 
     @property
     def format_dict(self) -> dict:
         """What is drawn."""
-        return {**super().format_dict, "left": self.format_interval(self.left)}
+        most = "at most " if self.may_end_before else ""
+        return {**super().format_dict, "left": f"{most}{self.format_interval(self.left)}"}
 
 
 class ProgressBar:
@@ -237,6 +238,11 @@ class ProgressBar:
                 features += max(0.0, _STARTING - (now - self._starts))
             return features + (trials + self._later_seconds) / self._at_once(now)
 
+    @property
+    def may_end_before(self) -> bool:
+        """Whether what is left is the most that a policy may ask, which may be content with less."""
+        return any(self._later) or self._later_seconds > 0
+
     def _start(self, question: Question, now: float, compiles: bool):
         """Takes note of a trial that begins."""
         build, compiled = (question.cut, question.build), Work()
@@ -267,7 +273,7 @@ class ProgressBar:
         gone = time.perf_counter() - self._began
         # A policy may be content before it has asked all that it might.
         left = 0.0 if self._is_over else self.seconds_left()
-        self._bar.left = left
+        self._bar.left, self._bar.may_end_before = left, left > 0 and self.may_end_before
         # It does not go back where there turns out to be more to do.
         self._bar.n = max(self._bar.n, gone / (gone + left))
         self._bar.refresh()

@@ -202,6 +202,7 @@ def test_a_folder_of_few_images_is_used_whole(photos, run_here, tmp_path):
     assert f"{images} to train and to choose the cut on" in printed and f"all {images} examples" in printed
     profile = kdefrost.DefrostProfile.load(tmp_path / "out" / "profile.json")
     assert profile.folds == 3 and profile.per_class == [None] and profile.reported_on == "validation"
+    assert f"is that of cut {profile.best_cut().index}, the best mean." in printed
     card = (tmp_path / "exported" / "model_card.md").read_text()
     assert f"all {images} examples" in card and "held-out folds" in card and "has no score of its own" in card
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

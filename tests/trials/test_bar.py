@@ -128,9 +128,11 @@ def test_steps_to_come_count(clock):
     shown.expect(plan, holds=True)
     shown.begin(plan, 1)
     before, last = shown.seconds_left(), plan.questions[-1]
+    assert not shown.may_end_before
     shown.expect_later({last: 0.5}, seconds=7.0)
     work = Work(1, plan.flops(last), 1 + 8 - 6, 2 * 10**7 * 400)
     np.testing.assert_allclose(shown.seconds_left() - before, 7 + seconds_of(work, Pace().per_unit()) / 2)
+    assert shown.may_end_before
 
 
 def _drawn(text):
@@ -148,6 +150,9 @@ def _drawn(text):
 def test_there_is_one_bar_whatever_the_steps(tapering, easy, capsys, ask):
     defroster = kdefrost.Defroster(tapering, kdefrost.Recipe(epochs=1, batch_size=12))
     profile = ask(defroster, (easy["train"], easy["test"]))
-    (last,) = _drawn(capsys.readouterr().err)
+    said = capsys.readouterr().err
+    (last,) = _drawn(said)
     trials = len(profile.trials)
+    # Which may be content before it has asked all that it might.
+    assert " gone, at most " in said and "most" not in last
     assert last.startswith("100% |") and "00:00 left" in last and f"trial {trials} of {trials}: cut " in last

@@ -116,7 +116,8 @@ class Defroster:
             of them. `None` runs them on this machine. See docs/scale.md.
         tensorboard: Folder in which each trial is a run of TensorBoard's HParams dashboard, with what it was asked and
             its scores. They are written as they end, those that `directory` has already at the beginning and those of
-            other processes at the end; folders of several defrosters may be one. `None` writes none.
+            other processes at the end; folders of several defrosters may be one. What `best_model` trains is none of
+            them. `None` writes none.
         callbacks: A function that makes a list of Keras callbacks for the training of a trial, of whose `Question` it
             has `cut`, `per_class`, `seed`, `fold` and `recipe`. With it a trial trains in Keras's epochs, step by step
             and slower, to the same weights. A callback sees the tail, whose inputs are features, and `loss`, no

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from kdefrost import fingerprint
 from kdefrost.cutting.cut import Cut
-from kdefrost.files import check_writable, clear_parts, file_name, writing
+from kdefrost.files import check_writable, clear_parts, file_name, part_of, writing
 from kdefrost.trials.question import Answer, Question
 
 # TensorBoard reads files whose names have its word in them, so that what is being written has another.
@@ -51,7 +51,8 @@ class Dashboard:
     def write(self, answer: Answer):
         """Writes the trial that has just given an answer, in the place of one that asked the same."""
         path = self._path(answer.question)
-        begun = path.with_name(_BEGUN)
+        # Another process may write the same trial.
+        begun = part_of(path.with_name(_BEGUN))
         path.parent.mkdir(parents=True, exist_ok=True)
         clear_parts(path.parent)
         with writing(begun) as file:

@@ -1,6 +1,7 @@
 """The installed program, which runs the commands that the scripts run."""
 
 import configparser
+import profile
 import re
 import subprocess
 import sys
@@ -71,11 +72,16 @@ def test_its_help_fits_a_screen_and_teaches(words, run):
     assert [line.split()[0] for line in lines if re.match(r"  [a-z]+  ", line)] == list(program.COMMANDS)
 
 
-@pytest.mark.parametrize("words", [["serch", "--src", "gm"], ["--debug", "profile"], [""]])
+@pytest.mark.parametrize("words", [["serch", "--src", "gm"], [""]])
 def test_what_is_no_command_ends_in_one_line_and_with_2(words, run):
     code, said, error = run(*words)
     assert code == 2 and said == "" and re.fullmatch(r"error: there is no command [^\n]+\n", error)
     assert all(name in error for name in program.COMMANDS) and "kdefrost --help lists what there is" in error
+
+
+def test_options_come_after_a_command(run):
+    code, said, error = run("--debug", "profile")
+    assert code == 2 and said == "" and error.startswith("error: --debug must come after a command, one of profile, ")
 
 
 def test_it_says_the_version_of_what_is_installed_and_else_of_the_clone(run, monkeypatch):
@@ -139,11 +145,11 @@ assert not {{"kdefrost", "keras", "tensorflow", "numpy"}} & sys.modules.keys()
 
 def test_what_is_kept_lies_in_a_clone_or_else_in_the_working_folder(tmp_path):
     assert command.PROJECT == PROJECT
-    assert command.project(tmp_path / "lib" / "site-packages" / "kdefrost_commands") == Path()
-    clone = tmp_path / "clone" / "scripts"
-    (clone / "program").mkdir(parents=True)
-    (clone / "profile.py").touch()
-    assert command.project(clone / "program" / "kdefrost_commands") == tmp_path / "clone"
+    # Where Python keeps modules of its own, one of which is profile.
+    for folder in (Path(profile.__file__).parent, tmp_path / "scripts" / "lib"):
+        assert command.project(folder / "site-packages" / "kdefrost_commands") == Path()
+    (tmp_path / "setup.cfg").touch()
+    assert command.project(tmp_path / "scripts" / "program" / "kdefrost_commands") == tmp_path
 
 
 def test_texts_are_folded_by_what_their_lines_are():

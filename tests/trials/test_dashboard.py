@@ -1,5 +1,6 @@
 """Trials in TensorBoard, read back by TensorBoard's own readers."""
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -13,7 +14,8 @@ from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2, backend_context, get_experiment, list_session_groups
 
 import kdefrost
-from kdefrost.trials import engine
+from kdefrost.files import writing
+from kdefrost.trials import dashboard, engine
 from kdefrost.trials.dashboard import Dashboard
 from kdefrost.trials.question import Answer, Fold, Question, Springs
 from kdefrost.trials.store import Store
@@ -101,6 +103,23 @@ def test_what_is_being_written_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: seen.append(read(tmp_path)))
     _dashboard(tmp_path).write(ANSWER)
     assert seen == [{}] and len(read(tmp_path)) == 1 == len(list(tmp_path.glob("*/*")))
+
+
+def test_two_processes_can_write_one_trial_at_a_time(tmp_path, monkeypatch):
+    board = _dashboard(tmp_path)
+
+    @contextlib.contextmanager
+    def beside_another(path):
+        with writing(path) as file:
+            yield file
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", os.getppid)
+            other.setattr(dashboard, "writing", writing)
+            board.write(ANSWER)
+
+    monkeypatch.setattr(dashboard, "writing", beside_another)
+    board.write(ANSWER)
+    assert len(read(tmp_path)) == 1 and [path.name for path in tmp_path.glob("*/*")] == [dashboard._FILE]
 
 
 @pytest.fixture

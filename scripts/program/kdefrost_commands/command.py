@@ -27,8 +27,9 @@ def project(code: Path) -> Path:
     Args:
         code: Folder of the commands' code, which a clone has among its scripts.
     """
-    scripts = code.parents[1]
-    return scripts.parent if (scripts / "profile.py").is_file() else Path()
+    clone = code.parent.parent.parent
+    # Of an installation, these can be folders of Python's own, which has a profile.py, too.
+    return clone if code.parent == clone / "scripts" / "program" and (clone / "setup.cfg").is_file() else Path()
 
 
 PROJECT = project(Path(__file__).resolve().parent)

@@ -42,6 +42,8 @@ def main():
     else:
         parser = command.parser(_ABOUT, _COMMANDS, prog=program, usage="%(prog)s COMMAND [OPTION …]")
         parser.add_argument("--version", action="store_true", help="show the version and exit")
+        if words and words[0].startswith("-") and words[0] not in ("-h", "--help"):
+            parser.error(f"{words[0]} must come after a command, one of {', '.join(COMMANDS)}")
         if words and words[0] not in ("-h", "--help"):
             parser.error(f"there is no command {words[0]}: it must be one of {', '.join(COMMANDS)}")
         parser.print_help()

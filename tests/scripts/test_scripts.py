@@ -189,15 +189,14 @@ def test_from_imagenet_to_a_folder_of_images_and_an_exported_model(photos, run_h
     assert "ant, bee, wasp" in (tmp_path / "exported" / "model_card.md").read_text()
 
 
-def test_a_folder_of_few_images_is_used_whole(photos, run_here, tmp_path):
+def test_a_folder_of_few_images_is_used_whole(photos, users_model, run_here, tmp_path):
     """As a user types it, with nothing said of sizes: folds choose, and the exported model has seen all images."""
-    network = keras.applications.MobileNet((32, 32, 3), alpha=0.25, include_top=False, weights=None)
-    network.save_weights(tmp_path / "mobilenet.weights.h5")
-    source = ["--src", "imagenet:MobileNet:0.25", "--weights", tmp_path / "mobilenet.weights.h5", "--image-size", "32"]
+    users_model.save(tmp_path / "mine.keras")
+    source = ["--src", tmp_path / "mine.keras"]
     command = [*source, "--tgt", photos, "--epochs", "2", "--out", tmp_path / "out", "--export", tmp_path / "exported"]
-    cuts = ["--cuts", "25", "27"]
+    cuts = ["--cuts", "1", "2"]
     printed = in_one_line(run_here(*command, *cuts).out)
-    images = len(kdefrost.load_data(photos, image_size=32, test_share=0).train.labels)
+    images = len(kdefrost.load_data(photos, image_size=16, test_share=0).train.labels)
     assert "all images serve to train and to choose, by 3 folds" in printed
     assert f"{images} to train and to choose the cut on" in printed and f"all {images} examples" in printed
     profile = kdefrost.DefrostProfile.load(tmp_path / "out" / "profile.json")

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from kdefrost.paper.claims import claims_table
@@ -14,7 +14,7 @@ from kdefrost.paper.scales import Scale
 _SECTION = re.compile(r"^## Figure (\d+)\b.*?(?=^##? |\Z)", re.DOTALL | re.MULTILINE)
 
 
-def with_figures(page: str, scale: Scale, directory: str | os.PathLike, numbers: Iterable[int] = tuple(FIGURES)) -> str:
+def with_figures(page: str, scale: Scale, directory: str | os.PathLike, numbers: Sequence[int] = tuple(FIGURES)) -> str:
     """Writes the sections of figures of a page anew: of each its claims, what is seen of them, and how much was run.
 
     Args:
@@ -30,11 +30,11 @@ def with_figures(page: str, scale: Scale, directory: str | os.PathLike, numbers:
     Raises:
         ValueError: If the page has a section of none of these figures, or the folder no results of the preset for one.
     """
-    sections = [each for each in _SECTION.finditer(page) if int(each[1]) in set(numbers)]
+    sections = [each for each in _SECTION.finditer(page) if int(each[1]) in numbers]
     if not sections:
         raise ValueError(
             "The page must have sections of these figures, each begun by a line such as `## Figure "
-            f"{next(iter(numbers))}: …`. Received: none"
+            f"{numbers[0]}: …`. Received: none"
         )
     loaded = {
         number: FigureResults.load(scale.figure(number), Path(directory) / f"figure-{number}")

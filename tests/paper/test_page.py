@@ -54,9 +54,9 @@ def test_sections_of_figures_that_have_results_are_replaced_where_they_stand(ran
 
 
 def test_what_would_leave_a_page_as_it_is_is_refused(ran, tmp_path):
-    with pytest.raises(ValueError, match="must have sections of these figures.*`## Figure 1: …`"):
+    with pytest.raises(ValueError, match=r"must have sections of these figures.*`## Figure 1: …`"):
         with_figures("# Title\n", LAPTOP, tmp_path)
-    with pytest.raises(ValueError, match="must have sections of these figures.*`## Figure 5: …`"):
+    with pytest.raises(ValueError, match=r"must have sections of these figures.*`## Figure 5: …`"):
         with_figures(PAGE, LAPTOP, tmp_path, [5])
     nothing = "must have results of the preset `{}` in figure-N.*Received: {}, with none of Figure {}"
     with pytest.raises(ValueError, match=nothing.format("laptop", tmp_path / "gone", "4, 6, 9")):

@@ -41,8 +41,9 @@ from kdefrost.training.labels import has_classes, strata
 from kdefrost.training.recipe import Recipe
 from kdefrost.training.tasks import Objective
 from kdefrost.transferability import Transferability
-from kdefrost.transferability.draws import counts
+from kdefrost.transferability.draws import counts, largest_shares
 from kdefrost.transferability.names import as_scores
+from kdefrost.transferability.pooling import with_numbers
 from kdefrost.transferability.scoring import each_cut
 from kdefrost.trials.asking import Outlook, Policy, all_of, ask, missing, nothing_more, whole
 from kdefrost.trials.bar import ProgressBar
@@ -606,7 +607,7 @@ class Defroster:
         docs/transferability.md. They run on one device, and nothing of them is kept in the folder.
 
         Args:
-            train: As for `profile`; its labels are of classes.
+            train: As for `profile`; its labels are of classes. Those of a pair may be names, numbered by their order.
             per_class: Number of training examples per class; by default all there are.
             seeds: Number of seeds, from 0 on, or the seeds, of subset and initialisation.
             scores: Names among `kdefrost.transferability.SCORES`; by default all but the tangent kernel, which takes
@@ -635,7 +636,7 @@ class Defroster:
         names, seeds, sizes = as_scores(scores, target_network is not None), as_seeds(seeds), as_sizes(per_class)
         if len(sizes) > 1:
             raise ValueError(f"`per_class` must be one number of examples per class. Received: per_class={per_class}")
-        given = {"train": train, "test": None, "validation": None}
+        given = {"train": with_numbers(train), "test": None, "validation": None}
         experiment = self._prepare(given, per_class, classes, None, None, None, verbose, steps)
         if not has_classes(experiment.task.kind, experiment.task.units):
             raise ValueError(
@@ -654,11 +655,16 @@ class Defroster:
         }
         images = examples.images["train"]
         measured = each_cut(self.source, self.cuts, images, labels, draws, names, target_network, **options)
+        all_labels = strata(experiment.sets["train"].y, experiment.task.kind)
+        first, of_class = (self.cuts, labels, draws[seeds[0]]), np.unique(all_labels, return_counts=True)[1]
         own = {
             "source_name": self.source.name,
             "per_class": sizes[0],
-            "examples": len(experiment.sets["train"].y),
-            "sizes": counts(self.cuts, labels, draws[seeds[0]]),
+            "examples": len(all_labels),
+            "sizes": counts(*first),
+            "shares": largest_shares(*first, of_class),
+            # By which the target is known where sources take its images in other sizes.
+            "labels": fingerprint.of_arrays(all_labels),
         }
         return Transferability(self.cuts, tuple(measured), {**self._configuration(experiment), **own})
 

@@ -30,7 +30,8 @@ def predicted_cut(profile: ComplianceProfile, strength: float | None = None) -> 
         one; of equal ones the last. `None` where no springs do better.
 
     Raises:
-        ValueError: If there are no springs of this strength, or the layers before no cut were held.
+        ValueError: If there are no springs of this strength, none of a finite one where it is not said, or the layers
+            before no cut were held.
 
     Example:
 
@@ -41,7 +42,7 @@ def predicted_cut(profile: ComplianceProfile, strength: float | None = None) -> 
     """
     known = [each for each in profile.strengths if each > 0]
     if strength is None:
-        strength = max((each for each in known if math.isfinite(each)), default=None)
+        strength = _strongest(known)
     if strength not in known:
         raise ValueError(f"`strength` must be one of {known}. Received: strength={strength!r}")
     cuts = [cut for cut in profile.cuts if cut.frozen_layers in profile.counts]
@@ -58,3 +59,15 @@ def predicted_cut(profile: ComplianceProfile, strength: float | None = None) -> 
     # A training that diverged has no number, and is the worst.
     worth = np.nan_to_num(profile.objective.sign * np.stack(list(columns.values()), axis=1), nan=-np.inf)
     return list(columns)[best_column(worth)]
+
+
+def _strongest(strengths: list[float]) -> float:
+    """The largest finite one of strengths above 0."""
+    finite = [each for each in strengths if math.isfinite(each)]
+    if not finite:
+        or_frozen = ", or say `strength=math.inf` for frozen layers" if strengths else ""
+        raise ValueError(
+            "No springs of finite strength were trained, so that none predict a cut: give `strengths` above 0 to "
+            f"`Defroster.compliance`{or_frozen}. Received: strength=None"
+        )
+    return max(finite)

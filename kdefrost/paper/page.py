@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from kdefrost.paper.claims import claims_table
@@ -9,32 +10,48 @@ from kdefrost.paper.experiments import FIGURES
 from kdefrost.paper.results import FigureResults
 from kdefrost.paper.scales import Scale
 
-_SECTION = re.compile(r"^## Figure \d+:.*?(?=^## (?!Figure \d)|\Z)", re.DOTALL | re.MULTILINE)
+# Up to the next heading of its level or above, or the end of the page.
+_SECTION = re.compile(r"^## Figure (\d+)\b.*?(?=^##? |\Z)", re.DOTALL | re.MULTILINE)
 
 
-def with_figures(page: str, scale: Scale, directory: str | os.PathLike) -> str:
+def with_figures(page: str, scale: Scale, directory: str | os.PathLike, numbers: Sequence[int] = tuple(FIGURES)) -> str:
     """Writes the sections of figures of a page anew: of each its claims, what is seen of them, and how much was run.
 
     Args:
-        page: The page, in Markdown, with a section `## Figure N: …` for some figure.
+        page: The page, in Markdown, with a section `## Figure N` for some figure.
         scale: The preset that was run.
-        directory: Its folder of results. Figures that are not in it are not run.
+        directory: Its folder of results.
+        numbers: The figures whose sections are written.
 
     Returns:
-        The page with a section for each figure, in the place of those that it had; the rest is as it was.
+        The page with the section of each of these figures that has results in the folder, where it stood; the rest is
+        as it was.
 
     Raises:
-        ValueError: If the page has no such section.
+        ValueError: If the page has a section of none of these figures, or the folder no results of the preset for one.
     """
-    if not _SECTION.search(page):
-        raise ValueError("The page must have a section that begins with `## Figure 1:` or another number.")
-    sections = "\n".join(
-        section(FigureResults.load(scale.figure(number), Path(directory) / f"figure-{number}"), scale)
-        for number in FIGURES
-    )
-    first, *_ = _SECTION.finditer(page)
-    after = page[first.end() :]
-    return f"{page[: first.start()]}{sections}" + (f"\n{after}" if after else "")
+    sections = [each for each in _SECTION.finditer(page) if int(each[1]) in numbers]
+    if not sections:
+        raise ValueError(
+            "The page must have sections of these figures, each begun by a line such as `## Figure "
+            f"{numbers[0]}: …`. Received: none"
+        )
+    loaded = {
+        number: FigureResults.load(scale.figure(number), Path(directory) / f"figure-{number}")
+        for number in {int(each[1]) for each in sections}
+    }
+    ran = {number: results for number, results in loaded.items() if results.effort()}
+    if not ran:
+        raise ValueError(
+            f"The folder (--out) must have results of the preset `{scale.name}` in figure-N, of a figure that the page "
+            f"has a section of. Received: {directory}, with none of Figure {', '.join(map(str, sorted(loaded)))}"
+        )
+    # From the last one on, so that the places of those before stay.
+    for each in reversed(sections):
+        if results := ran.get(int(each[1])):
+            end = "\n" if each.end() < len(page) else ""
+            page = f"{page[: each.start()]}{section(results, scale)}{end}{page[each.end() :]}"
+    return page
 
 
 def section(results: FigureResults, scale: Scale) -> str:

@@ -32,7 +32,8 @@ class SourceRanking:
             scores and seeds, on the same examples, which each source may take in a size of its own.
 
     Raises:
-        ValueError: If there are no results, or two differ in their scores, seeds or numbers of examples.
+        ValueError: If there are no results, or two differ in their scores, seeds, numbers of examples, labels or
+            target, as far as both say them.
 
     Example:
 
@@ -62,6 +63,9 @@ class SourceRanking:
         for name, result in self.results.items():
             check_kind("results", result, Transferability, "a dict of Transferability by name")
             for fact, value in _facts(result):
+                # Files of before do not say all.
+                if value is None:
+                    continue
                 other, expected = known.setdefault(fact, (name, value))
                 if value != expected:
                     raise ValueError(
@@ -87,7 +91,7 @@ class SourceRanking:
     @property
     def drawn(self) -> tuple[int, int | None]:
         """Number of examples of each draw, and of those that they are drawn from, `None` where it is not known."""
-        return self._sizes["all"], self._common.configuration.get("examples")
+        return self._sizes["all"], self._said("examples")
 
     def scores(self, name: str) -> np.ndarray:
         """A score of all sources, each at its best cut by this score.
@@ -109,8 +113,10 @@ class SourceRanking:
         Errors are of which examples of the target were drawn. With a share f of the examples in each of n draws, the
         variance of a mean is that of a draw times 1/n + f / (1 − f), because draws have examples in common: the second
         term is examples drawn by examples left out (the delete-d jackknife of Shao & Wu, 1989; with halves it is 1).
-        Where each draw is all examples there is no error. How much a score is the particular training of a source is
-        in none.
+        Draws have as many examples of each class; where classes are uneven, f is the largest share of one, that of the
+        smallest class, so that errors are rather too large. Where each draw has all examples of a class there is no
+        error, since draws do not tell how much the scores are these. How much a score is the particular training of a
+        source is in none.
 
         Args:
             name: The name of the score; by default `default`.
@@ -126,11 +132,10 @@ class SourceRanking:
         scored = [place for place, cut in enumerate(cuts) if cut is not None]
         if not scored:
             return []
-        # Some scores take a part of each draw.
-        drawn, examples = self._sizes.get(name, self._sizes["all"]), self.drawn[1]
-        if drawn == examples:
+        share = self.share(name)
+        if share == 1:
             table = table.mean(axis=0, keepdims=True)
-        in_common = 0.0 if examples is None or drawn == examples else drawn / (examples - drawn)
+        in_common = 0.0 if share in (None, 1) else share / (1 - share)
         sources = list(self.results)
         return rank_columns(
             [sources[place] for place in scored],
@@ -140,6 +145,23 @@ class SourceRanking:
             share=lambda blocks: 1 / blocks + in_common,
         )
 
+    def share(self, name: str) -> float | None:
+        """The largest share of a class's examples that a score is computed on in each draw.
+
+        Args:
+            name: The name of the score.
+
+        Returns:
+            The share, at most 1; of results of before, which do not say it, the share of all examples, `None` where
+            they do not say how many there are.
+        """
+        shares = self._said("shares")
+        # Some scores take a part of each draw.
+        if shares is not None:
+            return shares.get(name, shares["all"])
+        examples = self.drawn[1]
+        return None if examples is None else self._sizes.get(name, self._sizes["all"]) / examples
+
     def save_csv(self, path: str | os.PathLike) -> None:
         """Writes the scores of all cuts of all sources to a CSV file, a cut and seed a row, the source first."""
         write_atomically(Path(path), as_csv(joined_rows(self.results, "source")))
@@ -148,6 +170,10 @@ class SourceRanking:
     def _sizes(self) -> dict[str, int]:
         """Numbers of examples of a draw, and by name of the scores that take a part of it."""
         return self._common.configuration["sizes"]
+
+    def _said(self, fact: str):
+        """What a configuration says, of the first result that says it; `None` where none does."""
+        return next((told[fact] for each in self.results.values() if fact in (told := each.configuration)), None)
 
     @property
     def _common(self) -> Transferability:
@@ -160,7 +186,10 @@ def _facts(result: Transferability):
     yield "the scores", ", ".join(result.names)
     yield "the seeds", result.seeds
     told = result.configuration
+    # The last part of it, since a folder may be named from elsewhere.
+    yield "the target", Path(told.get("target") or "").name or None
     yield "examples", told.get("examples")
+    yield "labels of the hash", told.get("labels")
     yield from ((f"numbers of examples ({part})", told["sizes"].get(part)) for part in ("all", *result.names))
 
 

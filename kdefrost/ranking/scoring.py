@@ -13,6 +13,7 @@ from kdefrost.defroster import Defroster
 from kdefrost.ranking.result import SourceRanking
 from kdefrost.training.labels import as_labels, kind_of, strata
 from kdefrost.transferability.names import IMBALANCE, POOLED
+from kdefrost.transferability.pooling import with_numbers
 
 _EXPECTED = "a dict by name of models, or of Defrosters"
 
@@ -36,9 +37,10 @@ def rank_sources(
     Args:
         sources: Source models, or `Defroster`s where something is to be said of their cuts, by name. All take the
             images of `train`.
-        train: The target's images and their classes, as for `Defroster.profile`.
+        train: The target's images and their classes, as for `Defroster.transferability`.
         per_class: Number of examples per class of each draw; by default half of those of the smallest class, so that
-            draws tell how much the scores are the particular examples.
+            draws tell how much the scores are the particular examples; where classes are uneven, errors are rather too
+            large.
         seeds: Number of draws, from seed 0 on, or their seeds.
         scores: Names among `kdefrost.transferability.SCORES`; by default those of pooled features, and with a
             `target_network` the Information Imbalance.
@@ -68,7 +70,7 @@ def rank_sources(
         check_kind("sources", source, (keras.Model, Defroster), _EXPECTED)
     defrosters = {name: each if isinstance(each, Defroster) else Defroster(each) for name, each in sources.items()}
     # Once, because a data set that shuffles gives each source others.
-    (examples,) = read_sets(machine_memory() // 4, None, verbose, steps, train=train).values()
+    (examples,) = read_sets(machine_memory() // 4, None, verbose, steps, train=with_numbers(train)).values()
     if per_class is None:
         per_class = max(1, _smallest_class(examples.y) // 2)
     if scores is None:

@@ -43,18 +43,27 @@ def summary(result: SourceRanking, by: str | None = None) -> str:
         ValueError: If there is no such score.
     """
     by = by or result.default
-    drawn, examples = result.drawn
-    of_all = "" if examples is None else f" of {examples}"
-    draws = f"{len(result.seeds)} draws of {drawn}{of_all} examples"
-    spread = f"Means over {draws}, ± what the choice of examples makes" if drawn != examples else "Of all examples"
     ranking = result.ranking(by)
     said = [
-        f"{spread}. Each source at the cut where it scores highest, in brackets.",
+        f"{_draws(result)}. Each source at the cut where it scores highest, in brackets.",
         "Higher is better in every column; * its best source, ~ not told apart from it. No tail was trained.",
     ]
     if len(ranking) > 1:
         said.append(f"By {LABELS[by]}. {ranking_sentence(_metric(by), ranking)}")
     return "\n".join([table(result, by), "", *said])
+
+
+def _draws(result: SourceRanking) -> str:
+    """Of which examples the scores are, and what their errors are of, if they have any."""
+    drawn, examples = result.drawn
+    if drawn == examples:
+        return "Of all examples"
+    several = len(result.seeds) > 1
+    of_all = "" if examples is None else f" of {examples}"
+    draws = f"{f'Means over {len(result.seeds)} draws' if several else 'One draw'} of {drawn}{of_all} examples"
+    if result.share("all") == 1:
+        return f"{draws}, which have all of the smallest class, so that they tell of no error"
+    return f"{draws}, ± what the choice of examples makes" if several else draws
 
 
 def _cell(name: str, ranked: dict[str, Ranked], source: str) -> str:

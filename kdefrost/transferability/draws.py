@@ -86,7 +86,27 @@ def counts(cuts: Sequence[Cut], labels: np.ndarray, rows: np.ndarray) -> dict[st
     Returns:
         The numbers, `"all"` and by the names of these scores.
     """
+    return {name: int(each.sum()) for name, each in _by_class(cuts, labels, rows).items()}
+
+
+def largest_shares(cuts: Sequence[Cut], labels: np.ndarray, rows: np.ndarray, examples: np.ndarray) -> dict[str, float]:
+    """The largest share of a class's examples that the scores of a draw are computed on, by the names of `counts`.
+
+    Args:
+        cuts: The cuts that are scored.
+        labels: The class of each example of those that some draw has.
+        rows: Those that were drawn.
+        examples: Number of examples of each of these classes in the whole set, in their order.
+
+    Returns:
+        The shares, at most 1.
+    """
+    return {name: float((each / examples).max()) for name, each in _by_class(cuts, labels, rows).items()}
+
+
+def _by_class(cuts: Sequence[Cut], labels: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """How many examples of each class the scores of a draw are computed on."""
     of_class = np.unique(labels[rows], return_counts=True)[1]
     sizes = Sizes.of(cuts, len(np.unique(labels)))
     parts = {TAIL_RIDGE: sizes.tail, TANGENT_KERNEL: sizes.tangent, IMBALANCE: sizes.compared}
-    return {"all": len(rows)} | {name: int(np.minimum(of_class, size).sum()) for name, size in parts.items()}
+    return {"all": of_class} | {name: np.minimum(of_class, size) for name, size in parts.items()}

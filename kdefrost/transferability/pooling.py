@@ -95,6 +95,16 @@ def as_classes(labels, examples: int, least: int = 1) -> np.ndarray:
     return np.unique(labels, return_inverse=True)[1] if labels.dtype.kind == "U" else labels
 
 
+def with_numbers(examples):
+    """A labelled pair whose classes are numbered where they have names, as `as_classes` has it; all else as it is."""
+    if not isinstance(examples, (tuple, list)) or len(examples) != 2:
+        return examples
+    images, labels = examples
+    is_list = isinstance(labels, list) and labels and all(isinstance(each, str) for each in labels)
+    is_array = isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind == "U"
+    return (images, as_classes(labels, len(labels))) if is_list or is_array else examples
+
+
 def varied(features: np.ndarray) -> np.ndarray:
     """The features that are not the same for all examples, `(examples, those)`."""
     return features[:, np.ptp(features, axis=0) > _ROUNDING * np.abs(features).max(axis=0)]

@@ -1,7 +1,7 @@
 """Scores of cuts without training: raw numbers, and what follows from them."""
 
 import dataclasses
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import numpy as np
 
@@ -22,6 +22,11 @@ class _Configuration(TypedDict):
     """What is said of a configuration."""
 
     sizes: dict[str, int]
+    shares: NotRequired[dict[str, float]]
+    labels: NotRequired[str]
+    source_name: NotRequired[str]
+    target: NotRequired[str | None]
+    tails: NotRequired[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +55,8 @@ class Transferability(Result):
     Attributes:
         cuts: The cuts, in order.
         measured: The raw scores.
-        configuration: What they depend on; `"sizes"` has how many examples each score was computed on.
+        configuration: What they depend on; `"sizes"` has how many examples each score was computed on, `"shares"` the
+            largest share of a class that these are, `"labels"` a hash of all labels that they were drawn from.
     """
 
     KIND = "transferability"
@@ -134,8 +140,13 @@ class Transferability(Result):
     def check(self) -> None:
         """Refuses parts that do not fit together, by a `ValueError`."""
         check_cuts(self.cuts)
-        if "all" not in converted(self.configuration, _Configuration)["sizes"]:
+        told = converted(self.configuration, _Configuration)
+        if "all" not in told["sizes"]:
             raise ValueError("it does not say of how many examples its scores are")
+        if "shares" in told and not (
+            told["shares"].keys() == told["sizes"].keys() and all(0 < share <= 1 for share in told["shares"].values())
+        ):
+            raise ValueError("it has shares of examples that are none")
         indices, keys = {cut.index for cut in self.cuts}, [(each.cut, each.seed) for each in self.measured]
         if not keys or len(set(keys)) < len(keys):
             raise ValueError("it has no scores, or those of a cut and a seed twice")

@@ -258,6 +258,17 @@ def test_the_cut_that_springs_predict_is_the_best_of_those_held(compliance):
     assert dataclasses.replace(compliance, trials=tuple(diverged)).predicted_cut() is None
 
 
+def test_without_springs_of_finite_strength_none_is_predicted(compliance):
+    words = "No springs of finite strength were trained, so that none predict a cut: give `strengths` above 0"
+    free = tuple(trial for trial in compliance.trials if trial.strength == 0)
+    with pytest.raises(ValueError, match=rf"{words} to `Defroster.compliance`\. Received: strength=None"):
+        dataclasses.replace(compliance, trials=free).predicted_cut()
+    rigid = dataclasses.replace(compliance, trials=tuple(t for t in compliance.trials if t.strength in (0, math.inf)))
+    with pytest.raises(ValueError, match=f"{words} .*, or say `strength=math.inf` for frozen layers"):
+        rigid.predicted_cut()
+    assert rigid.predicted_cut(math.inf) is None
+
+
 def test_without_layers_before_a_cut_none_is_predicted(compliance):
     other = dataclasses.replace(compliance, cuts=compliance.cuts[1:], trials=compliance.trials[:4])
     with pytest.raises(ValueError, match=r"give `layers` of cuts .* Received: \[1\] layers held"):

@@ -1,7 +1,5 @@
 """The page of the claims: sections are those of results that are in files, and of figures that have not run."""
 
-import re
-
 import numpy as np
 import pytest
 from conftest import PROJECT
@@ -9,11 +7,12 @@ from test_claims import CUTS, make_profile, make_similarity, peaked
 
 from kdefrost.paper import FIGURES, SCALES, FigureResults
 from kdefrost.paper.claims import claims_table
-from kdefrost.paper.page import with_figures
+from kdefrost.paper.page import section, with_figures
 
 LAPTOP = SCALES["laptop"]
-OLD = "## Figure 1: old\n\nGoes.\n\n## Figure 9: old\n\nGoes too.\n\n"
-PAGE = f"# Title\n\n## Before\n\nStays.\n\n{OLD}## After\n\nStays.\n"
+OLD_SIX = "## Figure 6: old\n\n### Of it\n\nGoes.\n\n"
+STAYS = "## Between\n\nStays.\n\n## Figure 9: old\n\nStays, too.\n\n"
+PAGE = f"# Title\n\n{OLD_SIX}{STAYS}## Figure 4: old\n\nGoes.\n\n## After\n\n## Figures\n\nStay.\n"
 
 
 def test_results_are_read_as_they_were_written(tmp_path):
@@ -32,27 +31,46 @@ def test_results_are_read_as_they_were_written(tmp_path):
     )
 
 
-def test_a_page_keeps_what_is_not_of_figures(tmp_path):
-    figure = LAPTOP.figure(4)
-    results = FigureResults(figure, tuple(make_profile({256: peaked(cut)}) for cut in (0, 4, 6)))
-    results.save(tmp_path / "figure-4")
+@pytest.fixture
+def ran(tmp_path):
+    """Results of Figures 4 and 6 in a folder, by number."""
+    similarities = {"gm": make_similarity([np.linspace(0.1, 0.5, len(CUTS) - 1)] * 3)}
+    profiles = tuple(make_profile({256: peaked(cut)}) for cut in (0, 4, 6))
+    made = {4: FigureResults(LAPTOP.figure(4), profiles), 6: FigureResults(LAPTOP.figure(6), (None,) * 3, similarities)}
+    for number, results in made.items():
+        results.save(tmp_path / f"figure-{number}")
+    return made
+
+
+def test_sections_of_figures_that_have_results_are_replaced_where_they_stand(ran, tmp_path):
+    four, six = (section(results, LAPTOP) for results in ran.values())
     page = with_figures(PAGE, LAPTOP, tmp_path)
-    assert page.startswith("# Title\n\n## Before\n\nStays.\n\n## Figure 1:") and page.endswith(
-        "\n\n## After\n\nStays.\n"
-    )
-    assert "Goes" not in page and re.findall(r"^## Figure (\d+)", page, re.MULTILINE) == [str(each) for each in FIGURES]
-    assert f"Preset `laptop`: {results.effort()}.\n\n{claims_table(results)}\n" in page
-    empty = with_figures(PAGE, LAPTOP, tmp_path / "empty")
-    assert page.count("not run") == empty.count("not run") - 2 and "Preset" not in empty
+    assert page == f"# Title\n\n{six}\n{STAYS}{four}\n## After\n\n## Figures\n\nStay.\n"
     assert with_figures(page, LAPTOP, tmp_path) == page
+    assert f"Preset `laptop`: {ran[4].effort()}.\n\n{claims_table(ran[4])}\n" in page
+    # At the end of a page, too, and of those alone that are asked for.
+    assert with_figures(PAGE, LAPTOP, tmp_path, [6, 9]) == PAGE.replace(OLD_SIX, f"{six}\n")
+    assert with_figures("## Figure 4\n\nOld.", LAPTOP, tmp_path) == four
 
 
-def test_a_page_without_figures_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="must have a section"):
+def test_what_would_leave_a_page_as_it_is_is_refused(ran, tmp_path):
+    with pytest.raises(ValueError, match=r"must have sections of these figures.*`## Figure 1: …`"):
         with_figures("# Title\n", LAPTOP, tmp_path)
+    with pytest.raises(ValueError, match=r"must have sections of these figures.*`## Figure 5: …`"):
+        with_figures(PAGE, LAPTOP, tmp_path, [5])
+    nothing = "must have results of the preset `{}` in figure-N.*Received: {}, with none of Figure {}"
+    with pytest.raises(ValueError, match=nothing.format("laptop", tmp_path / "gone", "4, 6, 9")):
+        with_figures(PAGE, LAPTOP, tmp_path / "gone")
+    with pytest.raises(ValueError, match=nothing.format("laptop", tmp_path, "9")):
+        with_figures(PAGE, LAPTOP, tmp_path, [9])
+    # Those of another preset have other names.
+    with pytest.raises(ValueError, match=nothing.format("smoke", tmp_path, "4")):
+        with_figures(PAGE, SCALES["smoke"], tmp_path, [4])
 
 
 def test_the_page_in_docs_says_what_has_run():
     """Its sections are those of the results beside it; without any, of figures that have not run."""
     page = (PROJECT / "docs" / "paper.md").read_text(encoding="utf-8")
-    assert with_figures(page, LAPTOP, PROJECT / "docs" / "paper") == page
+    for number in FIGURES:
+        results = FigureResults.load(LAPTOP.figure(number), PROJECT / "docs" / "paper" / f"figure-{number}")
+        assert section(results, LAPTOP) in page

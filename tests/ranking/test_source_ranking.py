@@ -2,23 +2,26 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
 import kdefrost
 from kdefrost.ranking import SourceRanking, rank_sources
+from kdefrost.transferability.draws import largest_shares
 from kdefrost.transferability.names import POOLED
 from kdefrost.transferability.result import POOLING
 
 
-def _scores(cuts, table, examples=60, drawn=30, name="ridge"):
+def _scores(cuts, table, examples=60, drawn=30, name="ridge", **told):
     """A result of a score `(seeds, cuts)`."""
     measured = [
         kdefrost.CutScores(cut.index, seed, {name: score}, {POOLING: 0.0, name: 0.0})
         for seed, row in enumerate(table)
         for cut, score in zip(cuts, row, strict=True)
     ]
-    return kdefrost.Transferability(tuple(cuts), tuple(measured), {"sizes": {"all": drawn}, "examples": examples})
+    told = {"sizes": {"all": drawn}, "examples": examples, **told}
+    return kdefrost.Transferability(tuple(cuts), tuple(measured), told)
 
 
 @pytest.fixture
@@ -58,6 +61,33 @@ def test_errors_by_hand(ranking, cuts):
     assert SourceRanking({"a": part}).ranking("ridge")[0].error == pytest.approx(quarter.error)
 
 
+def test_of_uneven_classes_the_largest_share_counts(small, cuts):
+    """Of 4, 40 and 40 images two of each are drawn: of the first class a half, though 6 of 84 are few."""
+    x, y = np.random.default_rng(0).normal(size=(84, 8, 8, 1)), np.repeat([0, 1, 2], [4, 40, 40])
+    ranking = rank_sources({"a": small}, (x, y), seeds=2, scores=["ridge"], verbose=False)
+    assert ranking.drawn == (6, 84) and ranking.share("ridge") == 0.5
+    scores = ranking.scores("ridge")[:, 0]
+    assert ranking.ranking("ridge")[0].error == pytest.approx(np.sqrt(scores.var(ddof=1) * (1 / 2 + 1)))
+    # Of a class of which all are drawn, draws do not tell how much it matters which ones there are.
+    table, whole = [[0.6, 0.0], [0.8, 0.1]], {"shares": {"all": 1.0}}
+    ranking = SourceRanking({name: _scores(cuts, table, drawn=6, examples=84, **whole) for name in "ab"})
+    assert np.isnan(ranking.ranking("ridge")[0].error) and all(each.near for each in ranking.ranking("ridge"))
+    said = ranking.summary("ridge")
+    assert "of 6 of 84 examples, which have all of the smallest class, so that they tell of no error." in said
+
+
+def test_shares_are_those_of_the_score_with_what_is_drawn_of_each_class(cuts):
+    """Of 3, 20 and 500 examples, with 2, 8 and 400 drawn; in the Information Imbalance at most 333 of a class are."""
+    labels = np.repeat([0, 1, 2], [2, 8, 400])
+    shares = largest_shares(cuts, labels, np.arange(410), np.array([3, 20, 500]))
+    result = _scores(cuts, [[0.1, 0.2]], shares={"all": 0.8})
+    result.check()
+    for wrong in ({"all": 1.5}, {}):
+        with pytest.raises(ValueError, match="shares of examples that are none"):
+            dataclasses.replace(result, configuration={**result.configuration, "shares": wrong}).check()
+    assert shares["all"] == 0.8 and shares["information_imbalance"] == pytest.approx(2 / 3)
+
+
 def test_all_examples_leave_no_error_and_tell_nothing_apart(cuts):
     tables = {"low": [[0.1, 0.4]] * 2, "high": [[0.6, 0.0]] * 2}
     result = SourceRanking({name: _scores(cuts, table, drawn=60) for name, table in tables.items()})
@@ -73,6 +103,11 @@ def test_errors_are_those_of_a_mean_of_all_examples():
     values, halves = rng.normal(size=400), 2000
     means = [values[rng.permutation(400)[:200]].mean() for _ in range(halves)]
     assert np.std(means, ddof=1) * np.sqrt(1 + 1 / halves) == pytest.approx(values.std(ddof=1) / 20, rel=0.05)
+
+
+def test_a_single_draw_has_no_error(cuts):
+    result = SourceRanking({"a": _scores(cuts, [[0.1, 0.4]])})
+    assert "\nOne draw of 30 of 60 examples. Each source" in result.summary() and "±" not in result.summary()
 
 
 def test_text_and_figure(ranking):
@@ -97,15 +132,43 @@ def test_csv_has_a_row_for_each_source_cut_and_seed(ranking, tmp_path):
 
 def test_what_is_not_alike_is_refused(cuts):
     table = [[0.1, 0.2], [0.1, 0.2]]
-    first = _scores(cuts, table)
+    first = _scores(cuts, table, labels="a1", target="photos")
     for other, words in (
         (_scores(cuts, table, name="logme"), "the scores logme, 'a' has ridge"),
         (_scores(cuts, table[:1]), r"the seeds \[0\]"),
         (_scores(cuts, table, drawn=20), "numbers of examples .all. 20"),
         (_scores(cuts, table, examples=50), "examples 50"),
+        (_scores(cuts, table, labels="b2", target="photos"), "labels of the hash b2, 'a' has a1"),
+        (_scores(cuts, table, labels="a1", target="digits"), "the target digits, 'a' has photos"),
     ):
         with pytest.raises(ValueError, match=f"`results` must differ in nothing but the source: 'b' has {words}"):
             SourceRanking({"a": first, "b": other})
+    # Of before, or of a folder that is named from elsewhere.
+    for other in (_scores(cuts, table), _scores(cuts, table, labels="a1", target="../photos/")):
+        assert SourceRanking({"a": first, "b": other}).names == ["ridge"]
+
+
+def test_scores_of_other_labels_are_not_ranked_together(small, easy):
+    """Images may be of other sizes, their labels are the same."""
+    x, y = easy["train"]
+    given = {"per_class": 2, "scores": ["ridge"], "verbose": False}
+    one, other = (kdefrost.Defroster(small, cuts=[2]).transferability((x, each), **given) for each in (y, y[::-1]))
+    large = keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    doubled = kdefrost.Defroster(large).transferability((x.repeat(2, axis=1).repeat(2, axis=2), y), **given)
+    assert list(SourceRanking({"one": one, "doubled": doubled}).results) == ["one", "doubled"]
+    with pytest.raises(ValueError, match="labels of the hash"):
+        SourceRanking({"one": one, "other": other})
+
+
+def test_classes_may_have_names(small, easy):
+    x, y = easy["train"]
+    sources, given = {"a": kdefrost.Defroster(small, cuts=[2])}, {"seeds": 2, "scores": ["ridge"], "verbose": False}
+    numbered = rank_sources(sources, (x, y), **given)
+    names = np.array(["ant", "bee", "cat"])[y]
+    for labels in (names, names.tolist()):
+        ranking = rank_sources(sources, (x, labels), **given)
+        assert np.array_equal(ranking.scores("ridge"), numbered.scores("ridge"))
+        assert SourceRanking({"names": ranking.results["a"], **numbered.results}).seeds == [0, 1]
 
 
 def test_sources_are_scored_on_halves_by_default(small, easy):

@@ -142,6 +142,9 @@ MISTAKES = {
     },
     "reproduce.py": {
         "--page gone.md": "--page must be a file in Markdown, such as docs/paper.md. Received: gone.md",
+        "--page file.txt": "The page must have sections of these figures",
+        "--page page.md --figure 5": "The page must have sections of these figures",
+        "--page page.md": "The folder (--out) must have results of the preset `smoke` in figure-N",
         "--figure 2": "must be numbers of these, or all: 1",
         "--preset huge": "--preset: invalid choice: 'huge'",
         "--idc gone": "There is no folder gone; `idc` (--idc) must be the folder of the breast cancer patches",
@@ -164,6 +167,7 @@ def place(tmp_path_factory):
     for folder in ("ant", "bee"):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(place / "photos" / folder / "1.png")
     (place / "file.txt").touch()
+    (place / "page.md").write_text("## Figure 4: old\n")
     (place / "corrupt.keras").write_bytes(b"PK\x03\x04")
     vectors = keras.Sequential([keras.Input((5,)), layers.Dense(2)])
     vectors.save(place / "vector.keras")

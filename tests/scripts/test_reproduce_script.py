@@ -7,6 +7,9 @@ import sys
 import pytest
 from conftest import load_script
 
+import kdefrost
+from kdefrost.paper import SCALES, FigureResults
+
 
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
@@ -38,6 +41,26 @@ def test_a_dry_run_says_what_figures_take_and_what_the_preset_reduces(run):
     assert "  python scripts/reproduce.py --figure 4 --preset laptop" in said.splitlines()
     assert [row.split()[1] for row in (four, five, together)] == ["48", "18", "66"]
     assert "wide_resnet_28_4" in said and "two cores without AVX-512" in said
+
+
+def test_what_trains_nothing_minds_no_variable_of_trainings(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("KDEFROST_KEPT_GIB", "20GB")
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
+    assert "Figure 4" in run("--figure", "4", "--list") and "--figure 4" in run("--figure", "4", "--dry-run")
+
+
+def test_a_page_gets_the_sections_of_figures_that_are_asked_for(run, tmp_path, residual_cuts):
+    numbers = {"information_imbalance_xy": 0.1, "cka": 0.9, "neighbor_spearman_xy": 0.9, "neighborhood_overlap": 0.9}
+    comparisons = tuple(kdefrost.LayerComparison(0, cut.index, cut.index, numbers) for cut in residual_cuts)
+    similarity = kdefrost.LayerwiseSimilarity(residual_cuts, residual_cuts, comparisons, {"pairs": "same"})
+    for number in (8, 9):
+        results = FigureResults(SCALES["smoke"].figure(number), (), {"isogm": similarity})
+        results.save(tmp_path / "out" / f"figure-{number}")
+    page = tmp_path / "page.md"
+    page.write_text("## Figure 8: old\n\n## Figure 9: old\n")
+    assert str(page) in run("--page", str(page), "--figure", "8", "--out", str(tmp_path / "out"))
+    assert "Preset `smoke`: 1 pairs of networks" in page.read_text()
+    assert page.read_text().endswith("|\n\n## Figure 9: old\n")
 
 
 def test_too_small_a_disk_is_said_before_anything_is_run(run, tmp_path, monkeypatch, capsys):

@@ -93,6 +93,7 @@ def test_scores_without_training_come_first(run_here, tmp_path):
         assert str(out / f"scores-{size}.csv") in printed
         assert in_one_line(scores.summary()) in in_one_line(printed)
         assert scores.configuration["per_class"] == size and len(scores.cuts) == 2
+        assert scores.configuration["source_name"] == str(source) and scores.configuration["target"] == "digits"
 
 
 def test_a_search_and_its_scores_of_one_size(run_here, tmp_path):

@@ -80,45 +80,36 @@ def load_rankings(arguments) -> dict:
     import kdefrost
 
     folders = [Path(folder) for folder in arguments.folders]
-    found = [{path.stem for path in folder.glob("scores*.json")} for folder in folders]
-    names = check_names(arguments.names or [folder.name for folder in folders], len(folders))
-    if not set.intersection(*found):
+    stems = set.intersection(*({path.stem for path in folder.glob("scores*.json")} for folder in folders))
+    if not stems:
         raise ValueError(
             f"There is no scores.json, nor one of a size that all folders have, in {', '.join(map(str, folders))}. "
             f"{command.as_called('scripts/profile.py')} --scores writes them before it trains."
         )
-    return {
-        stem: kdefrost.SourceRanking(
-            {
-                name: kdefrost.Transferability.load(folder / f"{stem}.json")
-                for name, folder in zip(names, folders, strict=True)
-            }
-        )
-        for stem in sorted(set.intersection(*found))
-    }
+    rankings = {}
+    for stem in sorted(stems):
+        scores = [kdefrost.Transferability.load(folder / f"{stem}.json") for folder in folders]
+        names = choose_names(arguments, scores)
+        rankings[stem] = kdefrost.SourceRanking(dict(zip(names, scores, strict=True)))
+    return rankings
 
 
-def choose_names(arguments, profiles: list) -> list[str]:
-    """What the sources are called, each differently."""
+def choose_names(arguments, results: list) -> list[str]:
+    """What the sources of profiles, or of scores, are called, each differently."""
     names = arguments.names
     if names is None:
-        names = [name_of(profile, folder) for profile, folder in zip(profiles, arguments.folders, strict=True)]
-    return check_names(names, len(profiles))
-
-
-def check_names(names: list[str], count: int) -> list[str]:
-    """Refuses names that are not one for each source, or not different."""
-    if len(names) != count:
-        raise ValueError(f"--names must be {count}, one for each folder. Received: {', '.join(names)}")
+        names = [name_of(result, folder) for result, folder in zip(results, arguments.folders, strict=True)]
+    if len(names) != len(results):
+        raise ValueError(f"--names must be {len(results)}, one for each folder. Received: {', '.join(names)}")
     if len(set(names)) < len(names):
         raise ValueError(f"The sources must have different names; they are {', '.join(names)}. Give others by --names.")
     return names
 
 
-def name_of(profile, folder: str) -> str:
+def name_of(result, folder: str) -> str:
     """What a source is called, and that its tails started from its weights where they did."""
-    pretrained = ", pretrained tails" if profile.configuration.get("tails") == "pretrained" else ""
-    return f"{profile.configuration.get('source_name', folder)}{pretrained}"
+    pretrained = ", pretrained tails" if result.configuration.get("tails") == "pretrained" else ""
+    return f"{result.configuration.get('source_name', folder)}{pretrained}"
 
 
 def report_rankings(rankings: dict, out: Path):
@@ -126,11 +117,13 @@ def report_rankings(rankings: dict, out: Path):
     from kdefrost.files import make_folder
 
     make_folder(out)
+    written = []
     for stem, ranking in rankings.items():
-        figures = command.save_figures(out, {f"ranking-{stem}": ranking.plot})
-        ranking.save_csv(out / f"ranking-{stem}.csv")
-        print(f"{ranking.summary()}\n")
-        command.print_written([*figures, out / f"ranking-{stem}.csv"])
+        written += command.save_figures(out, {f"ranking-{stem}": ranking.plot})
+        written.append(out / f"ranking-{stem}.csv")
+        ranking.save_csv(written[-1])
+        command.say(f"{ranking.summary()}\n")
+    command.print_written(written)
 
 
 def report(comparison, out: Path):

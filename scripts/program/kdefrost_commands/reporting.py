@@ -14,7 +14,7 @@ def run_and_report(defrosters: dict, trials: dict, classes: list[str], preset, a
     """Runs what is missing of the profiles, writes them, and exports the best model where that is asked for."""
     import kdefrost
 
-    scores = report_scores(next(iter(defrosters.values())), trials, out) if arguments.scores else {}
+    scores = report_scores(next(iter(defrosters.values())), trials, arguments, out) if arguments.scores else {}
     profiles = {}
     for tails, defroster in defrosters.items():
         start = time.perf_counter()
@@ -64,13 +64,13 @@ def ask(defroster, trials: dict, budget):
     return defroster.search(**{name: value for name, value in trials.items() if name != "patience"}, budget=budget)
 
 
-def report_scores(defroster, trials: dict, out: Path) -> dict:
+def report_scores(defroster, trials: dict, arguments, out: Path) -> dict:
     """Scores the cuts without training, of each size with the trials' seeds; writes and prints them."""
     sizes = trials["per_class"] or [None]
-    scores = {
-        size: defroster.transferability(trials["train"], size, trials["seeds"], classes=trials["classes"])
-        for size in sizes
-    }
+    scores = {}
+    for size in sizes:
+        measured = defroster.transferability(trials["train"], size, trials["seeds"], classes=trials["classes"])
+        scores[size] = with_words(measured, words_of(arguments))
     print("\nScores without training:\n")
     for size, each in scores.items():
         name = "scores" if len(sizes) == 1 else f"scores-{size}"
@@ -94,13 +94,22 @@ def best_worth(profiles: dict):
     return worth
 
 
+def words_of(arguments) -> dict[str, str]:
+    """What the command line calls source and target."""
+    return {"source_name": arguments.src, "target": arguments.tgt}
+
+
+def with_words(result, words: dict):
+    """A result with words of the command line in its configuration."""
+    return dataclasses.replace(result, configuration={**result.configuration, **words})
+
+
 def describe(profile, arguments, preset):
     """The profile, with the words of the command line in its configuration."""
     from kdefrost.files import versions
 
     named = {
-        "source_name": arguments.src,
-        "target": arguments.tgt,
+        **words_of(arguments),
         "preset": arguments.preset,
         "model": None if command.is_trained(arguments.src) else preset.model,
         "command": [*command.called(), *sys.argv[1:]],
@@ -108,7 +117,7 @@ def describe(profile, arguments, preset):
         "seeds": len(profile.seeds),
         "versions": versions(),
     }
-    return dataclasses.replace(profile, configuration={**profile.configuration, **named})
+    return with_words(profile, named)
 
 
 def report(profile, out: Path, seconds: float, scores: dict):

@@ -33,7 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     command.add_options(parser, "--preset", preset=preset)
     add("--list", action="store_true", help="say what the figures are drawn from, and run nothing")
     add("--dry-run", action="store_true", help="say what it would take, and run nothing")
-    page = "write the figures' sections of this page anew from what has run of the preset, and run nothing"
+    page = "write the sections of figures that have run anew in this page, and run nothing"
     add("--page", metavar="FILE", help=page)
     idc = "folder of the breast cancer patches of Figures 1 and 3 (KDEFROST_IDC_DIR; without it they are left out)"
     add("--idc", default=os.environ.get("KDEFROST_IDC_DIR"), metavar="DIR", help=idc)
@@ -59,7 +59,6 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
     from kdefrost.paper.experiments import numbers_of
     from kdefrost.trials.executors import check_jobs
 
-    command.check_environment()
     numbers, scale = numbers_of(arguments.figure), SCALES[arguments.preset]
     figures = [scale.figure(number) for number in numbers]
     if arguments.list:
@@ -71,7 +70,10 @@ def run(arguments: argparse.Namespace) -> Callable[[], None]:
         page = Path(arguments.page)
         if not page.is_file():
             raise ValueError(f"--page must be a file in Markdown, such as docs/paper.md. Received: {page}")
-        return lambda: write_page(page, scale, out)
+        # Before anything is written, because a page, or a folder, of something else is a mistake in what was typed.
+        text = rewritten(page, scale, out, numbers)
+        return lambda: write_page(page, text)
+    command.check_environment()
     places = {"idc": arguments.idc, "weights": arguments.weights, "data_dir": arguments.data_dir}
     check_folder(out)
     check_jobs(arguments.jobs)
@@ -116,12 +118,18 @@ def report(results, out: Path) -> list[Path]:
     return written
 
 
-def write_page(page: Path, scale, out: Path):
-    """Writes the figures' sections of a page anew, from results."""
-    from kdefrost.files import write_atomically
+def rewritten(page: Path, scale, out: Path, numbers: list[int]) -> str:
+    """A page whose sections of figures that have results are new."""
     from kdefrost.paper.page import with_figures
 
-    write_atomically(page, with_figures(page.read_text(encoding="utf-8"), scale, out))
+    return with_figures(page.read_text(encoding="utf-8"), scale, out, numbers)
+
+
+def write_page(page: Path, text: str):
+    """Writes a page."""
+    from kdefrost.files import write_atomically
+
+    write_atomically(page, text)
     command.print_written([page])
 
 

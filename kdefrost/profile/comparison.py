@@ -11,7 +11,7 @@ import numpy as np
 from kdefrost.arguments import check_kind
 from kdefrost.cutting.cut import Cut
 from kdefrost.files import write_atomically
-from kdefrost.profile.ranking import Ranked, rank_sources, ranking_sentence
+from kdefrost.profile.ranking import Ranked, rank_profiles, ranking_sentence
 from kdefrost.profile.result import DefrostProfile
 from kdefrost.profile.words import UNTRIED, heading, marks_text, nothing_frozen, spread_text, starts_pretrained
 from kdefrost.results import as_csv, joined_rows
@@ -104,7 +104,7 @@ class Comparison:
         return float(np.mean(list(by_seed.values()))) if by_seed else np.nan
 
     def ranking(self, per_class: int | None = None) -> list[Ranked]:
-        """The sources in the order of the scores at their best cuts, the best one first; see `rank_sources`.
+        """The sources in the order of the scores at their best cuts, the best one first; see `rank_profiles`.
 
         Args:
             per_class: Number of training examples per class.
@@ -112,7 +112,7 @@ class Comparison:
         Returns:
             A list of `kdefrost.profile.ranking.Ranked`, which say how far each is behind and whether it is told apart.
         """
-        return rank_sources(self.profiles, per_class)
+        return rank_profiles(self.profiles, per_class)
 
     def rows(self, per_class: int) -> list[list[str]]:
         """The scores of one size as cells of a table: a head, and a row per cut with a column per source.

@@ -39,7 +39,7 @@ class Ranked(NamedTuple):
     near: bool
 
 
-def rank_sources(profiles: Mapping[str, DefrostProfile], per_class: int | None = None) -> list[Ranked]:
+def rank_profiles(profiles: Mapping[str, DefrostProfile], per_class: int | None = None) -> list[Ranked]:
     """Puts sources in the order of the scores at their best cuts, as far as seeds or folds are the same.
 
     Sources are compared within seeds, or folds, as cuts are: multiple comparisons with the best (Hsu, 1984) in a
@@ -83,7 +83,7 @@ def rank_columns(
             many; see `variance_share`.
 
     Returns:
-        As `rank_sources`.
+        As `rank_profiles`.
     """
     worth = sign * table
     near = near_best_columns(worth, _CONFIDENCE, share)
@@ -129,7 +129,7 @@ def ranking_sentence(metric: str, ranking: list[Ranked]) -> str:
 
     Args:
         metric: Name of the metric.
-        ranking: What `rank_sources` gives, of two sources or more.
+        ranking: What `rank_profiles` gives, of two sources or more.
 
     Returns:
         The sentence.

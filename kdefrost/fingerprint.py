@@ -155,7 +155,7 @@ def _content(value, around: tuple[int, ...] = ()) -> object:
 
 
 # What `_told` gives as it is.
-_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_PLAIN = (bool, int, float, complex, str, type(None))
 # What tells apart what pickle takes by name, or not at all.
 _PARTS = {
     types.FunctionType: lambda value: (
@@ -165,6 +165,8 @@ _PARTS = {
     ),
     types.MethodType: lambda value: (value.__func__, value.__self__),
     types.ModuleType: lambda value: (value.__name__,),
+    # An array packs itself as such.
+    bytes: lambda value: (hashlib.sha256(value).hexdigest(),),
     staticmethod: lambda value: (value.__func__,),
     classmethod: lambda value: (value.__func__,),
     property: lambda value: (value.fget, value.fset, value.fdel),

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from kdefrost import fingerprint
 from kdefrost.arguments import check_kind
 from kdefrost.compliance import STRENGTHS, ComplianceProfile, ComplianceTrial
 from kdefrost.compliance.measuring import COMPARED_IMAGES, Straying, measured_layers
@@ -47,7 +46,7 @@ from kdefrost.transferability.pooling import with_numbers
 from kdefrost.transferability.scoring import each_cut
 from kdefrost.trials.asking import Outlook, Policy, all_of, ask, missing, nothing_more, whole
 from kdefrost.trials.bar import ProgressBar
-from kdefrost.trials.callbacks import callbacks_for
+from kdefrost.trials.callbacks import callbacks_for, check_callbacks
 from kdefrost.trials.dashboard import Dashboard, check_dashboard
 from kdefrost.trials.engine import Engine
 from kdefrost.trials.executors import check_cluster, check_jobs, cluster_address
@@ -120,15 +119,17 @@ class Defroster:
             other processes at the end; folders of several defrosters may be one. What `best_model` trains is none of
             them. `None` writes none.
         callbacks: A function that makes a list of Keras callbacks for the training of a trial, of whose `Question` it
-            has `cut`, `per_class`, `seed`, `fold` and `recipe`. With it a trial trains in Keras's epochs, step by step
-            and slower, to the same weights. A callback sees the tail, whose inputs are features, and `loss`, no
-            scores, because these choose the cut; it may end the training, as `EarlyStopping(monitor="loss")` does,
-            but not set its learning rate, which is the recipe's. What the function does and holds is a part of the
-            folder's configuration, because it may change scores; what it calls from elsewhere is not told apart.
+            has `cut`, `per_class`, `seed`, `fold`, `recipe`, and `address`, which each question has for itself. With it
+            a trial trains in Keras's epochs, step by step and slower, to the same weights. A callback sees the tail,
+            whose inputs are features, and `loss`, no scores, because these choose the cut; it may end the training,
+            as `EarlyStopping(monitor="loss")` does, but not set its learning rate, which is the recipe's. What the
+            function does, and what it holds when the defroster is made, is a part of the folder's configuration,
+            because it may change scores; of what it calls from elsewhere the names alone are. See docs/tuning.md.
 
     Raises:
-        ValueError: If the source cannot be cut, a cut does not exist, `recipe` is no `Recipe`, or `strategy` is none
-            of one process or, of several replicas, not the only one that this process trains under.
+        ValueError: If the source cannot be cut, a cut does not exist, `recipe` is no `Recipe`, `callbacks` holds what
+            cannot be told from others, such as a lock or a model, or `strategy` is none of one process or, of several
+            replicas, not the only one that this process trains under.
         ImportError: If `executor` needs Ray, which is not installed.
 
     Example:
@@ -163,11 +164,6 @@ class Defroster:
         callbacks: Callable[[Question], list[keras.callbacks.Callback]] | None = None,
     ):
         cluster_address(executor)
-        if callbacks is not None and not callable(callbacks):
-            raise ValueError(
-                "`callbacks` must be a function that makes a list of Keras callbacks, which each trial needs anew, "
-                f"such as lambda question: [...], or None. Received: callbacks={callbacks!r}"
-            )
         if tails not in TAILS:
             raise ValueError(f"`tails` must be one of {', '.join(TAILS)}. Received: tails={tails!r}")
         if labels is not None and labels not in FORMS:
@@ -184,7 +180,8 @@ class Defroster:
             )
         check_training(in_use(strategy))
         self.source, self.strategy, self.tails, self.executor = source, strategy, tails, executor
-        self.callbacks = callbacks
+        # Taken once: a function may note something at each call.
+        self.callbacks, self._callbacks_told = callbacks, check_callbacks(callbacks)
         # The one to start from, to which a folder keeps, and that by which trials are trained: tuned by `profile`.
         self._tuned = recipe if isinstance(recipe, Tuned) else None
         self._start = self.recipe = recipe if self._tuned is None else self._tuned.start
@@ -883,7 +880,7 @@ class Defroster:
             "cuts": [[cut.index, cut.frozen_layers, cut.shape_text] for cut in self.cuts],
         }
         if self.callbacks is not None:
-            own["callbacks"] = fingerprint.of_callable(self.callbacks)
+            own["callbacks"] = self._callbacks_told
         return json.loads(json.dumps({**experiment.configuration, **own}))
 
     def _remembered(self, experiment: Experiment) -> dict:

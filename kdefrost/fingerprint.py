@@ -1,11 +1,14 @@
 """Content addresses: short hashes by which data, models and settings are told apart."""
 
+import copyreg
 import functools
 import hashlib
 import json
 import re
+import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -57,11 +60,20 @@ def of_layer(layer: keras.layers.Layer) -> str:
 
 
 def of_callable(function: Callable) -> str:
-    """Hash of what a function does and holds; of what it calls from elsewhere, the names alone."""
-    if not isinstance(function, (types.FunctionType, functools.partial)):
-        # An object that can be called.
-        function = [type(function).__name__, type(function).__call__, getattr(function, "__dict__", {})]
-    return of_settings({"does": repr(_content(function))})
+    """Hash of what a function does and holds now; of what it calls from elsewhere, the names alone.
+
+    The code is what this version of Python made of it: another version has another hash.
+
+    Args:
+        function: A function, a method, a class, or an object that can be called.
+
+    Returns:
+        The hash, the same in every process.
+
+    Raises:
+        TypeError: If it holds what has no content that can be told; says what.
+    """
+    return of_settings({"does": repr(_told(function))})
 
 
 def of_metric(metric) -> str:
@@ -140,6 +152,84 @@ def _content(value, around: tuple[int, ...] = ()) -> object:
         return [_of_code(value.__code__), inside(held)]
     # A layer may keep one of its last call, symbolic or not.
     return "tensor" if isinstance(value, (tf.Tensor, keras.KerasTensor)) else type(value).__name__
+
+
+# What `_told` gives as it is.
+_PLAIN = (bool, int, float, complex, str, type(None))
+# What tells apart what pickle takes by name, or not at all.
+_PARTS = {
+    types.FunctionType: lambda value: (
+        *_of_code(value.__code__),
+        (value.__defaults__, value.__kwdefaults__, vars(value)),
+        [_in_cell(cell) for cell in value.__closure__ or ()],
+    ),
+    types.MethodType: lambda value: (value.__func__, value.__self__),
+    types.ModuleType: lambda value: (value.__name__,),
+    # An array packs itself as such.
+    bytes: lambda value: (hashlib.sha256(value).hexdigest(),),
+    staticmethod: lambda value: (value.__func__,),
+    classmethod: lambda value: (value.__func__,),
+    property: lambda value: (value.fget, value.fset, value.fdel),
+    functools.cached_property: lambda value: (value.func,),
+}
+
+
+def _told(value, around: tuple[int, ...] = ()) -> object:
+    """A value as what it is and holds, whatever it is, the same in every process; see `of_callable`."""
+    if type(value) in _PLAIN:
+        return value
+    if id(value) in around:
+        return f"what it is in, {around.index(id(value))}"
+    inside = functools.partial(_told, around=(*around, id(value)))
+    if type(value) in (set, frozenset, dict):
+        held = sorted(repr(inside(each)) for each in (value.items() if type(value) is dict else value))
+    else:
+        held = list(map(inside, _parts(value)))
+    return [type(value).__name__, *held]
+
+
+def _parts(value) -> Iterable:
+    """What tells a value from others of its kind."""
+    if type(value) in (list, tuple):
+        return value
+    if isinstance(value, (type, types.FunctionType)) and _is_of_library(value):
+        return value.__module__, value.__qualname__
+    if isinstance(value, type):
+        return value.__qualname__, value.__bases__, _members(value)
+    # Keras packs these with the time of day.
+    if isinstance(value, (keras.layers.Layer, keras.losses.Loss, keras.metrics.Metric, keras.optimizers.Optimizer)):
+        raise TypeError(type(value).__name__)
+    return _PARTS.get(type(value), _packed)(value)
+
+
+def _packed(value) -> Iterable:
+    """The parts of which pickle would make an object again."""
+    pack = copyreg.dispatch_table.get(type(value), lambda value: value.__reduce_ex__(2))
+    try:
+        parts = pack(value)
+    # An object of the user's own raises whatever it will.
+    except Exception as error:
+        raise TypeError(type(value).__name__) from error
+    if isinstance(parts, str):
+        return getattr(value, "__module__", None), parts, getattr(value, "__wrapped__", None)
+    return [list(part) if isinstance(part, Iterator) else part for part in parts]
+
+
+def _members(kind: type) -> dict:
+    """What a class defines; what Python adds to it has no content, or depends on where it stands."""
+    return {
+        name: member
+        for name, member in vars(kind).items()
+        if name != "_abc_impl" and (isinstance(member, types.FunctionType) or not name.startswith("__"))
+    }
+
+
+def _is_of_library(value: type | types.FunctionType) -> bool:
+    """Whether the name of a class or function tells it: it is Python's, or of an installed package."""
+    name = value.__module__ or ""
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    is_installed = not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
+    return "<locals>" not in value.__qualname__ and (is_installed or name.split(".")[0] in sys.stdlib_module_names)
 
 
 def _in_cell(cell):

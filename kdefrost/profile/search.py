@@ -157,7 +157,11 @@ class Search:
         return [question for course in self._courses.values() for question in course.follow(answers)[0]]
 
     def outlook(self, answers: Mapping[Question, Answer]) -> tuple[dict[Question, float], float]:
-        """What the budgets leave at most: by question which share of it may be asked, and beside that seconds."""
+        """What the budgets leave at most: by question which share of it may be asked, and beside that seconds.
+
+        A budget of time leaves no shares: of whose questions its seconds will be is not known. They are those of
+        trials, compilation included; the features on the way to them are not in what is left.
+        """
         shares, seconds = {}, 0.0
         for course in self._courses.values():
             more, time = course.left(answers)

@@ -1,6 +1,5 @@
 """The progress bar over all trials."""
 
-import dataclasses
 import threading
 import time
 from collections import Counter
@@ -14,51 +13,12 @@ from kdefrost.tables import format_score, label_of
 from kdefrost.trials.plan import Plan
 from kdefrost.trials.question import Answer, Question
 from kdefrost.trials.tails import COMPILING
-from kdefrost.trials.time_left import Pace, Work, seconds_of
+from kdefrost.trials.time_left import Pace, Running, Work, seconds_of
 
 # Seconds that other processes take to start, until a trial has begun in one.
 _STARTING = 8.0
 # Seconds of features that are measured together, at least.
 _LEAST = 0.5
-
-
-@dataclasses.dataclass
-class _Running:
-    """A trial that runs.
-
-    Attributes:
-        work: What it takes.
-        compiled: What its tail takes to be compiled; nothing where that was done for another trial.
-        trained: Share of the work that its training is; the rest is to score it.
-        began: When it began, and once its tail is compiled, when the training did.
-        share: Share of the work that is done since then.
-        told: When that was told.
-        since: The share that was done when the training had begun.
-    """
-
-    work: Work
-    compiled: Work
-    trained: float
-    began: float
-    share: float = 0.0
-    told: float = 0.0
-    since: float = 0.0
-
-    def done(self, per_unit: Work, now: float) -> tuple[Work, float]:
-        """The work that is done, as far as it tells something, and the seconds that it took."""
-        if self.share > self.since:
-            return self.work.times(self.share - self.since), self.told - self.began
-        # What takes longer than was expected says so before its end.
-        is_late = not self.share and now - self.began > seconds_of(self.compiled, per_unit)
-        return self.compiled, now - self.began if is_late else 0.0
-
-    def left(self, per_unit: Work, now: float) -> float:
-        """Seconds until its end."""
-        compiling = seconds_of(self.compiled, per_unit)
-        work = seconds_of(self.work.times(1 - self.share), per_unit)
-        if self.share:
-            return max(0.0, work - (now - self.told))
-        return max(0.0, compiling - (now - self.began)) + work
 
 
 class _Bar(tqdm):
@@ -91,9 +51,9 @@ class ProgressBar:
         self._pace, self._lock = Pace(), threading.RLock()
         self._plan: Plan | None = None
         self._ahead: dict[Question, Work] = {}
-        self._running: dict[Question, _Running] = {}
-        # By what a tail is compiled for, how many will yet be, and of how many layers one is.
-        self._to_compile, self._layers = Counter(), {}
+        self._running: dict[Question, Running] = {}
+        # By what a tail is compiled for, how many will yet be, how many trials are ahead, and how many layers it has.
+        self._to_compile, self._waiting, self._layers = Counter(), Counter(), {}
         # Operations that features will take, and those of one example on the way to the present cut.
         self._passed, self._passed_before = 0.0, 0
         # By question, what it takes in a step of its own; and what is expected of the steps after this one.
@@ -101,8 +61,9 @@ class ProgressBar:
         self._later, self._later_seconds = Work(), 0.0
         # Seconds that trials took, all together and by the clock.
         self._busy, self._first, self._passing = 0.0, None, 0.0
-        # When processes began to start, as long as none has begun a trial.
+        # When processes began to start, as long as none has begun a trial, and how many trials run side by side.
         self._starts: float | None = None
+        self._side_by_side = 1
         self._trials, self._ended, self._last, self._is_over = 0, 0, "", False
 
     def __enter__(self):
@@ -135,24 +96,26 @@ class ProgressBar:
         for question, share in shares.items():
             self._later = self._later.plus(self._whole.get(question, Work()).times(share))
 
-    def begin(self, plan: Plan, at_once: int):
+    def begin(self, plan: Plan, at_once: int, starts: bool = False):
         """Begins a step of the policy.
 
         Args:
             plan: Its plan.
             at_once: How many trials run side by side, each of which may compile a tail of its own.
+            starts: Whether they run in processes that have to start unless they have run trials before.
         """
         with self._lock:
             self._plan, self._passed_before = plan, _passed(plan.cuts[0])
             self._ahead = {question: _work(plan, question) for question in plan.questions}
-            trials = Counter((question.cut, question.build) for question in plan.questions)
-            self._to_compile = Counter({build: min(number, at_once) for build, number in trials.items()})
-            self._layers = {(question.cut, question.build): _layers(plan, question) for question in plan.questions}
+            self._waiting = Counter(map(_build, plan.questions))
+            self._to_compile = Counter({build: min(number, at_once) for build, number in self._waiting.items()})
+            self._layers = {_build(question): _layers(plan, question) for question in plan.questions}
             last = plan.held_at(max((self._cut(question) for question in plan.questions), key=lambda cut: cut.index))
             on_the_way = 0 if last is None else _passed(last) - self._passed_before
             self._passed = on_the_way * (plan.trained + plan.evaluated)
             self._trials += len(plan.questions)
-            self._starts = time.perf_counter() if at_once > 1 and self._first is None else None
+            self._starts = time.perf_counter() if starts and self._first is None else None
+            self._side_by_side = min(at_once, len(plan.questions))
 
     def begin_features(self, cut: Cut, are_held: bool = False) -> Callable[[int], None]:
         """Names the cut whose features are computed, and gives what to call with numbers of examples done.
@@ -184,10 +147,11 @@ class ProgressBar:
 
     def advance(self, question: Question, share: float):
         """Moves on to where a share of a trial's training is done, or to where its tail is compiled (`COMPILING`)."""
-        now, compiles, share = time.perf_counter(), share == COMPILING, max(0.0, share)
+        now = time.perf_counter()
         with self._lock:
             if question not in self._running:
-                self._start(question, now, compiles)
+                self._start(question, now, share)
+            share = max(0.0, share)
             trial = self._running[question]
             done = share * trial.trained
             if done and not trial.share and any(trial.compiled):
@@ -201,15 +165,16 @@ class ProgressBar:
         """Moves on to a trial's end."""
         now = time.perf_counter()
         with self._lock:
-            # One that is short ends before it is seen to run.
-            self._ahead.pop(answer.question, None)
-            trial = self._running.pop(answer.question, None)
-            if trial is not None:
-                # On a cluster it is first heard of when it has ended.
-                seconds = now - trial.began if trial.share else answer.seconds
-                self._first = min(self._first, now - seconds)
-                self._pace.measure(trial.work.times(1 - trial.since), seconds)
-                self._busy += seconds
+            # One that is short ends before it is seen to run, as all do on a cluster.
+            if answer.question not in self._running:
+                self._start(answer.question, now - answer.seconds)
+            trial = self._running.pop(answer.question)
+            work, seconds = trial.work.times(1 - trial.since), now - trial.began
+            if not trial.share:
+                work, seconds = work.plus(trial.compiled), max(seconds, answer.seconds)
+            self._pace.measure(work, seconds)
+            self._busy += seconds
+            self._first = min(self._first, now - seconds)
             self._ended += 1
             objective = self._plan.task.objective.name
             for on, scores in (("test", answer.test), ("validation", answer.validation)):
@@ -220,7 +185,7 @@ class ProgressBar:
     def leave_out(self, question: Question):
         """Moves on past a trial that another process has taken on."""
         with self._lock:
-            del self._ahead[question]
+            self._take(question)
             self._trials -= 1
 
     def seconds_left(self) -> float:
@@ -231,7 +196,9 @@ class ProgressBar:
             per_unit = self._pace.per_unit()
             per_unit = self._pace.per_unit(*(trial.done(per_unit, now) for trial in running))
             ahead = sum(seconds_of(work, per_unit) for work in (*self._ahead.values(), self._later))
-            layers = sum(number * self._layers[build] for build, number in self._to_compile.items())
+            # No more tails than there are trials to compile them for.
+            to_compile = {build: min(number, self._waiting[build]) for build, number in self._to_compile.items()}
+            layers = sum(number * self._layers[build] for build, number in to_compile.items())
             trials = ahead + layers * per_unit.layers + sum(trial.left(per_unit, now) for trial in running)
             features = max(0.0, self._passed) * per_unit.passed
             if self._starts is not None and self._first is None:
@@ -243,23 +210,32 @@ class ProgressBar:
         """Whether what is left is the most that a policy may ask, which may be content with less."""
         return any(self._later) or self._later_seconds > 0
 
-    def _start(self, question: Question, now: float, compiles: bool):
-        """Takes note of a trial that begins."""
-        build, compiled = (question.cut, question.build), Work()
-        if compiles:
+    def _start(self, question: Question, began: float, share: float | None = None):
+        """Takes note of a trial, of which a share is done when it is first seen; of `None` there is the end alone."""
+        build, compiled = _build(question), Work()
+        # Where it was not seen, it is the first trials that compile their tails.
+        if share == COMPILING or (share != 0 and self._to_compile[build]):
             self._to_compile[build] = max(0, self._to_compile[build] - 1)
-            compiled = Work(layers=self._layers[build])
+            compiled = Work() if share and share > 0 else Work(layers=self._layers[build])
         trained = self._plan.training_flops(question) / max(1.0, self._plan.flops(question))
-        self._running[question] = _Running(self._ahead.pop(question, Work()), compiled, trained, now)
-        self._first = self._first or now
+        done = max(0.0, share or 0.0) * trained
+        self._running[question] = Running(self._take(question), compiled, trained, began, done, began, done)
+        self._first = began if self._first is None else min(self._first, began)
         where = str(question).replace(f"cut {question.cut},", f"cut {question.cut} of {self._plan.cuts[-1].index},")
         number = self._ended + len(self._running)
         self._say(f"trial {number} of {self._trials}: {where}{self._last}")
 
+    def _take(self, question: Question) -> Work:
+        """What a trial takes, which from now on is not ahead."""
+        if question not in self._ahead:
+            return Work()
+        self._waiting[_build(question)] -= 1
+        return self._ahead.pop(question)
+
     def _at_once(self, now: float) -> float:
-        """How many trials ran side by side so far."""
+        """How many trials ran side by side so far; before the first, how many are to."""
         if self._first is None:
-            return 1.0
+            return self._side_by_side
         busy = self._busy + sum(now - trial.began for trial in self._running.values())
         return max(1.0, busy / max(1e-3, now - self._first - self._passing))
 
@@ -281,6 +257,11 @@ class ProgressBar:
 
 def _work(plan: Plan, question: Question) -> Work:
     return Work(trials=1, flops=plan.flops(question))
+
+
+def _build(question: Question) -> tuple:
+    """What a tail is compiled for."""
+    return question.cut, question.build
 
 
 def _layers(plan: Plan, question: Question) -> int:

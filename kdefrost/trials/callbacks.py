@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from keras import callbacks as kinds
 
+from kdefrost import fingerprint
 from kdefrost.trials.question import Question
 
 # What cannot keep its promise here, and why.
@@ -13,6 +14,35 @@ _REFUSED = {
     kinds.SwapEMAWeights: "the optimizers of a recipe keep no moving averages of weights",
     kinds.BackupAndRestore: "a trial must not begin with what another has left; `directory` keeps those that end",
 }
+
+
+def check_callbacks(make: Callable[[Question], list[kinds.Callback]] | None) -> str | None:
+    """Checks what makes callbacks.
+
+    Args:
+        make: A function of a question; `None` for none.
+
+    Returns:
+        Its fingerprint, `None` of none. What it notes from now on does not count.
+
+    Raises:
+        ValueError: If it is no function, or holds what cannot be told from others.
+    """
+    if make is None:
+        return None
+    if not callable(make):
+        raise ValueError(
+            "`callbacks` must be a function that makes a list of Keras callbacks, which each trial needs anew, "
+            f"such as lambda question: [...], or None. Received: callbacks={make!r}"
+        )
+    try:
+        return fingerprint.of_callable(make)
+    except TypeError as error:
+        raise ValueError(
+            "`callbacks` must be a function that can be told from others, because results depend on it: use one whose "
+            "closure holds numbers, texts, paths, functions, or objects of these, and make all else inside it. "
+            f"Received: callbacks={make!r}, which holds a {error}."
+        ) from error
 
 
 def callbacks_for(question: Question, make: Callable[[Question], list[kinds.Callback]] | None) -> list[kinds.Callback]:

@@ -101,9 +101,8 @@ class Cluster(SideBySide):
             time.sleep(_LOOK_EVERY)
         running = list(self._running)
         for ended in ray.wait(running, num_returns=len(running), timeout=0)[0] if running else ():
-            for answer, weights in self._taken(ended):
-                on_progress(answer.question, 0.0)
-                yield answer, weights
+            # What workers of other machines do meanwhile is not known.
+            yield from self._taken(ended)
 
     def _is_busy(self) -> bool:
         return bool(self._running or self._again)

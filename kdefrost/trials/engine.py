@@ -124,7 +124,8 @@ class Engine:
         measured = self._observe, self._callbacks
         setting = Setting(experiment.source, experiment.task, examples.labels, experiment.class_weight, *measured)
         with self.staffed(), make_executor(setting, self._workers) as executor:
-            bar.begin(plan, self._jobs or 1)
+            workers = self._workers
+            bar.begin(plan, 1 if workers is None else workers.at_once, starts=workers is not None)
             assignments = self._assignments(plan, examples, claim, executor.release, bar)
             for answer, weights in executor.run(assignments, bar.advance):
                 bar.end(answer)

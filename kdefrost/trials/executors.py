@@ -195,6 +195,11 @@ class Pool:
                     process.terminate()
         self._pool.shutdown(cancel_futures=True)
 
+    @property
+    def at_once(self) -> int:
+        """How many trials run side by side."""
+        return self.jobs
+
     def submit(self, setup: worker.Setup, assignment: Assignment, slot: int) -> concurrent.futures.Future:
         """Has a process run a trial, which says in a slot of `shares` how far it is."""
         self.shares[slot] = _WAITING

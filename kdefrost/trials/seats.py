@@ -52,6 +52,13 @@ class Seats:
             ray.kill(seat)
 
     @property
+    def at_once(self) -> int:
+        """How many trials run side by side where all devices that are there are free, at least 1."""
+        there = [_devices(about) for node, about in nodes.alive().items() if node not in self._left_out]
+        devices = sum(gpus or cores for gpus, cores in there)
+        return max(1, devices if self._most is None else min(self._most, devices))
+
+    @property
     def beginning(self) -> list[ray.ObjectRef]:
         """What tells, by `ray.wait`, that a worker that begins is there."""
         return list(self._beginning)

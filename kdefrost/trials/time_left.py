@@ -1,5 +1,6 @@
 """The time that trials will still take, from what others took."""
 
+import dataclasses
 from collections import deque
 from typing import NamedTuple
 
@@ -65,6 +66,45 @@ class Pace:
         matrix = np.vstack([np.eye(len(units)) / _GRANTED, alike, *(row * units for row in rows)])
         wanted = [*np.full(len(units), 1 / _GRANTED), 0.0, *np.full(len(rows), 1 / _MEASURED)]
         return Work(*(nnls(matrix, np.array(wanted))[0] * units))
+
+
+@dataclasses.dataclass
+class Running:
+    """A trial that runs.
+
+    Attributes:
+        work: What it takes.
+        compiled: What its tail takes to be compiled; nothing where that was done for another trial.
+        trained: Share of the work that its training is; the rest is to score it.
+        began: When it began, or was first seen; and once its tail is compiled, when the training did.
+        share: Share of the work that is done.
+        told: When that was told.
+        since: The share that was done at `began`.
+    """
+
+    work: Work
+    compiled: Work
+    trained: float
+    began: float
+    share: float = 0.0
+    told: float = 0.0
+    since: float = 0.0
+
+    def done(self, per_unit: Work, now: float) -> tuple[Work, float]:
+        """The work that is done, as far as it tells something, and the seconds that it took."""
+        if self.share > self.since:
+            return self.work.times(self.share - self.since), self.told - self.began
+        # What takes longer than was expected says so before its end.
+        is_late = not self.share and now - self.began > seconds_of(self.compiled, per_unit)
+        return self.compiled, now - self.began if is_late else 0.0
+
+    def left(self, per_unit: Work, now: float) -> float:
+        """Seconds until its end."""
+        compiling = seconds_of(self.compiled, per_unit)
+        work = seconds_of(self.work.times(1 - self.share), per_unit)
+        if self.share:
+            return max(0.0, work - (now - self.told))
+        return max(0.0, compiling - (now - self.began)) + work
 
 
 def seconds_of(work: Work, per_unit: Work) -> float:

@@ -172,8 +172,9 @@ def packed(setting: Setting, by: str) -> bytes:
     # A layer, loss or metric of the user's own ends in whatever its `get_config` raises.
     except Exception as error:
         raise ValueError(
-            f"With `{by}` the source, the output, the loss, the metrics and the callbacks go to other processes, which "
-            f"these cannot be ({type(error).__name__}: {error}). Leave `{by}` out."
+            f"With `{by}` the source, the output, the loss, the metrics and the callbacks are sent to other processes, "
+            f"and one of them cannot be pickled ({type(error).__name__}: {error}): define functions in a module, or "
+            f"leave `{by}` out."
         ) from error
     if any(getattr(layer, "lora_enabled", False) for layer in source._flatten_layers()):
         raise ValueError(

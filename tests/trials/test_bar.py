@@ -1,5 +1,6 @@
 """The bar over all trials: that its estimate is near the truth, and that there is one for all that is asked."""
 
+import contextlib
 import datetime
 from types import SimpleNamespace
 
@@ -9,10 +10,10 @@ from conftest import RECIPE
 
 import kdefrost
 from kdefrost.cutting.cut import Cut
-from kdefrost.trials import bar
+from kdefrost.trials import bar, engine
 from kdefrost.trials.bar import ProgressBar
 from kdefrost.trials.question import Answer, Question
-from kdefrost.trials.tails import COMPILING
+from kdefrost.trials.tails import COMPILING, TailRunner
 from kdefrost.trials.time_left import Pace, Work, seconds_of
 
 # Seconds per unit of a machine of half the speed that is taken for granted, and of one of three times that speed.
@@ -70,8 +71,11 @@ def _plan():
     )
 
 
-def _run(shown, plan, machine, clock):
-    """Runs all trials on an imagined machine; gives the times, and what was said to be left at each."""
+def _run(shown, plan, machine, clock, is_heard=True):
+    """Runs all trials on an imagined machine; gives the times, and what was said to be left at each.
+
+    Where trials are not heard, as on a cluster, the end of each is all that the bar learns.
+    """
     said = []
 
     def passes(seconds):
@@ -89,22 +93,26 @@ def _run(shown, plan, machine, clock):
             work = 2 * 3000 * max(0, work - plan.cuts[question.cut].tail_multiply_adds)
             passes(seconds_of(Work(passed=work), machine))
             done(3000)
-        shown.advance(question, COMPILING if question.cut != before else 0.0)
-        if question.cut != before:
+        compiles, began = question.cut != before, clock.now
+        if is_heard:
+            shown.advance(question, COMPILING if compiles else 0.0)
+        if compiles:
             passes(seconds_of(Work(layers=9 - 2 * question.cut), machine))
         seconds = seconds_of(Work(trials=1, flops=plan.flops(question)), machine)
         for share in (0.25, 0.5, 1.0):
             passes(seconds * 0.3)
-            shown.advance(question, share)
+            if is_heard:
+                shown.advance(question, share)
         passes(seconds * 0.1)
-        shown.end(Answer(question, {"accuracy": 0.5}, None, seconds))
+        shown.end(Answer(question, {"accuracy": 0.5}, None, clock.now - began))
         before = question.cut
     return np.array(said).T
 
 
+@pytest.mark.parametrize("is_heard", [True, False], ids=["heard", "not heard"])
 @pytest.mark.parametrize("machine", [SLOW, FAST])
-def test_what_is_left_is_near_the_truth_on_any_machine(clock, machine):
-    times, said = _run(ProgressBar(False), _plan(), machine, clock)
+def test_what_is_left_is_near_the_truth_on_any_machine(clock, machine, is_heard):
+    times, said = _run(ProgressBar(False), _plan(), machine, clock, is_heard)
     left = times[-1] - times
     assert left[0] > 10
     # Once the first tail is compiled, and until the end is near.
@@ -120,6 +128,52 @@ def test_what_was_not_begun_here_is_left_out(clock):
     shown.leave_out(plan.questions[0])
     gone = seconds_of(Work(trials=1, flops=plan.flops(plan.questions[0])), Pace().per_unit())
     np.testing.assert_allclose(whole - shown.seconds_left(), gone)
+
+
+@pytest.mark.parametrize("first_heard", [0.0, 0.4, 1.0, None])
+def test_compilation_that_was_not_seen_is_not_left(clock, first_heard):
+    """Three trials at a time, of which some are first heard of as they train, or by their ends."""
+    shown, plan = ProgressBar(False), _plan()
+    shown.begin(plan, 3, starts=True)
+    for cut in plan.cuts:
+        shown.begin_features(cut)(3000)
+    for question in plan.questions:
+        if first_heard is not None:
+            shown.advance(question, first_heard)
+            clock.now += 1.0
+        shown.end(Answer(question, {"accuracy": 0.5}, None, 1.0))
+    assert shown.seconds_left() == 0
+
+
+def test_the_first_trials_that_were_not_seen_are_those_that_compiled(clock):
+    """Of three trials, two at a time, the first two have a compilation each, and what is left is without it."""
+    shown, plan = ProgressBar(False), _plan()
+    plan.questions = plan.questions[:3]
+    shown.begin(plan, 2)
+    shown.begin_features(plan.cuts[0])(3000)
+    left = []
+    for question in plan.questions:
+        # Of no seconds nothing is learnt.
+        shown.end(Answer(question, {"accuracy": 0.5}, None, 0.0))
+        left.append(shown.seconds_left())
+    granted = Pace().per_unit()
+    trial = seconds_of(Work(trials=1, flops=plan.flops(plan.questions[0])), granted)
+    np.testing.assert_allclose(left, [2 * trial + 9 * granted.layers, trial, 0])
+
+
+@pytest.mark.parametrize(("workers", "told"), [(None, (1, False)), (SimpleNamespace(at_once=5), (5, True))])
+def test_the_bar_is_told_how_many_run_at_once_and_whether_processes_start(small, easy, monkeypatch, workers, told):
+    begun, begin = [], ProgressBar.begin
+
+    def noting(shown, plan, at_once, starts):
+        begun.append((at_once, starts))
+        begin(shown, plan, at_once, starts)
+
+    monkeypatch.setattr(ProgressBar, "begin", noting)
+    monkeypatch.setattr(engine, "staff", lambda *_: contextlib.nullcontext(workers))
+    monkeypatch.setattr(engine, "make_executor", lambda setting, _: contextlib.nullcontext(TailRunner(setting)))
+    kdefrost.Defroster(small, RECIPE, cuts=[2]).profile(**easy, per_class=4, seeds=1, verbose=False)
+    assert begun == [told]
 
 
 def test_steps_to_come_count(clock):

@@ -1,6 +1,8 @@
 """Callbacks of Keras: what they see of a trial, what they change, and which are refused."""
 
 import functools
+import threading
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -80,6 +82,20 @@ def test_a_folder_is_of_one_function(small, easy, tmp_path):
         _profile(small, easy, tmp_path)
 
 
+def test_what_a_function_notes_does_not_lock_its_folder(small, easy, tmp_path):
+    seen = []
+
+    def note(question):
+        seen.append(question.cut)
+        return []
+
+    defroster = kdefrost.Defroster(small, RECIPE, cuts=[2], directory=tmp_path, callbacks=note)
+    first, second = (
+        defroster.profile(easy["train"], easy["test"], per_class=4, seeds=1, verbose=False) for _ in range(2)
+    )
+    assert seen and first.trials == second.trials
+
+
 class Maker:
     def __init__(self, patience):
         self.patience = patience
@@ -87,16 +103,97 @@ class Maker:
     def __call__(self, question):
         return [keras.callbacks.EarlyStopping("loss", patience=self.patience)]
 
+    def other(self, question):
+        return []
+
+
+class Slotted:
+    __slots__ = ("held",)
+
+    def __init__(self, held):
+        self.held = held
+
+    def __call__(self, question):
+        return []
+
+
+def _holding(held):
+    return lambda question: [held]
+
+
+def _class_holding(held):
+    class Inner:
+        def __call__(self, question):
+            return [held]
+
+    return Inner
+
+
+# Each gives the same function whenever it is called, and no two of them the same.
+MADE_TWICE = [
+    lambda: _holding(1),
+    lambda: _holding(2),
+    lambda: _holding(True),
+    lambda: _holding("1"),
+    lambda: _holding([]),
+    lambda: _holding(()),
+    lambda: _holding({"b", "a"}),
+    lambda: _holding({"a": 1, "b": Path("a")}),
+    lambda: _holding(Path("a")),
+    lambda: _holding(Path("b")),
+    lambda: _holding(np.arange(3)),
+    lambda: _holding(np.arange(1, 4)),
+    lambda: _holding(keras),
+    lambda: _holding(keras.callbacks.EarlyStopping),
+    lambda: _holding(keras.callbacks.CSVLogger),
+    lambda: _holding(np.mean),
+    lambda: _holding([].append),
+    lambda: _holding(functools.lru_cache(stop)),
+    lambda: _holding(functools.lru_cache(_holding)),
+    lambda: _holding(Maker(1)),
+    lambda: _holding(Maker(2)),
+    lambda: Maker(1),
+    lambda: Maker(2),
+    lambda: Maker(1).__call__,
+    lambda: Maker(1).other,
+    lambda: Maker(2).other,
+    lambda: Maker,
+    lambda: Slotted,
+    lambda: Slotted(1),
+    lambda: Slotted(2),
+    lambda: _class_holding(1),
+    lambda: _class_holding(Path("a"))(),
+    lambda: _class_holding(Path("b"))(),
+    lambda: functools.partial(_holding, 1),
+    lambda: functools.partial(Maker(1).other),
+    lambda: functools.partial(Maker(1).__call__),
+    lambda: stop,
+]
+
 
 def test_functions_are_told_apart_by_what_they_do_and_hold():
-    def of(patience):
-        return lambda question: [keras.callbacks.EarlyStopping("loss", patience=patience)]
-
-    same = [[of(1), of(1)], [Maker(1), Maker(1)], [functools.partial(of, 1), functools.partial(of, 1)]]
-    prints = [[fingerprint.of_callable(each) for each in pair] for pair in same]
+    prints = [[fingerprint.of_callable(make()) for _ in range(2)] for make in MADE_TWICE]
     assert all(one == other for one, other in prints)
-    others = [*(pair[0] for pair in prints), *map(fingerprint.of_callable, (of(2), Maker(2), stop))]
-    assert len(set(others)) == len(others)
+    assert len({one for one, _ in prints}) == len(MADE_TWICE)
+
+
+def test_what_holds_itself_has_an_end():
+    held = Maker(None)
+    held.patience = held
+    assert fingerprint.of_callable(held) != fingerprint.of_callable(Maker(None))
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda model: _holding(threading.Lock()), "lock"),
+        (lambda model: _holding([Maker(each for each in ())]), "generator"),
+        (lambda model: Slotted(model), "Sequential"),
+    ],
+)
+def test_what_cannot_be_told_from_others_is_refused(small, make, word):
+    with pytest.raises(ValueError, match=f"`callbacks` must be a function that can be told .* which holds a {word}"):
+        kdefrost.Defroster(small, callbacks=make(small))
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,13 @@ def test_a_node_that_does_not_answer_is_left_out_where_another_does(monkeypatch,
     assert capsys.readouterr().out == "A node is left out. no answer\n"
 
 
+def test_as_many_trials_run_at_once_as_there_are_devices_that_may_be_used(monkeypatch):
+    seats = _faulty(monkeypatch, {"good": 2, "better": 3, "hung": 4}, {"hung": ChildProcessError("no answer")})
+    assert seats.at_once == 9
+    seats.has_idle()
+    assert seats.at_once == 5 and Seats(4).at_once == 4
+
+
 @pytest.mark.parametrize(
     ("alive", "faults", "told"),
     [

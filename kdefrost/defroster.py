@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from kdefrost import fingerprint
 from kdefrost.arguments import check_kind
 from kdefrost.compliance import STRENGTHS, ComplianceProfile, ComplianceTrial
 from kdefrost.compliance.measuring import COMPARED_IMAGES, Straying, measured_layers

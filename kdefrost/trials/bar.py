@@ -140,7 +140,8 @@ class ProgressBar:
                 # Batches that take less say more of what is around them.
                 if now - told > _LEAST and not are_held:
                     self._pace.measure(done, now - told)
-                    self._passing += now - told
+                    # Only between trials do they keep trials from running.
+                    self._passing += 0.0 if self._first is None else now - told
                     told, done = now, Work()
 
         return advance

@@ -189,6 +189,19 @@ def test_steps_to_come_count(clock):
     assert shown.may_end_before
 
 
+def test_features_before_the_first_trial_are_no_time_of_trials(clock):
+    """What would have looked like many trials side by side."""
+    shown, plan = ProgressBar(False), _plan()
+    shown.begin(plan, 1)
+    done = shown.begin_features(plan.cuts[1])
+    clock.now += 30.0
+    done(3000)
+    before = shown.seconds_left()
+    shown.advance(plan.questions[0], COMPILING)
+    clock.now += 0.5
+    assert shown.seconds_left() > 0.9 * before
+
+
 def _drawn(text):
     """What is drawn at last of each bar."""
     return [line.split("\r")[-1] for line in text.split("\n") if "%" in line]

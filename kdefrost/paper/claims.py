@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from kdefrost.paper.estimates import all_but_last, before_downsampling
 from kdefrost.paper.network_findings import (
     IMBALANCE,
     agrees_with_similarity,
@@ -141,13 +142,13 @@ CLAIMS = (
         6,
         "Section 3, similarity of representations",
         "in the case of GM, we see that the representations are almost equivalent up to the 10-th layer",
-        equivalent_up_to(1, 10),
+        equivalent_up_to(1, before_downsampling),
     ),
     Claim(
         6,
         "Section 3, similarity of representations",
         "the topological similarity in the case of L256 is almost perfect until the very last layers",
-        equivalent_up_to(2, None),
+        equivalent_up_to(2, all_but_last),
     ),
     Claim(
         6,
@@ -214,6 +215,6 @@ def claims_table(results: FigureResults) -> str:
     rows = [["the paper says", "of", "seen here", "verdict"]]
     for claim, found in findings(results):
         said = f"“{claim.words}” ({claim.place})"
-        found = found or [Finding("", "not run", "–")]
-        rows += [[said if not place else "", *each] for place, each in enumerate(found)]
+        told = [[each.subject, each.seen, each.verdict.text] for each in found] or [["", "not run", "–"]]
+        rows += [[said if not place else "", *each] for place, each in enumerate(told)]
     return markdown(rows, left=(0, 1, 2, 3))

@@ -1,6 +1,7 @@
 """Numbers with their errors that the paper's claims are about, computed from results."""
 
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,6 +14,8 @@ from kdefrost.similarity import LayerwiseSimilarity
 from kdefrost.statistics import standard_error
 
 _CONFIDENCE = 0.95
+# More repeats than anyone runs.
+_MOST_REPEATS = 1000
 
 
 class Estimate(NamedTuple):
@@ -47,14 +50,37 @@ class Estimate(NamedTuple):
         """
         if self.repeats < 2:
             return -np.inf, np.inf
-        reach = float(stats.t.ppf(1 - (1 - _CONFIDENCE) / (2 * comparisons), self.repeats - 1)) * self.error
+        reach = float(_quantile(self.repeats, comparisons)) * self.error
         return self.mean - reach, self.mean + reach
+
+    def repeats_to_tell(self, other: float = 0.0, comparisons: int = 1) -> float | None:
+        """How many repeats, more than there are, would tell it from a number, if mean and spread were as they are.
+
+        Args:
+            other: The number.
+            comparisons: As for `interval`.
+
+        Returns:
+            The least number at which its interval does not reach the other one, infinite of more than 1,000; `None`
+            where it is that number, or fewer than two repeats say nothing of the spread.
+        """
+        if self.repeats < 2 or self.mean == other:
+            return None
+        counts = np.arange(self.repeats + 1, _MOST_REPEATS + 1)
+        reach = _quantile(counts, comparisons) * self.error * np.sqrt(self.repeats / counts)
+        enough = counts[reach < abs(self.mean - other)]
+        return float(enough[0]) if len(enough) else np.inf
 
     def text(self, digits: int = 1, unit: str = "") -> str:
         """Mean ± standard error."""
         error = f" ± {self.error:.{digits}f}" if np.isfinite(self.error) else ""
         # Zeros have no sign.
         return f"{self.mean + 0.0:.{digits}f}{error}{unit}".replace("-", "−")
+
+
+def _quantile(repeats, comparisons: int):
+    """By how many standard errors a mean over so many repeats can be off, on either side."""
+    return stats.t.ppf(1 - (1 - _CONFIDENCE) / (2 * comparisons), repeats - 1)
 
 
 def best_depths(profile: DefrostProfile, per_class: int | None) -> np.ndarray:
@@ -77,6 +103,12 @@ def best_depths(profile: DefrostProfile, per_class: int | None) -> np.ndarray:
 def shift(profile: DefrostProfile, smaller: int | None, larger: int | None) -> Estimate:
     """By how many layers the optimum moves from one size to another, paired by seed; below 0 towards the input."""
     return Estimate.of(best_depths(profile, larger) - best_depths(profile, smaller))
+
+
+def lead(profile: DefrostProfile, per_class: int | None, cut: Cut, other: Cut) -> Estimate:
+    """By how many points a cut is better than another by the scores that choose, paired by seed."""
+    scores = 100 * profile.objective.sign * profile.scores(per_class, profile.chosen_on)
+    return Estimate.of(scores[:, profile.cuts.index(cut)] - scores[:, profile.cuts.index(other)])
 
 
 def surplus(profile: DefrostProfile, per_class: int | None, vanilla: int | None) -> Estimate:
@@ -110,7 +142,7 @@ def growths(profile: DefrostProfile, least: float) -> list[tuple[int | None, int
     ]
 
 
-def few_cuts(cuts: list[Cut] | tuple[Cut, ...], count: int = 3) -> list[Cut]:
+def few_cuts(cuts: Sequence[Cut], count: int = 3) -> list[Cut]:
     """The cuts that the paper advises to try, evenly from the one before the last to the first down-sampling.
 
     Args:
@@ -186,6 +218,16 @@ def first_distance(compliance: ComplianceProfile, strength: float) -> Estimate:
     """Cosine distance of the first layer's weights from the source's."""
     (layers,) = compliance.counts
     return Estimate.of(compliance.distances(layers)[:, compliance.strengths.index(strength)])
+
+
+def before_downsampling(cuts: Sequence[Cut]) -> int:
+    """The number of layers before the last cut at which features have the resolution of those at the first one."""
+    return next((before.frozen_layers for before, after in itertools.pairwise(cuts) if shrinks(before, after)), 0)
+
+
+def all_but_last(cuts: Sequence[Cut]) -> int:
+    """The number of layers before the last cut but two, of those that are compared."""
+    return cuts[max(0, len(cuts) - 3)].frozen_layers
 
 
 def has_maps(cut: Cut) -> bool:

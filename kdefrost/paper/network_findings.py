@@ -1,14 +1,15 @@
 """What pairs of networks, and networks under springs, say of the paper's claims: numbers in words, and a verdict."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kdefrost.compliance.strengths import strength_text
+from kdefrost.cutting.cut import Cut
 from kdefrost.paper import estimates
 from kdefrost.paper.estimates import Estimate
 from kdefrost.paper.panels import title_of
 from kdefrost.paper.results import FigureResults
-from kdefrost.paper.verdicts import FAILS, HOLDS, NOTHING_LOST, OPEN, Finding, below, decide, every
+from kdefrost.paper.verdicts import FAILS, HOLDS, NOTHING_LOST, OPEN, Finding, Verdict, below, decide, every, same
 
 # Up to which two layers count as almost equivalent. Our reading.
 _EQUIVALENT = 0.1
@@ -33,8 +34,8 @@ def far_without_springs(results: FigureResults) -> list[Finding]:
         return []
     free = estimates.first_distance(results.compliance, 0.0)
     low, high = free.interval()
-    verdict = OPEN if low <= 0.6 <= high and high - low > 0.2 else HOLDS if low <= 0.6 <= high else FAILS
-    return [Finding("first layer, λ = 0", free.text(3), verdict)]
+    word = FAILS if not low <= 0.6 <= high else OPEN if high - low > 0.2 else HOLDS
+    return [Finding("first layer, λ = 0", free.text(3), Verdict(word))]
 
 
 def nears(results: FigureResults) -> list[Finding]:
@@ -44,7 +45,7 @@ def nears(results: FigureResults) -> list[Finding]:
     distances = [estimates.first_distance(results.compliance, each) for each in results.compliance.strengths]
     falls = all(b.mean <= a.mean for a, b in itertools.pairwise(distances))
     words = ", ".join(f"{each.mean:.2g}" for each in distances)
-    return [Finding("first layer, by λ", words, HOLDS if falls else FAILS)]
+    return [Finding("first layer, by λ", words, Verdict(HOLDS if falls else FAILS))]
 
 
 def deeper_is_less_alike(numbers: dict[str, int]) -> Callable[[FigureResults], list[Finding]]:
@@ -73,15 +74,14 @@ def jumps_at_downsampling(results: FigureResults) -> list[Finding]:
     return found
 
 
-def equivalent_up_to(place: int, layers: int | None) -> Callable[[FigureResults], list[Finding]]:
-    """Whether a source's layers, up to some or all but the last two cuts, are almost equivalent to the target's."""
+def equivalent_up_to(place: int, depth_in: Callable[[Sequence[Cut]], int]) -> Callable[[FigureResults], list[Finding]]:
+    """Whether a source's layers are almost equivalent to the target's, up to a depth that is told by the cuts."""
 
     def look(results: FigureResults) -> list[Finding]:
         if place >= len(results.similarities):
             return []
         source, similarity = list(results.similarities.items())[place]
-        cuts = similarity.layers_a
-        depth = cuts[max(0, len(cuts) - 3)].frozen_layers if layers is None else layers
+        depth = depth_in(similarity.layers_a)
         highest = estimates.at_depth(similarity, IMBALANCE, depth)
         words = f"Information Imbalance at most {highest.text(3)} up to layer {depth}"
         return [Finding(title_of(source), words, below(highest, _EQUIVALENT))]
@@ -121,7 +121,6 @@ def agrees_with_similarity(results: FigureResults) -> list[Finding]:
         alike = estimates.gap(similarities[b], similarities[a], IMBALANCE)
         better = Estimate.of(scores[b] - scores[a])
         words = f"mean Information Imbalance {alike.text(3)}, best cut {better.text(unit=' points')}"
-        verdicts = below(alike, 0.0), decide(better)
-        agree = OPEN if OPEN in verdicts else HOLDS if verdicts[0] == verdicts[1] else FAILS
-        found.append(Finding(f"{title_of(a)} to {title_of(b)}", words, agree))
+        verdict = same(below(alike, 0.0), decide(better))
+        found.append(Finding(f"{title_of(a)} to {title_of(b)}", words, verdict))
     return found

@@ -14,30 +14,34 @@ from kdefrost.paper.scales import Scale
 _SECTION = re.compile(r"^## Figure (\d+)\b.*?(?=^##? |\Z)", re.DOTALL | re.MULTILINE)
 
 
-def with_figures(page: str, scale: Scale, directory: str | os.PathLike, numbers: Sequence[int] = tuple(FIGURES)) -> str:
-    """Writes the sections of figures of a page anew: of each its claims, what is seen of them, and how much was run.
+def with_figures(
+    page: str | os.PathLike, scale: Scale, directory: str | os.PathLike, numbers: Sequence[int] = tuple(FIGURES)
+) -> str:
+    """Writes the sections of figures of a page anew: the drawing, how much was run, each claim and what is seen of it.
 
     Args:
-        page: The page, in Markdown, with a section `## Figure N` for some figure.
+        page: The file of the page, in Markdown, with a section `## Figure N` for some figure.
         scale: The preset that was run.
         directory: Its folder of results.
         numbers: The figures whose sections are written.
 
     Returns:
-        The page with the section of each of these figures that has results in the folder, where it stood; the rest is
-        as it was.
+        The page's text with the section of each of these figures that has results in the folder, where it stood; the
+        rest is as it was, and so is the file.
 
     Raises:
         ValueError: If the page has a section of none of these figures, or the folder no results of the preset for one.
     """
-    sections = [each for each in _SECTION.finditer(page) if int(each[1]) in numbers]
+    page, directory = Path(page), Path(directory)
+    text = page.read_text(encoding="utf-8")
+    sections = [each for each in _SECTION.finditer(text) if int(each[1]) in numbers]
     if not sections:
         raise ValueError(
             "The page must have sections of these figures, each begun by a line such as `## Figure "
             f"{numbers[0]}: …`. Received: none"
         )
     loaded = {
-        number: FigureResults.load(scale.figure(number), Path(directory) / f"figure-{number}")
+        number: FigureResults.load(scale.figure(number), directory / f"figure-{number}")
         for number in {int(each[1]) for each in sections}
     }
     ran = {number: results for number, results in loaded.items() if results.effort()}
@@ -49,13 +53,22 @@ def with_figures(page: str, scale: Scale, directory: str | os.PathLike, numbers:
     # From the last one on, so that the places of those before stay.
     for each in reversed(sections):
         if results := ran.get(int(each[1])):
-            end = "\n" if each.end() < len(page) else ""
-            page = f"{page[: each.start()]}{section(results, scale)}{end}{page[each.end() :]}"
-    return page
+            drawing = directory / f"figure-{each[1]}.png"
+            link = Path(os.path.relpath(drawing, page.parent)).as_posix() if drawing.exists() else None
+            end = "\n" if each.end() < len(text) else ""
+            text = f"{text[: each.start()]}{section(results, scale, link)}{end}{text[each.end() :]}"
+    return text
 
 
-def section(results: FigureResults, scale: Scale) -> str:
-    """The section of a figure."""
-    effort = results.effort()
+def section(results: FigureResults, scale: Scale, drawing: str | None = None) -> str:
+    """The section of a figure.
+
+    Args:
+        results: What the figure is drawn from.
+        scale: The preset that was run.
+        drawing: The link to the drawing, `None` where there is none.
+    """
+    head, effort = f"Figure {results.figure.number}: {results.figure.title}", results.effort()
+    shown = f"![{head}]({drawing})\n\n" if drawing else ""
     ran = f"Preset `{scale.name}`: {effort}.\n\n" if effort else ""
-    return f"## Figure {results.figure.number}: {results.figure.title}\n\n{ran}{claims_table(results)}\n"
+    return f"## {head}\n\n{shown}{ran}{claims_table(results)}\n"

@@ -42,30 +42,52 @@ def ran(tmp_path):
     return made
 
 
-def test_sections_of_figures_that_have_results_are_replaced_where_they_stand(ran, tmp_path):
+@pytest.fixture
+def rewritten(tmp_path):
+    """Gives the text of a page with new sections, from the page's own text."""
+    page = tmp_path / "page.md"
+
+    def rewrite(text, scale=LAPTOP, directory=tmp_path, **numbers):
+        page.write_text(text, encoding="utf-8")
+        return with_figures(page, scale, directory, **numbers)
+
+    return rewrite
+
+
+def test_sections_of_figures_that_have_results_are_replaced_where_they_stand(ran, rewritten):
     four, six = (section(results, LAPTOP) for results in ran.values())
-    page = with_figures(PAGE, LAPTOP, tmp_path)
+    page = rewritten(PAGE)
     assert page == f"# Title\n\n{six}\n{STAYS}{four}\n## After\n\n## Figures\n\nStay.\n"
-    assert with_figures(page, LAPTOP, tmp_path) == page
+    assert rewritten(page) == page
     assert f"Preset `laptop`: {ran[4].effort()}.\n\n{claims_table(ran[4])}\n" in page
     # At the end of a page, too, and of those alone that are asked for.
-    assert with_figures(PAGE, LAPTOP, tmp_path, [6, 9]) == PAGE.replace(OLD_SIX, f"{six}\n")
-    assert with_figures("## Figure 4\n\nOld.", LAPTOP, tmp_path) == four
+    assert rewritten(PAGE, numbers=[6, 9]) == PAGE.replace(OLD_SIX, f"{six}\n")
+    assert rewritten("## Figure 4\n\nOld.") == four
 
 
-def test_what_would_leave_a_page_as_it_is_is_refused(ran, tmp_path):
+def test_a_section_shows_the_drawing_beside_the_results(ran, tmp_path):
+    results, docs = tmp_path / "docs" / "paper", tmp_path / "docs"
+    ran[4].save(results / "figure-4")
+    (results / "figure-4.png").touch()
+    (docs / "page.md").write_text("## Figure 4\n", encoding="utf-8")
+    head = "Figure 4: Profiles from clones of CIFAR-10"
+    written = with_figures(docs / "page.md", LAPTOP, results)
+    assert written.startswith(f"## {head}\n\n![{head}](paper/figure-4.png)\n\nPreset `laptop`: ")
+
+
+def test_what_would_leave_a_page_as_it_is_is_refused(ran, rewritten, tmp_path):
     with pytest.raises(ValueError, match=r"must have sections of these figures.*`## Figure 1: …`"):
-        with_figures("# Title\n", LAPTOP, tmp_path)
+        rewritten("# Title\n")
     with pytest.raises(ValueError, match=r"must have sections of these figures.*`## Figure 5: …`"):
-        with_figures(PAGE, LAPTOP, tmp_path, [5])
+        rewritten(PAGE, numbers=[5])
     nothing = "must have results of the preset `{}` in figure-N.*Received: {}, with none of Figure {}"
     with pytest.raises(ValueError, match=nothing.format("laptop", tmp_path / "gone", "4, 6, 9")):
-        with_figures(PAGE, LAPTOP, tmp_path / "gone")
+        rewritten(PAGE, directory=tmp_path / "gone")
     with pytest.raises(ValueError, match=nothing.format("laptop", tmp_path, "9")):
-        with_figures(PAGE, LAPTOP, tmp_path, [9])
+        rewritten(PAGE, numbers=[9])
     # Those of another preset have other names.
     with pytest.raises(ValueError, match=nothing.format("smoke", tmp_path, "4")):
-        with_figures(PAGE, SCALES["smoke"], tmp_path, [4])
+        rewritten(PAGE, SCALES["smoke"], numbers=[4])
 
 
 def test_the_page_in_docs_says_what_has_run():
@@ -73,4 +95,4 @@ def test_the_page_in_docs_says_what_has_run():
     page = (PROJECT / "docs" / "paper.md").read_text(encoding="utf-8")
     for number in FIGURES:
         results = FigureResults.load(LAPTOP.figure(number), PROJECT / "docs" / "paper" / f"figure-{number}")
-        assert section(results, LAPTOP) in page
+        assert section(results, LAPTOP, f"paper/figure-{number}.png" if results.effort() else None) in page

@@ -122,7 +122,7 @@ def rewritten(page: Path, scale, out: Path, numbers: list[int]) -> str:
     """A page whose sections of figures that have results are new."""
     from kdefrost.paper.page import with_figures
 
-    return with_figures(page.read_text(encoding="utf-8"), scale, out, numbers)
+    return with_figures(page, scale, out, numbers)
 
 
 def write_page(page: Path, text: str):

@@ -1,6 +1,8 @@
 """kdefrost finds the layer at which to cut a trained Keras network for a small data set.
 
     defroster        asks what a user wants to know, says what it amounts to, hands over models (`Defroster`)
+    inquiry          one of its calls, from what is given to questions, and from answers to a result
+    settings         what all of its calls have in common
     profile          which cut, how sure that is, and what the choice is worth
     compliance       how near the source the first layers can be held
     transferability  scores of cuts from features and labels alone, without training

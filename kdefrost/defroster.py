@@ -3,16 +3,13 @@
 import dataclasses
 import datetime
 import functools
-import json
-import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from kdefrost import fingerprint
@@ -22,21 +19,17 @@ from kdefrost.compliance.measuring import COMPARED_IMAGES, Straying, measured_la
 from kdefrost.compliance.policy import under_springs
 from kdefrost.cutting.cut import Cut
 from kdefrost.cutting.cuts import cut_points
-from kdefrost.cutting.features import FEATURE_DTYPES
 from kdefrost.cutting.surgery import join, split
-from kdefrost.cutting.trainable import check_trainable, trainable_cuts
+from kdefrost.cutting.trainable import check_trainable
 from kdefrost.data.examples import Labelled
-from kdefrost.data.sets import read_sets
-from kdefrost.data.storage import existing_folder, machine_memory
-from kdefrost.devices import Strategy, check_training, in_scope, in_use, is_scoped
-from kdefrost.files import check_folder
+from kdefrost.data.storage import existing_folder
+from kdefrost.devices import Strategy, in_scope
+from kdefrost.inquiry import FOLDS, Inquiry, by_recipe
 from kdefrost.models.normalization import with_keras_layers
 from kdefrost.profile import DefrostProfile, Trial
 from kdefrost.profile.best_tails import BestTails, same_scores
-from kdefrost.profile.facts import facts_of
-from kdefrost.profile.policy import everything, walk_back
 from kdefrost.profile.search import Search, budgets
-from kdefrost.training.forms import FORMS
+from kdefrost.settings import Settings
 from kdefrost.training.labels import has_classes, strata
 from kdefrost.training.recipe import Recipe
 from kdefrost.training.tasks import Objective
@@ -45,23 +38,17 @@ from kdefrost.transferability.draws import counts, largest_shares
 from kdefrost.transferability.names import as_scores
 from kdefrost.transferability.pooling import with_numbers
 from kdefrost.transferability.scoring import each_cut
-from kdefrost.trials.asking import Outlook, Policy, all_of, ask, missing, nothing_more, whole
+from kdefrost.trials.asking import Policy, all_of, missing, whole
 from kdefrost.trials.bar import ProgressBar
-from kdefrost.trials.callbacks import callbacks_for, check_callbacks
-from kdefrost.trials.dashboard import Dashboard, check_dashboard
 from kdefrost.trials.engine import Engine
-from kdefrost.trials.executors import check_cluster, check_jobs, cluster_address
-from kdefrost.trials.experiment import Experiment, Learning, prepare
+from kdefrost.trials.experiment import Learning
 from kdefrost.trials.plan import Plan
 from kdefrost.trials.predicting import cross_predict
-from kdefrost.trials.question import TAILS, Answer, Question
+from kdefrost.trials.question import Answer, Question
 from kdefrost.trials.rows import as_folds, as_seeds, as_sizes
-from kdefrost.trials.store import Store, read_answers
-from kdefrost.tuning import Space, TailHyperModel, Tuned, Tuning
-from kdefrost.tuning.policy import tuning_cuts, tuning_of, tuning_questions
-
-# See docs/choice.md.
-_FOLDS = 3
+from kdefrost.trials.store import read_answers
+from kdefrost.tuning import Space, TailHyperModel, Tuned
+from kdefrost.tuning.policy import tuning_cuts
 
 
 class Defroster:
@@ -164,39 +151,26 @@ class Defroster:
         tensorboard: str | os.PathLike | None = None,
         callbacks: Callable[[Question], list[keras.callbacks.Callback]] | None = None,
     ):
-        cluster_address(executor)
-        if tails not in TAILS:
-            raise ValueError(f"`tails` must be one of {', '.join(TAILS)}. Received: tails={tails!r}")
-        if labels is not None and labels not in FORMS:
-            raise ValueError(f"`labels` must be one of {', '.join(FORMS)}, or None. Received: labels={labels!r}")
-        memory_budget = machine_memory() // 4 if memory_budget is None else memory_budget
-        if isinstance(memory_budget, bool) or not isinstance(memory_budget, (int, np.integer)) or memory_budget < 0:
-            raise ValueError(f"`memory_budget` must be a whole number of bytes or None. Received: {memory_budget!r}")
-        if feature_dtype not in FEATURE_DTYPES:
-            raise ValueError(f"`feature_dtype` must be one of {', '.join(FEATURE_DTYPES)}. Received: {feature_dtype!r}")
-        recipe = Recipe(epochs=60) if recipe is None else Tuned() if recipe == "tuned" else recipe
-        if not isinstance(recipe, (Recipe, Tuned)):
-            raise ValueError(
-                f'`recipe` must be a kdefrost.Recipe, "tuned", a kdefrost.tuning.Tuned, or None. Received: {recipe!r}'
-            )
-        check_training(in_use(strategy))
-        self.source, self.strategy, self.tails, self.executor = source, strategy, tails, executor
-        # Taken once: a function may note something at each call.
-        self.callbacks, self._callbacks_told = callbacks, check_callbacks(callbacks)
-        # The one to start from, to which a folder keeps, and that by which trials are trained: tuned by `profile`.
-        self._tuned = recipe if isinstance(recipe, Tuned) else None
-        self._start = self.recipe = recipe if self._tuned is None else self._tuned.start
-        self._tuning: Tuning | None = None
-        self.cuts = tuple(cut_points(source, cuts, features))
-        if isinstance(cuts, (str, int, np.integer)):
-            self.cuts = tuple(trainable_cuts(source, self.cuts))
-        else:
-            check_trainable(source, self.cuts)
-        self.directory, self.tensorboard = directory, tensorboard
-        self.learning = Learning(output, loss, metrics, objective, class_weight, labels)
-        self.memory_budget, self.feature_dtype = memory_budget, feature_dtype
+        self._settings = Settings.of(
+            source,
+            cuts,
+            features,
+            recipe,
+            memory_budget,
+            learning=Learning(output, loss, metrics, objective, class_weight, labels),
+            tails=tails,
+            feature_dtype=feature_dtype,
+            directory=directory,
+            strategy=strategy,
+            executor=executor,
+            tensorboard=tensorboard,
+            callbacks=callbacks,
+        )
+        self.source, self.cuts, self.directory = source, self._settings.cuts, directory
+        # By which trials are trained: where it is tuned, by `profile`, until then the one to start from.
+        self.recipe = self._settings.recipe
         # Of the last call of `profile`.
-        self._last: tuple[Experiment, Engine] | None = None
+        self._last: tuple[Inquiry, Engine] | None = None
         self._best_tails = BestTails(directory)
 
     def profile(
@@ -281,10 +255,10 @@ class Defroster:
         ```
         """
         given = {"train": train, "test": test, "validation": validation}
-        experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
-        questions = self._questions(experiment, per_class, seeds, folds, repeats)
-        policy_of = functools.partial(self._policy, experiment, patience=patience)
-        return self._run(experiment, self._engine(experiment, jobs), questions, policy_of, verbose)
+        inquiry = self._inquire(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
+        questions = inquiry.questions(per_class, seeds, folds, repeats)
+        policy_of = functools.partial(inquiry.policy, patience=patience)
+        return self._run(inquiry, inquiry.engine(), questions, policy_of)
 
     def search(
         self,
@@ -346,45 +320,17 @@ class Defroster:
         ```
         """
         given = {"train": train, "test": test, "validation": validation}
-        experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
-        questions = self._questions(experiment, per_class, seeds, folds, repeats)
+        inquiry = self._inquire(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
+        questions = inquiry.questions(per_class, seeds, folds, repeats)
         # A few questions at a time. Numbers of two bytes are rounded at each cut that they pass: led past some
         # cuts, features would not be those of a profile in the same folder.
-        engine = self._engine(experiment, jobs, holds=self.feature_dtype == "float32")
+        engine = inquiry.engine(holds=self._settings.feature_dtype == "float32")
 
         def policy_of(questions: list[Question]) -> Policy:
             allowed = budgets(budget, questions, engine.plan(questions).training_flops)
-            return Search(allowed, self._worth(experiment, questions), jobs or 1)
+            return Search(allowed, inquiry.worth(questions), jobs or 1)
 
-        return self._run(experiment, engine, questions, policy_of, verbose)
-
-    def _run(
-        self,
-        experiment: Experiment,
-        engine: Engine,
-        questions: list[Question],
-        policy_of: Callable[[list[Question]], Policy],
-        verbose: bool,
-    ) -> DefrostProfile:
-        """Asks until the policy over some questions is content, keeps the best tails, and gives the profile."""
-        # What cannot be asked shows here, before anything is trained.
-        policy = policy_of(questions)
-        self._last = experiment, engine
-        with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
-            if self._tuned is not None:
-                questions = self._tune(experiment, questions, store, engine, verbose)
-                policy = policy_of(questions)
-            profile_of = functools.partial(self._profile_of, experiment, store)
-            outlook = policy.outlook if isinstance(policy, Search) else whole(questions)
-            for answer, weights in self._ask(experiment, policy, store, engine, verbose, outlook):
-                if answer.question.fold is None:
-                    self._best_tails.offer(answer, weights, profile_of([answer.question]))
-                    self._best_tails.settle(policy(store.answers), store.answers, profile_of)
-            # The last seed of a cut may have ended in another process.
-            asked = policy(store.answers)
-            self._best_tails.settle(asked, store.answers, profile_of)
-            searched = policy.result(store.answers) if isinstance(policy, Search) else ()
-            return dataclasses.replace(profile_of(asked), searched=searched)
+        return self._run(inquiry, engine, questions, policy_of)
 
     def plan(
         self,
@@ -423,19 +369,19 @@ class Defroster:
             ValueError: As `profile`, or with a budget as `search`.
         """
         given = {"train": train, "test": test, "validation": validation}
-        experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
-        questions = self._questions(experiment, per_class, seeds, folds, repeats)
+        inquiry = self._inquire(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
+        questions = inquiry.questions(per_class, seeds, folds, repeats)
         # With patience too it may come to all of them.
-        self._policy(experiment, questions, patience)
-        engine = self._engine(experiment, jobs)
+        inquiry.policy(questions, patience)
+        engine = inquiry.engine()
         if budget is not None:
             budgets(budget, questions, engine.plan(questions).training_flops)
-        told_by = self._remembered(experiment)
+        told_by = inquiry.remembered
         if not trained:
             del told_by["source"]
         answers = {} if self.directory is None else read_answers(Path(self.directory), told_by)
-        if self._tuned is not None:
-            questions = self._with_tuning(experiment, questions, answers)
+        if self._settings.tuned is not None:
+            questions = inquiry.with_tuning(questions, answers)
         return engine.plan(missing(all_of(questions), answers))
 
     def hypermodel(
@@ -488,27 +434,24 @@ class Defroster:
         recipe = hypermodel.recipe(tuner.get_best_hyperparameters()[0])
         ```
         """
-        space = Tuned(self._start).space if space is None else space
+        space = Tuned(self._settings.recipe).space if space is None else space
         if not isinstance(space, Space):
             raise ValueError(f"`space` must be a kdefrost.tuning.Space or None. Received: space={space!r}")
         if validation is None:
-            folds = _FOLDS if folds is None else folds
+            folds = FOLDS if folds is None else folds
         given = {"train": train, "test": test, "validation": validation}
-        experiment = self._prepare(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
+        inquiry = self._inquire(given, per_class, classes, test_per_class, groups, jobs, verbose, steps)
         seeds = 3 if seeds is None and folds is None else seeds
-        chosen = self._cuts_of(cuts, self.cuts if space.cut else tuning_cuts(self.cuts))
-        asked = self._questions(experiment, per_class, seeds, folds, repeats)
-        questions = [question for question in asked if question.cut in chosen]
-        engine = self._engine(experiment, jobs)
-        opened = Store(self.directory, self._remembered(experiment))
+        chosen = self._settings.indices(cuts, self.cuts if space.cut else tuning_cuts(self.cuts))
+        asked = inquiry.questions(per_class, seeds, folds, repeats)
+        engine, opened = inquiry.engine(), inquiry.store()
 
         def answers(questions: Sequence[Question]) -> Mapping[Question, Answer]:
-            with opened as store, in_scope(self.strategy):
-                for _ in self._ask(experiment, all_of(questions), store, engine, verbose):
-                    pass
-                return store.answers
+            with opened as store, in_scope(self._settings.strategy):
+                return inquiry.ask_all(questions, store, engine)
 
-        return TailHyperModel(answers, questions, experiment.task.objective, space)
+        questions = [question for question in asked if question.cut in chosen]
+        return TailHyperModel(answers, questions, inquiry.experiment.task.objective, space)
 
     def compliance(
         self,
@@ -569,20 +512,20 @@ class Defroster:
         held = strengths, layers, per_class, seeds, self.recipe, bool(normalization)
         questions = under_springs(self.source, self.cuts, *held)
         given = {"train": train, "test": test, "validation": validation}
-        experiment = self._prepare(given, per_class, classes, test_per_class, None, jobs, verbose, steps)
+        inquiry = self._inquire(given, per_class, classes, test_per_class, None, jobs, verbose, steps)
+        experiment = inquiry.experiment
         if not experiment.evaluated:
             raise ValueError("Give `test`, `validation` or both: without either there is nothing to score a trial on.")
         compared = tuple(cut for cut in self.cuts if cut.frozen_layers)
         # Trained from the images on, whichever cuts there are.
         start = cut_points(self.source, features=experiment.features)[:1]
         check_trainable(self.source, start)
-        engine = self._engine(experiment, jobs, start, Straying(compared, experiment.features))
-        with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
-            for _ in self._ask(experiment, all_of(questions), store, engine, verbose):
-                pass
-            trials = tuple(ComplianceTrial.of(store.answers[question]) for question in questions)
+        engine = inquiry.engine(start, Straying(compared, experiment.features))
+        with inquiry.store() as store, in_scope(self._settings.strategy):
+            answers = inquiry.ask_all(questions, store, engine)
+            trials = tuple(ComplianceTrial.of(answers[question]) for question in questions)
         own = {"normalization": bool(normalization), "compared_images": COMPARED_IMAGES}
-        configuration = {**self._configuration(experiment), **own}
+        configuration = {**inquiry.configuration, **own}
         objective = experiment.task.objective
         measured = measured_layers(self.source, experiment.features)
         return ComplianceProfile(measured, compared, trials, objective, configuration)
@@ -635,19 +578,20 @@ class Defroster:
         if len(sizes) > 1:
             raise ValueError(f"`per_class` must be one number of examples per class. Received: per_class={per_class}")
         given = {"train": with_numbers(train), "test": None, "validation": None}
-        experiment = self._prepare(given, per_class, classes, None, None, None, verbose, steps)
+        inquiry = self._inquire(given, per_class, classes, None, None, None, verbose, steps)
+        experiment, budget = inquiry.experiment, self._settings.memory_budget
         if not has_classes(experiment.task.kind, experiment.task.units):
             raise ValueError(
                 "Scores without training are of classes: `train` must have one class for each example, as whole "
                 f"numbers or one-hot rows. Received: {experiment.task.kind}"
             )
         drawn = experiment.draw((sizes[0], seed, None) for seed in seeds)
-        examples = experiment.gather(drawn, self.memory_budget, self.directory, verbose)
+        examples = experiment.gather(drawn, budget, self.directory, verbose)
         labels = strata(examples.labels["train"], experiment.task.kind)
         draws = {seed: examples.rows[sizes[0], seed, None].train for seed in seeds}
         options = {
             "batch_size": self.recipe.batch_size,
-            "memory_budget": self.memory_budget,
+            "memory_budget": budget,
             "directory": existing_folder(self.directory),
             "verbose": verbose,
         }
@@ -664,7 +608,7 @@ class Defroster:
             # By which the target is known where sources take its images in other sizes.
             "labels": fingerprint.of_arrays(all_labels),
         }
-        return Transferability(self.cuts, tuple(measured), {**self._configuration(experiment), **own})
+        return Transferability(self.cuts, tuple(measured), {**inquiry.configuration, **own})
 
     def best_model(
         self, profile: DefrostProfile, per_class: int | None = None, seed: int | None = None, verbose: bool = True
@@ -691,18 +635,18 @@ class Defroster:
             ValueError: If the profile has no trial of that size or is not of this
                 defroster, or the tail must be trained again and `profile` was not called.
         """
-        experiment = self._check_mine(profile)
+        inquiry = self._check_mine(profile)
         cut, size, trial = profile.best_cut(per_class), profile.size(per_class), None
         if profile.folds is None:
             trial = profile.best_trial(per_class) if seed is None else profile.trial(cut, per_class, seed)
         seed = trial.seed if trial else profile.seeds[0] if seed is None else as_seeds([seed])[0]
         cut = next(mine for mine in self.cuts if mine.index == cut.index)
-        question = Question.at(cut, size, seed, self.recipe, tail=self.tails)
+        question = Question.at(cut, size, seed, inquiry.recipe, tail=self._settings.tails)
         weights = self._best_tails.find(question, trial)
         if weights is None:
             is_best = trial is None or trial == profile.best_trial(per_class)
             weights = self._train_again(question, trial, is_best, verbose)
-        extractor, tail = split(self.source, cut, output=experiment.task.output)
+        extractor, tail = split(self.source, cut, output=inquiry.experiment.task.output)
         tail.set_weights(weights)
         return with_keras_layers(join(extractor, tail))
 
@@ -726,218 +670,73 @@ class Defroster:
             ValueError: If the profile has no folds, no trial of that size, or is not of this
                 defroster.
         """
-        experiment, engine = self._check_mine(profile), self._last[1]
+        inquiry, engine = self._check_mine(profile), self._last[1]
         if profile.folds is None:
             raise ValueError("`profile` must have folds: without them there are sets that no training sees.")
         cut, size, seed = profile.best_cut(per_class), profile.size(per_class), profile.seeds[0]
         cut = next(mine for mine in self.cuts if mine.index == cut.index)
-        folds = as_folds(profile.folds, 1)
-        questions = [Question.at(cut, size, seed, self.recipe, fold=fold, tail=self.tails) for fold in folds]
-        with in_scope(self.strategy):
-            return cross_predict(experiment, engine, cut, questions, verbose)
+        asked = cut, size, seed, inquiry.recipe
+        folds, tail = as_folds(profile.folds, 1), self._settings.tails
+        questions = [Question.at(*asked, fold=fold, tail=tail) for fold in folds]
+        with in_scope(self._settings.strategy):
+            return cross_predict(inquiry.experiment, engine, cut, questions, verbose)
 
-    def _check_mine(self, profile: DefrostProfile) -> Experiment:
-        """Refuses a profile of another defroster or of other data than those of the last call."""
+    def _inquire(
+        self, given: dict, per_class, classes, test_per_class, groups, jobs: int | None, verbose: bool, steps
+    ) -> Inquiry:
+        """What a call asks of, from what it is given; see `Inquiry.of`."""
+        common = per_class, classes, test_per_class, groups, jobs, verbose, steps
+        return Inquiry.of(self._settings, self.recipe, given, *common)
+
+    def _run(
+        self,
+        inquiry: Inquiry,
+        engine: Engine,
+        questions: list[Question],
+        policy_of: Callable[[list[Question]], Policy],
+    ) -> DefrostProfile:
+        """Asks until the policy over some questions is content, keeps the best tails, and gives the profile."""
+        # What cannot be asked shows here, before anything is trained.
+        policy = policy_of(questions)
+        self._last = inquiry, engine
+        with inquiry.store() as store, in_scope(self._settings.strategy):
+            if self._settings.tuned is not None:
+                inquiry = inquiry.tuned(questions, store, engine)
+                self.recipe, self._last = inquiry.recipe, (inquiry, engine)
+                questions = by_recipe(questions, inquiry.recipe)
+                policy = policy_of(questions)
+
+            def profile_of(questions: Sequence[Question]) -> DefrostProfile:
+                return inquiry.profile_of(store.answers, questions)
+
+            outlook = policy.outlook if isinstance(policy, Search) else whole(questions)
+            for answer, weights in inquiry.ask(policy, store, engine, outlook):
+                if answer.question.fold is None:
+                    self._best_tails.offer(answer, weights, profile_of([answer.question]))
+                    self._best_tails.settle(policy(store.answers), store.answers, profile_of)
+            # The last seed of a cut may have ended in another process.
+            asked = policy(store.answers)
+            self._best_tails.settle(asked, store.answers, profile_of)
+            searched = policy.result(store.answers) if isinstance(policy, Search) else ()
+            return dataclasses.replace(profile_of(asked), searched=searched)
+
+    def _check_mine(self, profile: DefrostProfile) -> Inquiry:
+        """Refuses a profile of another defroster or of other data than those of the last call, which it gives."""
         check_kind("profile", profile, DefrostProfile, "a DefrostProfile, as `profile` and `search` give it")
         if self._last is None:
             raise ValueError("Call `profile` with the data first: it says what the model's output is.")
-        experiment, _ = self._last
-        now = self._configuration(experiment)
-        other = [name for name, value in now.items() if profile.configuration.get(name) != value]
+        inquiry, _ = self._last
+        other = [name for name, value in inquiry.configuration.items() if profile.configuration.get(name) != value]
         if other:
             raise ValueError(
                 f"`profile` is not of this defroster's last call of `profile`, which had another {' and '.join(other)}."
             )
-        return experiment
-
-    def _prepare(
-        self,
-        given: dict,
-        per_class,
-        classes,
-        test_per_class,
-        groups,
-        jobs: int | None,
-        verbose: bool,
-        steps: int | None,
-    ) -> Experiment:
-        """Reads and checks what is given, and concludes from it what is learnt."""
-        check_jobs(jobs)
-        for name, value in (("jobs", jobs), ("executor", self.executor)):
-            if value is not None and (self.strategy is not None or is_scoped()):
-                raise ValueError(f"`{name}` must be None under a distribution strategy: each process has one device.")
-        check_cluster(self.executor)
-        if self.directory is not None:
-            check_folder(self.directory)
-        check_dashboard(self.tensorboard)
-        sizes = as_sizes(per_class)
-        if test_per_class is not None:
-            as_sizes(test_per_class, "test_per_class")
-        if groups is not None and isinstance(given["train"], tf.data.Dataset):
-            raise ValueError(
-                "`groups` needs `train` as a pair (x, y): the examples of a tf.data.Dataset come in no fixed order."
-            )
-        sets = read_sets(self.memory_budget, self.directory, verbose, steps, **given)
-        return prepare(self.source, self.cuts[-1], sets, self.learning, sizes, classes, test_per_class, groups)
-
-    def _questions(self, experiment: Experiment, per_class, seeds, folds, repeats) -> list[Question]:
-        """All that a profile asks, which is checked against the examples that there are."""
-        if folds is not None and "validation" in experiment.sets:
-            raise ValueError("`folds` must be None where `validation` is given: one of them chooses the cut.")
-        if folds is None and not experiment.evaluated:
-            folds = _FOLDS
-        for name, is_given in (("groups", experiment.groups is not None), ("repeats", repeats != 1)):
-            if folds is None and is_given:
-                raise ValueError(f"`{name}` are for folds: give `folds`, or leave `{name}` out.")
-        seeds = (5 if folds is None else 1) if seeds is None else seeds
-        asked = as_sizes(per_class), as_seeds(seeds), self._start, as_folds(folds, repeats), self.tails
-        questions = everything(self.cuts, *asked)
-        # What it must not give shows here, before anything is trained.
-        callbacks_for(questions[0], self.callbacks)
-        experiment.draw(question.rows for question in questions)
-        return questions
-
-    def _policy(self, experiment: Experiment, questions: list[Question], patience: int | None) -> Policy:
-        """All questions at once, or cut by cut from the last one back."""
-        if patience is None:
-            return all_of(questions)
-        if isinstance(patience, bool) or not isinstance(patience, (int, np.integer)) or patience < 1:
-            raise ValueError(f"`patience` must be a whole number of cuts, at least 1, or None. Received: {patience!r}")
-        return walk_back(questions, patience, self._worth(experiment, questions))
-
-    def _worth(self, experiment: Experiment, questions: Sequence[Question]) -> Callable[[Answer], float]:
-        """What an answer is worth on the set that chooses, more being better."""
-        objective = experiment.task.objective
-        on = "validation" if "validation" in experiment.sets or questions[0].fold is not None else "test"
-
-        def worth(answer: Answer) -> float:
-            score = getattr(answer, on)[objective.name]
-            return objective.sign * score if np.isfinite(score) else -math.inf
-
-        return worth
-
-    def _cuts_of(self, cuts: Sequence[int | Cut] | None, default: Sequence[Cut]) -> set[int]:
-        """The indices of some cuts of this defroster."""
-        if cuts is None:
-            return {cut.index for cut in default}
-        check_kind("cuts", cuts, (list, tuple), "a list of cuts or of their indices, or None")
-        known, chosen = {cut.index for cut in self.cuts}, {getattr(cut, "index", cut) for cut in cuts}
-        if not chosen or chosen - known:
-            raise ValueError(
-                f"`cuts` must be of this defroster's, {', '.join(map(str, sorted(known)))}. Received: cuts={cuts!r}"
-            )
-        return chosen
-
-    def _tune(
-        self, experiment: Experiment, questions: list[Question], store: Store, engine: Engine, verbose: bool
-    ) -> list[Question]:
-        """Chooses the recipe, and gives the questions of a profile by it."""
-        recipes, tried = self._tries(experiment, questions)
-        for _ in self._ask(experiment, all_of(tried), store, engine, verbose):
-            pass
-        flops = sum(map(engine.plan(tried).flops, tried))
-        self._tuning = tuning_of(recipes, tried, store.answers, experiment.task.objective, flops)
-        self.recipe = self._tuning.recipe
-        return [dataclasses.replace(question, recipe=self.recipe) for question in questions]
-
-    def _tries(self, experiment: Experiment, questions: list[Question]) -> tuple[list[Recipe], list[Question]]:
-        """The recipes among which one is chosen, and the questions that choose it."""
-        if "validation" not in experiment.sets and questions[0].fold is None:
-            raise ValueError(
-                "Give `validation` or `folds` where the recipe is to be tuned: the test examples must not choose it."
-            )
-        recipes = self._tuned.draw()
-        return recipes, tuning_questions(recipes, questions, tuning_cuts(self.cuts))
-
-    def _with_tuning(
-        self, experiment: Experiment, questions: list[Question], answers: Mapping[Question, Answer]
-    ) -> list[Question]:
-        """All that a tuned profile asks, by the recipe that answers choose, or the one to start from."""
-        recipes, tried = self._tries(experiment, questions)
-        recipe = self._start
-        if not missing(all_of(tried), answers):
-            recipe = tuning_of(recipes, tried, answers, experiment.task.objective, flops=0.0).recipe
-        own = [dataclasses.replace(question, recipe=recipe) for question in questions]
-        return list(dict.fromkeys([*tried, *own]))
-
-    def _engine(
-        self,
-        experiment: Experiment,
-        jobs: int | None,
-        cuts: Sequence[Cut] | None = None,
-        observe: Callable | None = None,
-        holds: bool = False,
-    ) -> Engine:
-        given = self.memory_budget, self.feature_dtype, self.directory, jobs, observe, holds, self.executor
-        return Engine(experiment, self.cuts if cuts is None else cuts, *given, self.callbacks)
-
-    def _configuration(self, experiment: Experiment) -> dict:
-        """What a result depends on, as JSON has it, because what is read is compared with it."""
-        own = {
-            "recipe": dataclasses.asdict(self.recipe),
-            "feature_dtype": self.feature_dtype,
-            "tails": self.tails,
-            # Not their names, which Keras numbers as a process goes on.
-            "cuts": [[cut.index, cut.frozen_layers, cut.shape_text] for cut in self.cuts],
-        }
-        if self.callbacks is not None:
-            own["callbacks"] = self._callbacks_told
-        return json.loads(json.dumps({**experiment.configuration, **own}))
-
-    def _remembered(self, experiment: Experiment) -> dict:
-        """What one folder must not mix: all but the cuts, unless features at one are rounded on the way to the next."""
-        configuration = self._configuration(experiment)
-        # The recipe is a part of each question; a folder has the tuned ones beside the one to start from.
-        configuration["recipe"] = dataclasses.asdict(self._start)
-        if self.feature_dtype == "float32":
-            del configuration["cuts"]
-        # A folder of trials with callbacks is not to be taken for one of trials without.
-        return {"callbacks": None, **configuration}
-
-    def _ask(
-        self,
-        experiment: Experiment,
-        policy: Policy,
-        store: Store,
-        engine: Engine,
-        verbose: bool,
-        outlook: Outlook = nothing_more,
-    ) -> Iterator[tuple[Answer, list[np.ndarray]]]:
-        """Asks until a policy is content, as `ask`, and shows each trial in TensorBoard where that is wished."""
-        if self.tensorboard is None:
-            yield from ask(policy, store, engine, verbose, outlook)
-            return
-        common = {"source": self.source.name, "directory": None if self.directory is None else str(self.directory)}
-        board = Dashboard(self.tensorboard, common, self.cuts, self._remembered(experiment))
-
-        def add_known():
-            answers = store.answers
-            board.add(answers[question] for question in policy(answers) if question in answers)
-
-        add_known()
-        for answer, weights in ask(policy, store, engine, verbose, outlook):
-            board.write(answer)
-            yield answer, weights
-        # Those that another process has answered meanwhile.
-        add_known()
-
-    def _profile_of(self, experiment: Experiment, store: Store, questions: Sequence[Question]) -> DefrostProfile:
-        """The profile of questions that are answered."""
-        answers = store.answers
-        trials = tuple(sorted((Trial.of(answers[each]) for each in questions), key=lambda trial: trial.key))
-        fold = questions[0].fold
-        own = {"source_name": self.source.name, "examples": len(experiment.sets["train"].y)}
-        own["folds"] = None if fold is None else fold.folds
-        own["facts"] = facts_of(experiment, [answers[each] for each in questions])
-        if self._tuning is not None:
-            own["tuning"] = json.loads(json.dumps(dataclasses.asdict(self._tuning)))
-        configuration = {**self._configuration(experiment), **own}
-        return DefrostProfile(self.cuts, trials, experiment.task.objective, configuration)
+        return inquiry
 
     def _train_again(self, question: Question, trial: Trial | None, is_best: bool, verbose: bool) -> list[np.ndarray]:
         """The tail's weights of a question, which a trial has answered before unless it is `None`."""
-        experiment, engine = self._last
-        with Store(self.directory, self._remembered(experiment)) as store, in_scope(self.strategy):
+        inquiry, engine = self._last
+        with inquiry.store() as store, in_scope(self._settings.strategy):
             with ProgressBar(verbose) as bar:
                 ((answer, weights),) = engine.run([question], bar)
             if trial is None:

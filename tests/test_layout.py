@@ -99,7 +99,7 @@ ASKING = r"trials\.(engine|executors|worker|tails|asking)"
 ROOMS = {
     "asking and remembering know not why they are asked": (
         r"trials(\..+)?",
-        r"(profile|compliance|similarity|clones|sources|defroster|export|results|transferability)(\..+)?",
+        r"(profile|compliance|similarity|clones|sources|defroster|inquiry|settings|export|results|transferability)(\..+)?",
     ),
     "policies neither train nor look into files": (
         r"(profile|compliance)\.policy",
@@ -107,7 +107,7 @@ ROOMS = {
     ),
     "results and what is said of them train nothing": (
         rf"{SAYING}|profile\.notebook|reporting(\..+)?|results|statistics|tables|drawing|export|card|signature",
-        rf"{ASKING}|training\.(fitting|batches)|defroster",
+        rf"{ASKING}|training\.(fitting|batches)|defroster|inquiry",
     ),
     "data stand alone": (r"data(\..+)?", r"(?!(data\b|arguments$)).+"),
     "what all use uses nothing": (r"arguments|devices|progress|statistics|tables", r".+"),

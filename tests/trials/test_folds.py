@@ -113,10 +113,10 @@ def test_a_folds_trial_is_a_validation_set_held_out_by_hand(small, easy):
     x, y = easy["train"]
     rows = subset(y, 10, seed=0)
     defroster = kdefrost.Defroster(small, recipe=kdefrost.Recipe(epochs=2, batch_size=30), cuts=[2])
-    experiment = defroster._prepare(
+    inquiry = defroster._inquire(
         {"train": (x[rows], y[rows])} | dict.fromkeys(("test", "validation")), *[None] * 5, False, None
     )
-    drawn = experiment.draw([(None, 0, Fold(0, 5))])[(None, 0, Fold(0, 5))]
+    drawn = inquiry.experiment.draw([(None, 0, Fold(0, 5))])[(None, 0, Fold(0, 5))]
     held_out = rows[drawn.held_out]
     profile = defroster.profile((x[rows], y[rows]), test=(x[held_out], y[held_out]), folds=5, verbose=False)
     first = next(trial for trial in profile.trials if trial.fold == 0)

@@ -116,6 +116,7 @@ def add_ranking_options(parser: argparse.ArgumentParser):
     add = parser.add_argument
     add("--setting", default=RANKINGS[0], choices=RANKINGS, help="which sources, for which target (%(default)s)")
     add("--record", action="store_true", help="first train and score what is missing")
+    add("--mobilenet", metavar="FILE", help="local file of the weights of MobileNet 0.75, of laptop (downloaded)")
     command.add_options(parser, "--data-dir", data_dir={"help": "folder of TensorFlow Datasets (TFDS_DATA_DIR)"})
 
 

@@ -16,11 +16,25 @@ from kdefrost.paper.scales import Scale
 from kdefrost.paper.work import TARGET_SEED, source_network
 from kdefrost.profile.choice import best_column
 from kdefrost.tables import markdown
-from kdefrost.transferability.names import LABELS
+from kdefrost.transferability.names import IMBALANCE, LABELS, POOLED
 from scripts.benches.situations import RANKINGS
 
 PROJECT = Path(__file__).resolve().parents[2]
 RECORDS, MODELS = PROJECT / "docs" / "ranking", PROJECT / "saved_models"
+
+
+class Pretrained(NamedTuple):
+    """A network with ImageNet's weights, whose profile on the target is on a page of its own.
+
+    Attributes:
+        name: As `imagenet_source` takes it.
+        image_size: Height and width to which images are resized.
+        profile: The file of its profile, of which some sizes are ranked.
+    """
+
+    name: str
+    image_size: int
+    profile: Path
 
 
 class Setting(NamedTuple):
@@ -31,12 +45,32 @@ class Setting(NamedTuple):
         sources: Clones of the target, and the target.
         sizes: Training images per class.
         runs: Folder of the trials; of a preset that of `scripts/reproduce.py`, whose trials it shares.
+        pretrained: Networks from ImageNet.
+        halves: Whether a network that was trained on one half of the target's images is a source too, for the other.
     """
 
     scale: Scale
     sources: tuple[str, ...]
     sizes: tuple[int, ...]
     runs: Path
+    pretrained: tuple[Pretrained, ...] = ()
+    halves: bool = False
+
+
+class Candidate(NamedTuple):
+    """A source that is ranked.
+
+    Attributes:
+        profile: Its profile on the target.
+        defroster: What scores its cuts.
+        images: The images that are scored, as the source takes them, with their labels.
+        takes_targets: Whether it takes images as a network does that was trained on the target.
+    """
+
+    profile: kdefrost.DefrostProfile
+    defroster: kdefrost.Defroster
+    images: kdefrost.Examples
+    takes_targets: bool
 
 
 def settings() -> dict[str, Setting]:
@@ -54,15 +88,22 @@ def settings() -> dict[str, Setting]:
             (4, 16, 64),
             runs / "ranking" / "digits",
         ),
-        "laptop": Setting(laptop, clones, (16, 64, 256), runs / "paper" / "laptop"),
+        "laptop": Setting(
+            laptop,
+            clones,
+            (16, 64, 256),
+            runs / "paper" / "laptop",
+            (Pretrained("MobileNet:0.75", 64, PROJECT / "docs" / "imagenet-cifar10" / "profile.json"),),
+            halves=True,
+        ),
     }
     return {name: made[name] for name in RANKINGS}
 
 
-def bench_ranking(setting: str, data_dir: str | None, record: bool):
+def bench_ranking(setting: str, data_dir: str | None, mobilenet: str | None, record: bool):
     path = RECORDS / f"{setting}.json"
     if record:
-        written = recorded(settings()[setting], data_dir)
+        written = recorded(settings()[setting], data_dir, mobilenet)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(written, indent=1) + "\n")
         print(f"Written: {path}")
@@ -71,52 +112,102 @@ def bench_ranking(setting: str, data_dir: str | None, record: bool):
     print(f"\n{agreement(json.loads(path.read_text()))}")
 
 
-def recorded(setting: Setting, data_dir: str | None) -> dict:
-    """Runs what is missing of the profiles, and scores the sources on the images of their trials.
+def recorded(setting: Setting, data_dir: str | None, mobilenet: str | None) -> dict:
+    """Runs what is missing of the profiles, and scores the sources.
 
     Args:
         setting: What is ranked.
         data_dir: Folder of TensorFlow Datasets.
+        mobilenet: File of the weights of `setting.pretrained`; `None` downloads them.
 
     Returns:
         What the record holds, by size: best test scores and scores without training, of each seed and source.
     """
-    answers = Answers(setting.scale, setting.runs, MODELS, data_dir=data_dir)
-    profiles = profiles_of(answers, setting)
+    scale = setting.scale
+    answers = Answers(scale, setting.runs, MODELS, data_dir=data_dir)
+    data = answers.data(scale.names.get("cifar10", "cifar10"))
+    candidates = _clones(answers, setting, data)
+    if setting.halves:
+        candidates["half"] = _half(setting, data)
+    for network in setting.pretrained:
+        candidates[network.name] = _pretrained(network, setting, data.name, data_dir, mobilenet)
+    # Of another start than the source that is trained on the target.
+    target = kdefrost.standardized(answers.network(data.name, TARGET_SEED + 1), data.train.images)
     return {
         "machine": versions(),
-        "target": answers.data(setting.scale.names.get("cifar10", "cifar10")).name,
-        "model": setting.scale.model,
-        "sources": list(setting.sources),
-        "sizes": {str(size): of_size(answers, setting, profiles, size) for size in setting.sizes},
+        "target": data.name,
+        "model": scale.model,
+        "sources": list(candidates),
+        "sizes": {str(size): of_size(candidates, size, scale.repeats, target) for size in setting.sizes},
     }
 
 
 def profiles_of(answers: Answers, setting: Setting) -> dict[str, kdefrost.DefrostProfile]:
-    """The profile of each source, of which what is missing is run."""
+    """The profile of each clone, and of the target, of which what is missing is run."""
     target, repeats = setting.scale.names.get("cifar10", "cifar10"), setting.scale.repeats
     transfers = (Transfer(source, target, setting.sizes, repeats) for source in setting.sources)
     (results,) = answers.results([Figure(0, "sources", tuple(transfers))])
     return dict(zip(setting.sources, results.profiles, strict=True))
 
 
-def of_size(answers: Answers, setting: Setting, profiles: dict, size: int) -> dict:
-    """Test scores at best cuts `(sources, seeds)`, see `at_best`, and scores without training likewise."""
+def _clones(answers: Answers, setting: Setting, data: kdefrost.ImageData) -> dict[str, Candidate]:
+    """Networks that were trained on clones of the target, and on the target."""
+    made = {}
+    for name, profile in profiles_of(answers, setting).items():
+        network = kdefrost.standardized(answers.network(*source_network(name, setting.scale)), data.train.images)
+        defroster = kdefrost.Defroster(network, cuts=_cuts(setting))
+        made[name] = Candidate(profile, defroster, _scored(setting, data), takes_targets=True)
+    return made
+
+
+def _half(setting: Setting, data: kdefrost.ImageData) -> Candidate:
+    """A network that was trained on one half of the target's training images, and its profile on the other half."""
     scale = setting.scale
-    data = answers.data(scale.names.get("cifar10", "cifar10"))
-    train, _ = kdefrost.hold_out(data.train, scale.holds_out)
+    train, validation = kdefrost.hold_out(data.train, scale.holds_out)
+    seen, unseen = kdefrost.hold_out(train, 0.5)
+    half = kdefrost.ImageData(f"{data.name}-half", seen, data.test, data.classes)
+    network = kdefrost.standardized(kdefrost.train_source(half, data, scale.model, scale.source, MODELS), seen.images)
+    defroster = kdefrost.Defroster(network, scale.tails, _cuts(setting), Path(f"{setting.runs}-half"))
+    asked = {"per_class": setting.sizes, "seeds": scale.repeats, "classes": len(data.classes)}
+    return Candidate(defroster.profile(unseen, data.test, validation, **asked), defroster, unseen, takes_targets=True)
 
-    def network(source: str, seed: int):
-        return kdefrost.standardized(answers.network(source, seed), data.train.images)
 
-    cuts = scale.cuts if isinstance(scale.cuts, str) else list(scale.cuts)
-    sources = {name: kdefrost.Defroster(network(*source_network(name, scale)), cuts=cuts) for name in setting.sources}
-    # Of another start than the source that is trained on the target.
-    target = network(data.name, TARGET_SEED + 1)
-    ranking = kdefrost.rank_sources(
-        sources, train, per_class=size, seeds=scale.repeats, target_network=target, classes=len(data.classes)
-    )
-    return {**at_best(profiles, size), "scores": {name: ranking.scores(name).T.tolist() for name in ranking.names}}
+def _pretrained(
+    network: Pretrained, setting: Setting, target: str, data_dir: str | None, weights: str | None
+) -> Candidate:
+    """A network with ImageNet's weights, scored at the cuts of its profile."""
+    profile = kdefrost.DefrostProfile.load(network.profile)
+    source = kdefrost.imagenet_source(network.name, weights, network.image_size)
+    defroster = kdefrost.Defroster(source, cuts=[cut.index for cut in profile.cuts])
+    images = _scored(setting, kdefrost.load_data(target, data_dir, network.image_size))
+    return Candidate(profile, defroster, images, takes_targets=False)
+
+
+def _cuts(setting: Setting) -> str | list[int]:
+    cuts = setting.scale.cuts
+    return cuts if isinstance(cuts, str) else list(cuts)
+
+
+def _scored(setting: Setting, data: kdefrost.ImageData) -> kdefrost.Examples:
+    """The images that all sources are scored on: with halves, those that the network of the other half has not seen."""
+    train, _ = kdefrost.hold_out(data.train, setting.scale.holds_out)
+    return kdefrost.hold_out(train, 0.5)[1] if setting.halves else train
+
+
+def of_size(candidates: dict[str, Candidate], size: int, seeds: int, target) -> dict:
+    """Test scores at best cuts, see `at_best`, and scores without training likewise, `None` of what there is none."""
+    ran = {name: each.profile for name, each in candidates.items() if size in each.profile.per_class}
+    told = {what: dict(zip(ran, values, strict=True)) for what, values in at_best(ran, size).items()}
+    scores = {name: {} for name in [*POOLED, IMBALANCE]}
+    for name, each in candidates.items():
+        names = list(scores) if each.takes_targets else list(POOLED)
+        network = target if each.takes_targets else None
+        result = each.defroster.transferability(each.images, size, seeds, names, target_network=network)
+        ranking = kdefrost.SourceRanking({name: result})
+        for score in names:
+            scores[score][name] = ranking.scores(score)[:, 0].tolist()
+    listed = {what: [values.get(name) for name in candidates] for what, values in told.items()}
+    return {**listed, "scores": {score: [values.get(name) for name in candidates] for score, values in scores.items()}}
 
 
 def at_best(profiles: dict, size: int) -> dict:
@@ -133,20 +224,23 @@ def at_best(profiles: dict, size: int) -> dict:
 def agreement(record: dict) -> str:
     """A row for each size and score: its Spearman correlation with test scores at best cuts, and what its choice loses.
 
-    A source that was trained on the target has learnt the very images that are scored: it is left out.
+    A source that was trained on the target has learnt the very images that are scored: it is left out, as is one of
+    which a size was not run, or a score not computed.
     """
     head = ["per class", "score", "sources", "ρ", "95 %", "ρ, something frozen", "95 %", "chooses", "loses, points"]
-    others = [place for place, source in enumerate(record["sources"]) if source != record["target"]]
     rows = [head]
     for size, told in record["sizes"].items():
-        best, frozen = (np.array(told[what]).mean(axis=1)[others] for what in ("best", "frozen"))
         for name, scores in told["scores"].items():
-            scores = np.array(scores).mean(axis=1)[others]
-            chosen = int(scores.argmax())
+            numbers = {
+                source: [np.mean(value) for value in values]
+                for source, *values in zip(record["sources"], scores, told["best"], told["frozen"], strict=True)
+                if source != record["target"] and None not in values
+            }
+            scored, best, frozen = np.array(list(numbers.values())).T
+            chosen = int(scored.argmax())
             loss = f"{100 * (best.max() - best[chosen]):.1f}"
-            correlations = [*correlation(scores, best), *correlation(scores, frozen)]
-            source = record["sources"][others[chosen]]
-            rows.append([size, LABELS[name], str(len(others)), *correlations, source, loss])
+            correlations = [*correlation(scored, best), *correlation(scored, frozen)]
+            rows.append([size, LABELS[name], str(len(best)), *correlations, list(numbers)[chosen], loss])
     return markdown(rows, left=(1, 7))
 
 

@@ -56,6 +56,10 @@ def test_agreement_leaves_out_the_target_and_says_what_is_lost():
     cells = ranking.agreement(record).splitlines()[2].split(" | ")
     assert cells[0] == "| 16" and cells[1:4] == ["LogME", "4", "0.80"] and cells[5] == "0.80"
     assert cells[7:] == ["c", "10.0 |"]
+    # One of which the size was not run, and one without this score.
+    told = {"best": [*best, None, [0.9]], "frozen": [*best, None, [0.9]], "scores": {"logme": [*scores, [5.0], None]}}
+    record = {"target": "digits", "sources": [*record["sources"], "e", "f"], "sizes": {"16": told}}
+    assert ranking.agreement(record).splitlines()[2].split(" | ") == cells
 
 
 def test_what_springs_predict_is_held_to_the_full_profile(profile):

@@ -23,8 +23,9 @@ def compliant(results: FigureResults) -> list[Finding]:
         return []
     compliance = results.compliance
     costs = {strength: estimates.cost_of_strength(compliance, strength) for strength in compliance.strengths[1:]}
-    worst = max(costs, key=lambda strength: costs[strength].mean)
-    words = f"at most {costs[worst].text(unit=' points')} lost, at λ = {strength_text(worst)}"
+    # The one that may cost most, on which the verdict hangs.
+    worst = max(costs, key=lambda strength: costs[strength].interval()[1])
+    words = f"at λ = {strength_text(worst)}, which may cost most: {costs[worst].text(unit=' points')} lost"
     return [Finding("accuracy", words, every([below(cost, NOTHING_LOST) for cost in costs.values()]))]
 
 

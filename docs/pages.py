@@ -46,7 +46,11 @@ class Docstrings(griffe.Extension):
                 pkg.members[name] = griffe.Alias(name, module.members[name], parent=pkg)
         for each in _classes(pkg):
             for name, member in each.members.items():
-                if isinstance(getattr(member, "value", None), griffe.ExprAttribute):
+                # Bound in the class itself: what `__init__` takes from elsewhere is no method.
+                if (
+                    isinstance(getattr(member, "value", None), griffe.ExprAttribute)
+                    and "class-attribute" in member.labels
+                ):
                     path = member.value.canonical_path.removeprefix(f"{pkg.name}.")
                     if path.startswith(tuple(pkg.members)) and (found := pkg[path]).is_function:
                         each.members[name] = _method(found, name, each)

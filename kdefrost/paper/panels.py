@@ -4,6 +4,7 @@ import itertools
 
 import matplotlib
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from kdefrost.drawing import draw_line, place_legend
 from kdefrost.paper.estimates import has_maps, shrinks
@@ -83,16 +84,14 @@ def draw_similarity(ax, result: LayerwiseSimilarity, number: str, colour, label:
     """A number of similarity against depth; error bars are standard errors over pairs of networks."""
     style = {"color": colour, "marker": "o", "markersize": 3.5, "label": label}
     draw_line(ax, depth_of(result), result.mean(number), result.standard_error(number), **style)
-    ax.set_xlabel(_DEPTH)
-    _clear(ax)
+    _name_depth(ax)
 
 
 def name_axes(ax, profile: DefrostProfile):
     """Says what a panel of profiles shows."""
     metric = profile.objective.name
-    ax.set_xlabel(_DEPTH)
     ax.set_ylabel(f"{profile.reported_on} {label_of(metric)}{' (%)' if in_percent(metric) else ''}")
-    _clear(ax)
+    _name_depth(ax)
 
 
 def mark_downsampling(ax, result: DefrostProfile | LayerwiseSimilarity):
@@ -127,6 +126,8 @@ def say_missing(ax, what: str):
     ax.spines[:].set_color("0.8")
 
 
-def _clear(ax):
+def _name_depth(ax):
+    ax.set_xlabel(_DEPTH)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", linewidth=0.4, alpha=0.5)

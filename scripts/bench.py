@@ -36,8 +36,8 @@
   ranking    how far sources are ranked without training as their profiles rank them, on records in docs/ranking; with
              --record what they are made of is run first (digits: a quarter of an hour; laptop: what reproduce.py has
              not run of it, hours; it runs only by name)
-  springs    what the cut that springs predict loses, and costs, beside a search's: on the profiles of the digits that
-             ranking records (--record: a quarter of an hour; it runs only by name)
+  springs    what the cut that springs predict loses, and costs, beside a search's: on profiles that ranking records
+             (--record: digits a quarter of an hour, laptop two hours of a core; it runs only by name)
   models     every layer class of Keras's in a small model, networks of keras.applications and backbones of KerasHub,
              where it is installed: whether both sides of cuts compute what the whole does, whether a profile
              runs and its best model is exported (hours; it runs only by name)
@@ -114,13 +114,19 @@ def add_search_options(parser: argparse.ArgumentParser):
 
 def add_ranking_options(parser: argparse.ArgumentParser):
     add = parser.add_argument
-    add("--setting", default=RANKINGS[0], choices=RANKINGS, help="which sources, for which target (%(default)s)")
+    add_setting_options(parser)
     add("--record", action="store_true", help="first train and score what is missing")
     add("--mobilenet", metavar="FILE", help="local file of the weights of MobileNet 0.75, of laptop (downloaded)")
+
+
+def add_setting_options(parser: argparse.ArgumentParser):
+    which = "which sources, for which target (%(default)s)"
+    parser.add_argument("--setting", default=RANKINGS[0], choices=RANKINGS, help=which)
     command.add_options(parser, "--data-dir", data_dir={"help": "folder of TensorFlow Datasets (TFDS_DATA_DIR)"})
 
 
 def add_springs_options(parser: argparse.ArgumentParser):
+    add_setting_options(parser)
     parser.add_argument("--record", action="store_true", help="first train what is missing")
 
 

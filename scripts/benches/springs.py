@@ -1,5 +1,6 @@
 """What the cut that springs predict loses against the full profile, and what it costs, beside a search's."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,12 @@ from scripts.benches.ranking import MODELS, PROJECT, Setting, profiles_of, setti
 from scripts.benches.replays import Replay, shrinking
 from scripts.benches.searching import ways
 
-RECORD = PROJECT / "docs" / "compliance-digits" / "springs.json"
-SOURCES, SIZES = ("isogm", "gm", "ae4", "ae32"), (16, 64)
+# Of the settings of `bench.py ranking`, whose profiles they share: sources, and images per class.
+HELD = {
+    "digits": (("isogm", "gm", "ae4", "ae32"), (16, 64)),
+    "laptop": (("isogm", "gm", "ae256"), (16, 64)),
+}
+RECORDS = {"digits": "compliance-digits", "laptop": "compliance-cifar10"}
 # Fixed before anything was measured. The distance is in the middle between the source's weights, 0, and weights that
 # know nothing of them, 1.
 STRENGTHS, ONE_STRENGTH = (0.0, 1e-3, 1e-2, 1e-1, 1.0), 1e-2
@@ -35,43 +40,47 @@ WAYS = {
 }
 
 
-def bench_springs(record: bool):
+def bench_springs(setting: str, data_dir: str | None, record: bool):
+    path = PROJECT / "docs" / RECORDS[setting] / "springs.json"
     if record:
-        written = {"machine": versions(), "rows": list(recorded(settings()["digits"]))}
-        RECORD.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(RECORD, json.dumps(written, indent=1) + "\n")
-        print(f"Written: {RECORD}")
-    if not RECORD.exists():
-        raise ValueError(f"There is no {RECORD}; --record trains what it is made of.")
-    print(f"\n{by_way(json.loads(RECORD.read_text())['rows'])}")
+        sources, sizes = HELD[setting]
+        held = settings()[setting]._replace(sources=sources, sizes=sizes)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = []
+        for row in recorded(held, data_dir):
+            rows.append(row)
+            write_atomically(path, json.dumps({"machine": versions(), "rows": rows}, indent=1) + "\n")
+            print(f"Written: {path}, {len(rows)} of {len(sources) * len(sizes)} profiles")
+    if not path.exists():
+        raise ValueError(f"There is no {path}; --record trains what it is made of.")
+    print(f"\n{by_way(json.loads(path.read_text())['rows'])}")
 
 
-def recorded(setting: Setting) -> Iterator[dict]:
-    """Regret and cost of each way, of each source and size: the profiles are those of `bench.py ranking`."""
-    answers = Answers(setting.scale, setting.runs, MODELS)
+def recorded(setting: Setting, data_dir: str | None) -> Iterator[dict]:
+    """Regret and cost of each way, of each size and source: the profiles are those of `bench.py ranking`."""
+    answers = Answers(setting.scale, setting.runs, MODELS, data_dir=data_dir)
     profiles = profiles_of(answers, setting)
-    for source in SOURCES:
-        for size in SIZES:
-            profile, defroster, asked = profiles[source], *held_near(answers, setting, source, size)
-            springs = defroster.compliance(**asked, strengths=STRENGTHS, layers=defroster.cuts[-1])
-            each = defroster.compliance(**asked, strengths=(0.0, STIFF), layers=defroster.cuts[1:])
-            replay = Replay(
-                f"{source}, {size}",
-                False,
-                np.array([cut.tail_share for cut in profile.cuts]),
-                100 * profile.scores(size, "validation"),
-                100 * profile.mean(size),
-                shrinking(profile.cuts),
-                {},
-                size,
-            )
-            yield {"source": source, "size": size, **outcomes(replay, profile, springs, each)}
+    for size, source in itertools.product(setting.sizes, setting.sources):
+        profile, defroster, asked = profiles[source], *held_near(answers, setting, source, size)
+        springs = defroster.compliance(**asked, strengths=STRENGTHS, layers=defroster.cuts[-1])
+        each = defroster.compliance(**asked, strengths=(0.0, STIFF), layers=defroster.cuts[1:])
+        replay = Replay(
+            f"{source}, {size}",
+            False,
+            np.array([cut.tail_share for cut in profile.cuts]),
+            100 * profile.scores(size, "validation"),
+            100 * profile.mean(size),
+            shrinking(profile.cuts),
+            {},
+            size,
+        )
+        yield {"source": source, "size": size, **outcomes(replay, profile, springs, each)}
 
 
 def held_near(answers: Answers, setting: Setting, source: str, size: int) -> tuple[kdefrost.Defroster, dict]:
     """What trains with layers held near a source's, on the images of the profile's trials, and these."""
     scale = setting.scale
-    data = answers.data(scale.names["cifar10"])
+    data = answers.data(scale.names.get("cifar10", "cifar10"))
     train, validation = kdefrost.hold_out(data.train, scale.holds_out)
     network = kdefrost.standardized(answers.network(*source_network(source, scale)), data.train.images)
     folder = Path(f"{setting.runs}-springs") / source

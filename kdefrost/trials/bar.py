@@ -247,6 +247,9 @@ class ProgressBar:
         self._bar.set_postfix_str(text, refresh=False)
 
     def _draw(self):
+        # While examples are read nothing is planned: that nothing is left would be wrong, and a bar does not go back.
+        if self._plan is None and not self._is_over:
+            return
         gone = time.perf_counter() - self._began
         # A policy may be content before it has asked all that it might.
         left = 0.0 if self._is_over else self.seconds_left()

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -200,6 +201,23 @@ def test_features_before_the_first_trial_are_no_time_of_trials(clock):
     shown.advance(plan.questions[0], COMPILING)
     clock.now += 0.5
     assert shown.seconds_left() > 0.9 * before
+
+
+def test_while_examples_are_read_nothing_is_said_to_be_done(clock, capsys):
+    with contextlib.suppress(InterruptedError), ProgressBar(verbose=True) as shown:
+        clock.now += 5
+        shown._draw()
+        assert "%" not in capsys.readouterr().err
+        shown.begin(_plan(), 1)
+        raise InterruptedError
+    assert 0 < _shares(capsys.readouterr().err)[-1] < 100
+    with ProgressBar(verbose=True):
+        clock.now += 1  # with nothing to do
+    assert _shares(capsys.readouterr().err)[-1] == 100
+
+
+def _shares(text):
+    return [int(share) for share in re.findall(r"(\d+)%", text)]
 
 
 def _drawn(text):

@@ -21,9 +21,10 @@ PROFILES = {
     "imagenet-idc": (),
     "search/deep-digits": (8, 32, 100),
     "search/idc-1024": (1024,),
+    # Of an earlier convention of momentum, by which the policy was fixed: sources of which little is worth keeping.
+    "search/isogm-cifar10": (),
+    "search/ae4-cifar10": (),
 }
-# Of the clones' page, all of which are of an earlier convention of momentum: those from which little is worth keeping.
-CLONES = ("isogm", "ae4")
 # A situation that was recorded after the policy was fixed, beside those that `bench.py choice` keeps aside.
 LATER = "mobilenet-0.75-cifar10-160"
 # How many folds choose in the situations of `bench.py choice`.
@@ -66,8 +67,6 @@ def recorded(docs: Path = DOCS) -> Iterator[Replay]:
     for folder, aside in PROFILES.items():
         if (docs / folder / "profile.json").exists():
             yield from _of_profile(folder.split("/")[-1], docs / folder / "profile.json", aside)
-    for clone in CLONES:
-        yield from _of_profile(f"{clone}-cifar10", docs / "clones-cifar10" / f"profile-{clone}.json")
 
 
 def _of_situation(path: Path, scored: Path) -> Iterator[Replay]:

@@ -33,6 +33,24 @@ def _lies(profile: DefrostProfile, size: int | None, wanted: Callable[[int], boo
     return undecided(word, [each.repeats_to_tell(comparisons=len(profile.cuts) - 1) for each in ahead])
 
 
+def _lies_before(*at: tuple[DefrostProfile, int | None]) -> Verdict:
+    """Whether the best cut of a profile at a size lies before that of another: open where cuts near them say both."""
+    best = [profile.best_cut(size) for profile, size in at]
+    is_before = best[0].index < best[1].index
+    repeats = []
+    for pair in itertools.product(*(profile.near_best_cuts(size) for profile, size in at)):
+        if (pair[0].index < pair[1].index) != is_before:
+            # One of the two told from its best cut is enough.
+            told = [
+                estimates.lead(profile, size, ahead, cut).repeats_to_tell(comparisons=len(profile.cuts) - 1)
+                for (profile, size), ahead, cut in zip(at, best, pair, strict=True)
+                if cut is not ahead
+            ]
+            repeats.append(undecided(None, told, min).repeats)
+    word = HOLDS if is_before else FAILS
+    return undecided(word, repeats) if repeats else Verdict(word)
+
+
 def _best(profile: DefrostProfile, size: int | None) -> str:
     """The best cut of a size in words."""
     best = profile.best_cut(size)
@@ -64,8 +82,8 @@ def moves_back(results: FigureResults) -> list[Finding]:
             continue
         moved = estimates.shift(profile, smallest, largest)
         where = "; ".join(_best(profile, size) for size in profile.per_class)
-        words = f"{where}. From the smallest to the largest it moves by {moved.text(unit=' layers')}"
-        found.append(Finding(subject, words, below(moved, 0.0)))
+        words = f"{where}. Seed by seed it moves by {moved.text(unit=' layers')} from the smallest to the largest"
+        found.append(Finding(subject, words, _lies_before((profile, largest), (profile, smallest))))
     return found
 
 
@@ -94,11 +112,9 @@ def later_for_better_clones(results: FigureResults) -> list[Finding]:
     named = _profiles(results)
     if len(named) < 2:
         return []
-    depths = [estimates.best_depths(profile, profile.per_class[0]) for _, profile in named]
-    moved = [Estimate.of(b - a) for a, b in itertools.pairwise(depths)]
     seen = "; ".join(f"{subject}, {_best(profile, profile.per_class[0])}" for subject, profile in named)
-    steps = " and ".join(each.text() for each in moved)
-    return [Finding("all", f"{seen}. Steps of {steps} layers", every([decide(each) for each in moved]))]
+    at = [(profile, profile.per_class[0]) for _, profile in named]
+    return [Finding("all", seen, every([_lies_before(*pair) for pair in itertools.pairwise(at)]))]
 
 
 def scratch_is_best(results: FigureResults) -> list[Finding]:

@@ -11,7 +11,7 @@ from kdefrost.paper.claims import CLAIMS, claims_table
 from kdefrost.paper.estimates import Estimate
 from kdefrost.paper.experiments import Figure, Transfer
 from kdefrost.paper.network_findings import jumps_at_downsampling
-from kdefrost.paper.profile_findings import moves_back, scratch_is_best
+from kdefrost.paper.profile_findings import later_for_better_clones, moves_back, scratch_is_best
 from kdefrost.paper.verdicts import FAILS, HOLDS, OPEN, Verdict, below, decide, every, same, some
 
 CUTS = tuple(kdefrost.cut_points(kdefrost.wide_resnet(16, 1)))
@@ -121,6 +121,23 @@ def test_the_optimum_moves_by_as_many_layers_as_between_the_cuts():
     other_way = make_profile({16: peaked(4), 64: peaked(6)})
     assert moves_back(results_of(3, [other_way]))[0].verdict.word == FAILS
     assert moves_back(results_of(3, [make_profile({16: peaked(4)})])) == []
+
+
+def test_where_cuts_are_not_told_apart_the_optimum_of_each_seed_decides_nothing():
+    """Each seed has another winner, by 1 of 50, so that the optimum of each lies before cut 6, of all three nowhere."""
+    level = np.full((3, len(CUTS)), 50.0)
+    level[[0, 1, 2], [0, 1, 2]] += 1.0
+    profile = make_profile({16: peaked(6), None: level})
+    assert (estimates.best_depths(profile, None) < estimates.best_depths(profile, 16)).all()
+    (found,) = moves_back(results_of(3, [profile]))
+    assert found.verdict.word == OPEN and found.verdict.repeats > 3
+    # Two flat profiles say nothing of where one optimum is of the other.
+    assert moves_back(results_of(3, [make_profile({16: level, None: level[::-1]})]))[0].verdict.word == OPEN
+    sources = [make_profile({16: scores}) for scores in (peaked(0), level, peaked(7))]
+    assert later_for_better_clones(results_of(4, sources))[0].verdict.word == OPEN
+    sources[1] = make_profile({16: peaked(5)})
+    assert later_for_better_clones(results_of(4, sources))[0].verdict.word == HOLDS
+    assert later_for_better_clones(results_of(4, sources[::-1]))[0].verdict.word == FAILS
 
 
 def test_what_the_choice_is_worth_in_data():

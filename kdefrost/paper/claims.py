@@ -19,6 +19,7 @@ from kdefrost.paper.profile_findings import (
     early_layers_cost_nothing,
     effective_differently,
     last_is_best,
+    last_is_never_better,
     later_for_better_clones,
     moves_back,
     predictable,
@@ -161,7 +162,7 @@ CLAIMS = (
         "Appendix B",
         "in the transfer direction IsoGM to CIFAR-10, transferring up to the very layer is never beneficial, no matter "
         "the size of the target task",
-        scratch_is_best,
+        last_is_never_better,
     ),
     Claim(
         7,

@@ -159,6 +159,18 @@ def few_cuts(cuts: Sequence[Cut], count: int = 3) -> list[Cut]:
     return [cuts[place] for place in places]
 
 
+def guess(profile: DefrostProfile, per_class: int | None, among: list[Cut]) -> Cut:
+    """The cut at which a parabola through the scores that choose, of some cuts, has its maximum over all cuts.
+
+    Its argument is the number of frozen layers.
+    """
+    scores = profile.objective.sign * profile.mean(per_class, profile.chosen_on)
+    places = [profile.cuts.index(cut) for cut in among]
+    depth = np.array([cut.frozen_layers for cut in profile.cuts], float)
+    curve = np.polyfit(depth[places], scores[places], deg=min(2, len(places) - 1))
+    return profile.cuts[int(np.argmax(np.polyval(curve, depth)))]
+
+
 def regret(profile: DefrostProfile, per_class: int | None, among: list[Cut]) -> float:
     """What is lost, in points, where only some cuts are tried and the best of them is taken.
 

@@ -129,6 +129,21 @@ def scratch_is_best(results: FigureResults) -> list[Finding]:
     ]
 
 
+def last_is_never_better(results: FigureResults) -> list[Finding]:
+    """Whether from the first source freezing all but the output layer is worse than from scratch at all sizes."""
+    found = []
+    for subject, profile in _profiles(results)[:1]:
+        sign, on = 100 * profile.objective.sign, profile.reported_on
+        gains = {
+            profile.size_text(size): Estimate.of(sign * (scores[:, -1] - scores[:, 0]))
+            for size, scores in ((size, profile.scores(size, on)) for size in profile.per_class)
+        }
+        told = "; ".join(f"{size}: {gain.text(unit=' points')}" for size, gain in gains.items())
+        words = f"the last cut less training from scratch, {told}"
+        found.append(Finding(subject, words, every([below(gain, 0.0) for gain in gains.values()])))
+    return found
+
+
 def last_is_best(results: FigureResults) -> list[Finding]:
     """Whether from the last source all but the output layer is to be frozen, at all sizes but that of all images."""
     found = []
@@ -167,17 +182,21 @@ def early_layers_cost_nothing(results: FigureResults) -> list[Finding]:
 
 
 def predictable(results: FigureResults) -> list[Finding]:
-    """Whether the best of three cuts, as the paper advises to try them, is as good as the best of all."""
-    lost = [
-        estimates.regret(profile, size, estimates.few_cuts(profile.cuts))
-        for _, profile in _profiles(results)
-        for size in profile.per_class
-    ]
-    if not lost:
-        return []
-    total = Estimate.of(lost)
-    words = (
-        f"the best of three cuts loses {total.text(unit=' points')}, at worst {max(lost):.1f}, in {len(lost)} profiles"
-    )
-    # Over profiles, of which there are no more.
-    return [Finding("three cuts", words, below(total, NOTHING_LOST)._replace(repeats=None))]
+    """Whether three cuts that the paper advises to try tell which of all is best: one of them, or by their trend."""
+    ways = {
+        "the best of three cuts": lambda profile, size, few: few,
+        "the maximum of a parabola through the three": lambda profile, size, few: [estimates.guess(profile, size, few)],
+    }
+    found = []
+    for subject, way in ways.items():
+        lost = [
+            estimates.regret(profile, size, way(profile, size, estimates.few_cuts(profile.cuts)))
+            for _, profile in _profiles(results)
+            for size in profile.per_class
+        ]
+        if lost:
+            total = Estimate.of(lost)
+            words = f"loses {total.text(unit=' points')}, at worst {max(lost):.1f}, in {len(lost)} profiles"
+            # Over profiles, of which there are no more.
+            found.append(Finding(subject, words, below(total, NOTHING_LOST)._replace(repeats=None)))
+    return found

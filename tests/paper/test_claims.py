@@ -11,7 +11,13 @@ from kdefrost.paper.claims import CLAIMS, claims_table
 from kdefrost.paper.estimates import Estimate
 from kdefrost.paper.experiments import Figure, Transfer
 from kdefrost.paper.network_findings import jumps_at_downsampling
-from kdefrost.paper.profile_findings import later_for_better_clones, moves_back, scratch_is_best
+from kdefrost.paper.profile_findings import (
+    last_is_never_better,
+    later_for_better_clones,
+    moves_back,
+    predictable,
+    scratch_is_best,
+)
 from kdefrost.paper.verdicts import FAILS, HOLDS, OPEN, Verdict, below, decide, every, same, some
 
 CUTS = tuple(kdefrost.cut_points(kdefrost.wide_resnet(16, 1)))
@@ -168,6 +174,32 @@ def test_few_cuts_are_those_that_the_paper_advises_and_their_regret_is_by_hand()
     # At cut 4 three cuts away, two points each.
     assert estimates.regret(best_early, 16, estimates.few_cuts(CUTS)) == pytest.approx(6.0)
     assert estimates.regret(make_profile({16: peaked(5)}), 16, estimates.few_cuts(CUTS)) == 0
+
+
+def test_a_parabola_through_few_cuts_tells_on_which_side_the_optimum_lies():
+    """Depths are 0, 1, 3, 5, 8, 10, 13 and 15 layers."""
+
+    def guessed(score):
+        profile = make_profile({16: np.array([[score(cut.frozen_layers) for cut in CUTS]] * 2)})
+        return estimates.guess(profile, 16, estimates.few_cuts(CUTS)).frozen_layers
+
+    assert guessed(lambda depth: 50 - (depth - 9.5) ** 2 / 10) == 10
+    assert guessed(lambda depth: 50 - (depth - 3.2) ** 2 / 10) == 3
+    assert guessed(lambda depth: 50 + depth) == 15 and guessed(lambda depth: 50 - depth) == 0
+    # What the three say nothing of is not foreseen.
+    assert guessed(lambda depth: 90 if depth == 1 else 50 + depth) == 15
+    profile = make_profile({16: np.array([[50.0 - cut.frozen_layers for cut in CUTS]] * 2)})
+    best, trend = predictable(results_of(7, [profile]))
+    assert "loses 8.0 points, at worst 8.0, in 1 profiles" in best.seen and "loses 0.0 points" in trend.seen
+
+
+def test_the_last_cut_is_never_better_where_it_is_worse_at_each_size():
+    worse, better = peaked(0), peaked(7)
+    assert last_is_never_better(results_of(7, [make_profile({16: worse, 64: worse})]))[0].verdict.word == HOLDS
+    assert last_is_never_better(results_of(7, [make_profile({16: worse, 64: better})]))[0].verdict.word == FAILS
+    (found,) = last_is_never_better(results_of(7, [make_profile({16: peaked(0, noise=0.0)})]))
+    # Seven cuts away, two points each.
+    assert found.seen == "the last cut less training from scratch, 16 per class: −14.0 ± 0.0 points"
 
 
 def test_steps_at_down_samplings_are_set_against_the_others():

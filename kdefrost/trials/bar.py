@@ -13,12 +13,10 @@ from kdefrost.tables import format_score, label_of
 from kdefrost.trials.plan import Plan
 from kdefrost.trials.question import Answer, Question
 from kdefrost.trials.tails import COMPILING
-from kdefrost.trials.time_left import Pace, Running, Work, seconds_of
+from kdefrost.trials.time_left import LEAST, Pace, Running, Work, seconds_of
 
 # Seconds that other processes take to start, until a trial has begun in one.
 _STARTING = 8.0
-# Seconds of features that are measured together, at least.
-_LEAST = 0.5
 
 
 class _Bar(tqdm):
@@ -137,8 +135,7 @@ class ProgressBar:
             with self._lock:
                 self._passed -= work.passed
                 done = done.plus(work)
-                # Batches that take less say more of what is around them.
-                if now - told > _LEAST and not are_held:
+                if now - told > LEAST and not are_held:
                     self._pace.measure(done, now - told)
                     # Only between trials do they keep trials from running.
                     self._passing += 0.0 if self._first is None else now - told

@@ -10,6 +10,9 @@ from scipy.optimize import nnls
 # How far a measured time is off what its work says, how far what is taken for granted before, and how far the speed of
 # training is off that of features, as shares.
 _MEASURED, _GRANTED, _ALIKE = 0.2, 3.0, 1.0
+# Seconds that are measured together, at least: batches that take less, such as those that are prefetched when a
+# training begins, say more of what is around them.
+LEAST = 0.5
 # What was measured before so many others tells nothing of what comes.
 _MOST = 100
 
@@ -92,7 +95,7 @@ class Running:
 
     def done(self, per_unit: Work, now: float) -> tuple[Work, float]:
         """The work that is done, as far as it tells something, and the seconds that it took."""
-        if self.share > self.since:
+        if self.share > self.since and self.told - self.began > LEAST:
             return self.work.times(self.share - self.since), self.told - self.began
         # What takes longer than was expected says so before its end.
         is_late = not self.share and now - self.began > seconds_of(self.compiled, per_unit)

@@ -190,6 +190,22 @@ def test_steps_to_come_count(clock):
     assert shown.may_end_before
 
 
+def test_batches_that_are_prefetched_say_nothing_of_the_pace(clock):
+    """A tenth of a training, of some seconds, is told at once when its tail is compiled."""
+    shown, plan = ProgressBar(False), _plan()
+    shown.begin(plan, 1)
+    for cut in plan.cuts:
+        shown.begin_features(cut)(3000)
+    shown.advance(plan.questions[0], COMPILING)
+    clock.now += 5.0
+    shown.advance(plan.questions[0], 0.01)
+    before = shown.seconds_left()
+    for share in np.linspace(0.02, 0.1, 9):
+        clock.now += 1e-3
+        shown.advance(plan.questions[0], share)
+        assert shown.seconds_left() > 0.8 * before
+
+
 def test_features_before_the_first_trial_are_no_time_of_trials(clock):
     """What would have looked like many trials side by side."""
     shown, plan = ProgressBar(False), _plan()

@@ -25,6 +25,17 @@ PROFILES = {
     "search/isogm-cifar10": (),
     "search/ae4-cifar10": (),
 }
+# Of the paper's figures, all of which were recorded when the policy was long fixed: by their sources.
+FIGURES = {
+    "isogm": "figure-7/a-isogm-cifar10",
+    "gm": "figure-3/a-gm-cifar10",
+    "ae4": "figure-7/b-ae4-cifar10",
+    "ae32": "figure-7/c-ae32-cifar10",
+    "ae256": "figure-7/d-ae256-cifar10",
+}
+# What replays are reported together: those on which the policy was fixed, those that were kept aside until it was, and
+# the paper's figures.
+CHOSEN_ON, ASIDE, PAPER = "Chosen on", "Kept aside", "The paper's figures"
 # A situation that was recorded after the policy was fixed, beside those that `bench.py choice` keeps aside.
 LATER = "mobilenet-0.75-cifar10-160"
 # How many folds choose in the situations of `bench.py choice`.
@@ -37,23 +48,23 @@ class Replay:
 
     Attributes:
         name: What it is of.
-        aside: Whether it was kept aside until the policy was fixed.
+        group: With what it is reported: `CHOSEN_ON`, `ASIDE` or `PAPER`.
         costs: What training the tail after each cut costs, as a share of the whole network `(cuts,)`.
         choosing: The scores that choose `(blocks, cuts)`.
         test: The test score of each cut's model `(cuts,)`.
         shrinking: The columns of the first cuts after a down-sampling; `None` where it is not known.
         scores: By name, transferability scores `(cuts,)`.
-        per_class: Number of training examples per class.
+        per_class: Number of training examples per class, all for `None`.
     """
 
     name: str
-    aside: bool
+    group: str
     costs: np.ndarray
     choosing: np.ndarray
     test: np.ndarray
     shrinking: tuple[int, ...] | None
     scores: dict[str, np.ndarray]
-    per_class: int
+    per_class: int | None
 
     def regret(self, column: int) -> float:
         """The test score of what the full profile chooses less that of another choice, in points."""
@@ -66,7 +77,10 @@ def recorded(docs: Path = DOCS) -> Iterator[Replay]:
         yield from _of_situation(path, docs / "search" / "scores" / path.name)
     for folder, aside in PROFILES.items():
         if (docs / folder / "profile.json").exists():
-            yield from _of_profile(folder.split("/")[-1], docs / folder / "profile.json", aside)
+            groups = dict.fromkeys(aside, ASIDE)
+            yield from _of_profile(folder.split("/")[-1], docs / folder / "profile.json", groups)
+    for source, path in FIGURES.items():
+        yield from _of_profile(f"{source}, figures", docs / "paper" / f"{path}.json", {}, PAPER)
 
 
 def _of_situation(path: Path, scored: Path) -> Iterator[Replay]:
@@ -76,7 +90,7 @@ def _of_situation(path: Path, scored: Path) -> Iterator[Replay]:
         mine = {} if scores is None else {name: np.array(rows[draw]) for name, rows in scores["scores"].items()}
         yield Replay(
             record.name,
-            record.situation["aside"] or path.stem == LATER,
+            ASIDE if record.situation["aside"] or path.stem == LATER else CHOSEN_ON,
             record.shares,
             100 * record.folds[FOLDS][draw],
             100 * test,
@@ -86,7 +100,7 @@ def _of_situation(path: Path, scored: Path) -> Iterator[Replay]:
         )
 
 
-def _of_profile(name: str, path: Path, aside: tuple[int, ...] = ()) -> Iterator[Replay]:
+def _of_profile(name: str, path: Path, groups: dict[int, str], other: str = CHOSEN_ON) -> Iterator[Replay]:
     profile = kdefrost.DefrostProfile.load(path)
     costs = np.array([cut.tail_share for cut in profile.cuts])
     for size in profile.per_class:
@@ -94,8 +108,8 @@ def _of_profile(name: str, path: Path, aside: tuple[int, ...] = ()) -> Iterator[
         beside = next((path.with_name(each) for each in names if path.with_name(each).exists()), None)
         scores = None if beside is None else Transferability.load(beside)
         yield Replay(
-            f"{name}, {size}",
-            size in aside,
+            f"{name}, {'all' if size is None else size}",
+            groups.get(size, other),
             costs,
             100 * profile.objective.sign * profile.scores(size, "validation"),
             100 * profile.objective.sign * profile.mean(size),

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from kdefrost.drawing import looks, place_legend, save_figure
 from kdefrost.statistics import standard_error
 from kdefrost.tables import markdown
-from scripts.benches.replays import DOCS, Replay, recorded
+from scripts.benches.replays import ASIDE, CHOSEN_ON, DOCS, PAPER, Replay, recorded
 from scripts.benches.searching import Way, ways
 from scripts.benches.situations import SITUATIONS
 
@@ -28,8 +28,8 @@ def bench_search(
     replays = list(recorded())
     scores = list(dict.fromkeys(name for replay in replays for name in replay.scores))
     tables = {}
-    for aside, title in ((False, "Chosen on"), (True, "Kept aside")):
-        mine = [replay for replay in replays if replay.aside == aside]
+    for title in (CHOSEN_ON, ASIDE, PAPER):
+        mine = [replay for replay in replays if replay.group == title]
         if mine:
             tables[title] = outcomes(mine, ways(scores), budgets, title)
             print(f"\n## {title}: {len(_names(mine))} profiles\n\n{regrets(tables[title], budgets)}")

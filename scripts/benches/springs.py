@@ -14,7 +14,7 @@ from kdefrost.paper.work import source_network
 from kdefrost.statistics import error_over_seeds, mean_over_seeds, standard_error
 from kdefrost.tables import markdown
 from scripts.benches.ranking import MODELS, PROJECT, Setting, profiles_of, settings
-from scripts.benches.replays import Replay, shrinking
+from scripts.benches.replays import PAPER, Replay, shrinking
 from scripts.benches.searching import ways
 
 # Of the settings of `bench.py ranking`, whose profiles they share: sources, and images per class.
@@ -66,7 +66,7 @@ def recorded(setting: Setting, data_dir: str | None) -> Iterator[dict]:
         each = defroster.compliance(**asked, strengths=(0.0, STIFF), layers=defroster.cuts[1:])
         replay = Replay(
             f"{source}, {size}",
-            False,
+            PAPER,
             np.array([cut.tail_share for cut in profile.cuts]),
             100 * profile.scores(size, "validation"),
             100 * profile.mean(size),

@@ -12,7 +12,7 @@ import kdefrost
 sys.path.append(str(PROJECT))
 
 from scripts.benches import ranking, springs
-from scripts.benches.replays import Replay
+from scripts.benches.replays import CHOSEN_ON, Replay
 from scripts.benches.situations import RANKINGS
 
 CUTS = tuple(kdefrost.cut_points(kdefrost.wide_resnet(10, 1, classes=3, input_shape=(8, 8, 1))))
@@ -74,7 +74,7 @@ def test_what_springs_predict_is_held_to_the_full_profile(profile):
     compliance = kdefrost.ComplianceProfile(layers, CUTS[1:], tuple(trials), ACCURACY, {})
     costs = np.array([cut.tail_share for cut in CUTS])
     shown = 100 * profile.scores(4, "validation"), 100 * profile.mean(4)
-    replay = Replay("one", False, costs, *shown, None, {}, 4)
+    replay = Replay("one", CHOSEN_ON, costs, *shown, None, {}, 4)
     # By accuracy, with the layers before cuts 1 and 4 held: at cut 2 and 3 they do harm.
     held = [
         kdefrost.ComplianceTrial(

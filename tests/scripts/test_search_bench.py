@@ -12,7 +12,7 @@ import kdefrost
 sys.path.append(str(PROJECT))
 
 from scripts.benches import scoring, searching
-from scripts.benches.replays import Replay, recorded, shrinking
+from scripts.benches.replays import ASIDE, CHOSEN_ON, PAPER, Replay, recorded, shrinking
 from scripts.benches.search import agreement, outcomes, regrets
 from scripts.benches.situations import Situation
 
@@ -20,7 +20,7 @@ from scripts.benches.situations import Situation
 COSTS = np.array([1.0, 0.6, 0.3, 0.1])
 CHOOSING = np.array([[50.0, 60.0, 62.0, 40.0], [52.0, 61.0, 62.0, 41.0]])
 TEST = np.array([51.0, 61.0, 60.0, 40.0])
-REPLAY = Replay("one", False, COSTS, CHOOSING, TEST, (1, 3), {"logme": np.array([1, 2, 3, 4.0])}, 16)
+REPLAY = Replay("one", CHOSEN_ON, COSTS, CHOOSING, TEST, (1, 3), {"logme": np.array([1, 2, 3, 4.0])}, 16)
 # Of both blocks.
 FULL = 4.0
 
@@ -53,7 +53,7 @@ def test_what_single_blocks_come_to_by_hand():
     """By itself the first block chooses column 2, as both do; were its 60 a 63, it would choose column 1."""
     assert searching.by_one_block(REPLAY, 0.1) == (0, 0.5)
     other = CHOOSING + np.array([[0, 3.0, 0, 0], [0, 0, 0, 0]])
-    lucky = Replay("one", False, COSTS, other, TEST, None, {}, 16)
+    lucky = Replay("one", CHOSEN_ON, COSTS, other, TEST, None, {}, 16)
     # Of both together 62.0 and 62.0 are equal, and the later is chosen.
     assert searching.by_one_block(lucky, 0.1) == (-0.5, 0.5) == searching.by_all_but_one_block(lucky, 0.1)
 
@@ -69,8 +69,8 @@ def test_no_way_costs_more_than_its_budget(way, budget, monkeypatch):
 
 
 def test_tables_take_means_over_draws_and_then_over_profiles():
-    other = Replay("one", False, COSTS, CHOOSING, TEST + np.array([0, 0, 2, 0]), None, {}, 16)
-    third = Replay("two", False, COSTS, CHOOSING, TEST, None, {}, 16)
+    other = Replay("one", CHOSEN_ON, COSTS, CHOOSING, TEST + np.array([0, 0, 2, 0]), None, {}, 16)
+    third = Replay("two", CHOSEN_ON, COSTS, CHOOSING, TEST, None, {}, 16)
     ways = {"last": searching.in_order(lambda replay: [3])}
     results = outcomes([REPLAY, other, third], ways, [0.5], "all")
     assert results["last"]["one"][0, 0] == 21 and results["last"]["two"][0, 0] == 20
@@ -79,16 +79,17 @@ def test_tables_take_means_over_draws_and_then_over_profiles():
 
 def test_a_score_that_orders_cuts_as_the_profile_does_has_a_tau_of_one():
     right, wrong = ({"ridge": sign * CHOOSING.mean(axis=0)} for sign in (1, -1))
-    same = [Replay("one", False, COSTS, CHOOSING, TEST, None, scores, 16) for scores in (right, wrong)]
+    same = [Replay("one", CHOSEN_ON, COSTS, CHOOSING, TEST, None, scores, 16) for scores in (right, wrong)]
     assert "| ridge | 1 | 1.00 ± nan | 1.00 | 1.00 |" in agreement(same[:1], ["ridge"])
     assert "| ridge | 1 | -1.00 ± nan |" in agreement(same[1:], ["ridge"])
 
 
 def test_the_records_of_the_docs_are_read():
     replays = list(recorded())
-    names = {replay.name: replay.aside for replay in replays}
-    assert len(names) >= 12 and 0 < sum(names.values()) < len(names)
-    assert min(replay.per_class for replay in replays) == 8
+    names = {group: {replay.name for replay in replays if replay.group == group} for group in (CHOSEN_ON, ASIDE, PAPER)}
+    assert [len(each) for each in names.values()] == [18, 9, 16]
+    assert not names[CHOSEN_ON] & names[ASIDE] and "isogm, figures, all" in names[PAPER]
+    assert min(replay.per_class or np.inf for replay in replays) == 8
     assert all(np.isfinite(replay.choosing).all() and np.isfinite(replay.test).all() for replay in replays)
     # The digits' situations are of 360 test images: whole numbers of them.
     digits = next(replay for replay in replays if replay.name == "gm → digits, 100")

@@ -73,7 +73,10 @@ class FigureResults:
 
     def effort(self) -> str:
         """How much was run: trials, seeds and the hours that these took, and pairs of networks; nothing of nothing."""
-        trials = [trial for profile in self.profiles if profile is not None for trial in profile.trials]
+        trials = []
+        for profile in self.profiles:
+            # Training from scratch is in the profiles of all sources, and was run once.
+            trials += [] if profile is None else [trial for trial in profile.trials if trial not in trials]
         trials += self.compliance.trials if self.compliance else ()
         parts = []
         if trials:

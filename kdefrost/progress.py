@@ -8,6 +8,8 @@ from tqdm import tqdm
 
 # Seconds between two drawings of a bar whose work tells nothing.
 _EVERY = 1.0
+# A share from which what is left is told: what a smaller one took says nothing of the rest.
+_LEAST = 1e-3
 
 
 @contextlib.contextmanager
@@ -53,4 +55,4 @@ def share_bar(description: str, verbose: bool = True) -> Iterator[Callable[[floa
         tqdm(total=1.0, desc=description, disable=not verbose, bar_format=form) as bar,
         ticking(bar.refresh, verbose),
     ):
-        yield lambda share: bar.update(share - bar.n)
+        yield lambda share: bar.update(share - bar.n) if share >= _LEAST else None

@@ -21,7 +21,8 @@ EXAMPLES = """examples:
   python scripts/reproduce.py --figure 3 6 --preset laptop --idc DIR --weights FILE
       two of them from CIFAR-10, and with ImageNet's weights from breast cancer patches
   python scripts/reproduce.py --figure all --preset paper --dry-run
-      what the paper's own numbers would take, figure by figure, with the commands
+      what the paper's own numbers would take, figure by figure, with the commands; its ResNet18 needs
+      pip install ".[imagenet]"
 """
 
 

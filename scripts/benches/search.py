@@ -26,15 +26,14 @@ def bench_search(
     if record:
         record_missing(idc, {"MobileNet": mobilenet, "MobileNetV2": mobilenet_v2})
     replays = list(recorded())
-    scores = list(dict.fromkeys(name for replay in replays for name in replay.scores))
     tables = {}
     for title in (CHOSEN_ON, ASIDE, PAPER):
         mine = [replay for replay in replays if replay.group == title]
         if mine:
-            tables[title] = outcomes(mine, ways(scores), budgets, title)
+            tables[title] = outcomes(mine, ways(_scores(mine)), budgets, title)
             print(f"\n## {title}: {len(_names(mine))} profiles\n\n{regrets(tables[title], budgets)}")
             print(f"\n{by_profile(tables[title], max(0, len(budgets) // 2))}")
-    if scores:
+    if scores := _scores(replays):
         print(f"\n## Scores and profiles\n\n{agreement(replays, scores)}")
     if figure is not None:
         save_figure(draw(tables, budgets), figure)
@@ -70,6 +69,10 @@ def outcomes(replays: Sequence[Replay], ways: dict[str, Way], budgets: Sequence[
 
 def _names(replays: Sequence[Replay]) -> list[str]:
     return list(dict.fromkeys(replay.name for replay in replays))
+
+
+def _scores(replays: Sequence[Replay]) -> list[str]:
+    return list(dict.fromkeys(name for replay in replays for name in replay.scores))
 
 
 def regrets(results: dict, budgets: Sequence[float]) -> str:

@@ -11,7 +11,7 @@ import kdefrost
 
 sys.path.append(str(PROJECT))
 
-from scripts.benches import scoring, searching
+from scripts.benches import scoring, search, searching
 from scripts.benches.replays import ASIDE, CHOSEN_ON, PAPER, Replay, recorded, shrinking
 from scripts.benches.search import agreement, outcomes, regrets
 from scripts.benches.situations import Situation
@@ -75,6 +75,16 @@ def test_tables_take_means_over_draws_and_then_over_profiles():
     results = outcomes([REPLAY, other, third], ways, [0.5], "all")
     assert results["last"]["one"][0, 0] == 21 and results["last"]["two"][0, 0] == 20
     assert "| last | 20.50 ± 0.50 | 21.0 | 0.05 |" in regrets(results, [0.5])
+
+
+def test_a_group_without_scores_has_no_rows_of_them(tmp_path, monkeypatch, capsys):
+    bare = Replay("two", PAPER, COSTS, CHOOSING, TEST, None, {}, None)
+    monkeypatch.setattr(search, "recorded", lambda: [REPLAY, bare])
+    monkeypatch.setattr(searching, "TUNER_REPEATS", 1)
+    search.bench_search([0.25, 0.5], str(tmp_path / "regret.png"), False, None, None, None)
+    scored, plain = capsys.readouterr().out.split(f"## {PAPER}")
+    assert "| score: logme | 20.00" in scored and "score: logme" not in plain
+    assert (tmp_path / "regret.png").exists()
 
 
 def test_a_score_that_orders_cuts_as_the_profile_does_has_a_tau_of_one():

@@ -13,10 +13,12 @@ def test_a_share_of_next_to_nothing_says_nothing_of_what_is_left(capsys, monkeyp
     def drawn(anew):
         """What is drawn last, once something new is."""
         text = ""
-        while not re.search(anew, text):
+        for _ in range(600):
             time.sleep(0.05)
             text += capsys.readouterr().err
-        return text.split("\r")[-1]
+            if re.search(anew, text):
+                return text.split("\r")[-1]
+        raise AssertionError(f"{anew!r} is not in {text!r}")
 
     with progress.share_bar("Scoring cuts") as report:
         time.sleep(0.2)

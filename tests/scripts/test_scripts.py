@@ -130,6 +130,8 @@ def test_a_users_command_goes_on_where_it_was(tmp_path):
     """The README's kind of command, a clone as source, in a fresh checkout, then with one more seed."""
     for folder in ("scripts", "kdefrost"):
         shutil.copytree(PROJECT / folder, tmp_path / folder)
+    # By which a clone is known: without it, sources would be those of the working folder.
+    shutil.copy(PROJECT / "setup.cfg", tmp_path)
     script, out = tmp_path / "scripts" / "profile.py", tmp_path / "R"
     size = ["--preset", "smoke", "--per-class", "4", "16", "--cuts", "3", "4", "--epochs", "1"]
     outputs, ran = [], []
@@ -145,6 +147,7 @@ def test_a_users_command_goes_on_where_it_was(tmp_path):
     assert "per class, seed 0" in first.stderr and "Training source" in first.stderr
     assert "per class, seed 1" in second.stderr and "per class, seed 0" not in second.stderr
     assert "Source: reusing" in second.stdout
+    assert len(list((tmp_path / "saved_models" / "sources").iterdir())) == 1
 
 
 @pytest.fixture
